@@ -1,0 +1,1 @@
+"""Settings, wiring, supervisor and workers: the only place where concrete engines are chosen."""

@@ -1,0 +1,71 @@
+"""The errors that cross layers. Each carries one sentence a person can act on.
+
+Not here: wire replies; a server turns an error into its protocol's answer in one place.
+"""
+
+
+class PostinoError(Exception):
+    """Base of every error Postino raises on purpose; `str(error)` is one clear sentence."""
+
+
+class ProtocolViolation(PostinoError):
+    """The other side broke its protocol's grammar or a limit. Costs one command, unless `fatal`.
+
+    After a fatal violation the framing can no longer be trusted: answer and close.
+    """
+
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        super().__init__(message)
+        self.fatal = fatal
+
+
+class SettingsError(PostinoError):
+    """The settings file cannot be used; the sentence names the key and what to write instead."""
+
+
+class AuthenticationFailed(PostinoError):
+    """The credentials do not belong to an account. Says nothing about which half was wrong."""
+
+
+class AuthenticationCancelled(PostinoError):
+    """The client took its SASL exchange back with `*` (RFC 4954 §4, RFC 9051 §6.2.2)."""
+
+
+class TemporarilyUnavailable(PostinoError):
+    """The same request may succeed later: overload, a full disk, a locked database."""
+
+
+class StoreError(PostinoError):
+    """A store function refused, before it wrote anything."""
+
+
+class NoSuchAccount(StoreError):
+    """No account has that login or id."""
+
+
+class NoSuchMailbox(StoreError):
+    """The account has no mailbox of that name or id (any more)."""
+
+
+class AlreadyExists(StoreError):
+    """Something of that name is there already."""
+
+
+class NotPermitted(StoreError):
+    """The thing exists, but this may not be done to it (INBOX cannot be deleted, ...)."""
+
+
+class OverQuota(StoreError):
+    """The account's quota does not leave room for the message."""
+
+
+class TooManyMessages(StoreError):
+    """A limit on counts (mailboxes, depth of names, UIDs) would be exceeded."""
+
+
+class DatabaseTooNew(StoreError):
+    """A newer Postino wrote this database; this program must not touch it."""
+
+
+class DatabaseDamaged(StoreError):
+    """The database contradicts itself; `postino verify` tells where."""

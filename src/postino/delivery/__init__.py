@@ -1,0 +1,1 @@
+"""The inbound pipeline: from accepted octets to rows in accounts."""

@@ -1,0 +1,1 @@
+"""The IMAP protocol: octets in, values out; no socket, no clock, no log."""

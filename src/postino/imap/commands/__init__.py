@@ -1,0 +1,1 @@
+"""One module a command: its value and how it is parsed."""

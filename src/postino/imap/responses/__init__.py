@@ -1,0 +1,1 @@
+"""What the server says: untagged data, response codes, FETCH items."""

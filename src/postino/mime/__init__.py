@@ -1,0 +1,1 @@
+"""Messages as octets with structure: one-pass index, headers, addresses, encoded words, dates. Pure."""

@@ -1,0 +1,1 @@
+"""Sockets: connections, TLS, listeners, and the in-memory network tests use."""

@@ -1,0 +1,273 @@
+"""One TCP, TLS or Unix connection, as a session sees it: read what is there, write, wait.
+
+RFC: 5929 §4 (tls-server-end-point).
+Exposure: sees unauthenticated octets first; holds at most `READ_PAUSE_OCTETS` unread ones.
+Invariants: octets received before start_tls() are never seen after it; read() never returns
+    octets out of order; nothing here knows a protocol.
+Not here: framing (smtp/, imap/, pop3/), which certificate to show (net/tls.py).
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Final, cast
+
+READ_PAUSE_OCTETS: Final = 256 * 1024
+_RECEIVE_OCTETS: Final = 64 * 1024
+
+# PERF: one receive buffer for every connection of the worker: octets are copied out before the
+# event loop turns, so an idle session holds no buffer at all (bench: idle sessions).
+_receive_buffer: Final = bytearray(_RECEIVE_OCTETS)
+_receive_view: Final = memoryview(_receive_buffer)
+
+
+class ConnectionLost(ConnectionError):
+    """The other side is gone, or did not read what it asked for in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a connection comes from. `address` is empty for a Unix socket."""
+
+    address: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """True for this machine itself, Unix sockets included."""
+        return (
+            not self.address or self.address.startswith("127.") or self.address in {"::1", "::ffff:127.0.0.1"}
+        )
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}" if self.address else "unix"
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection with its unread octets. One coroutine reads it; writes never block."""
+
+    __slots__ = (
+        "_chunks",
+        "_discarding",
+        "_end",
+        "_loop",
+        "_lost",
+        "_paused_reading",
+        "_read_waiter",
+        "_transport",
+        "_unread",
+        "_write_paused",
+        "_write_waiter",
+        "local",
+        "peer",
+        "server_certificate_hash",
+    )
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._chunks: list[bytes] = []
+        self._unread = 0
+        self._end = False
+        self._lost = False
+        self._discarding = False
+        self._paused_reading = False
+        self._write_paused = False
+        self._read_waiter: asyncio.Future[None] | None = None
+        self._write_waiter: asyncio.Future[None] | None = None
+        self.peer = Peer("", 0)
+        self.local = Peer("", 0)
+        self.server_certificate_hash = b""
+        """Hash of the certificate shown to the client (tls-server-end-point); empty without TLS."""
+
+    # What a session uses
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether what we say now travels encrypted."""
+        return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether a password may be said here: TLS, or never leaving this machine."""
+        return self.is_tls or self.peer.is_loopback
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the transport is gone or going; reading gives the end, writing goes nowhere."""
+        return self._lost or self._transport is None or self._transport.is_closing()
+
+    def tls_version(self) -> str:
+        """`TLSv1.3 TLS_AES_256_GCM_SHA384`, or empty without TLS; for logs and Received fields."""
+        found = self._transport.get_extra_info("ssl_object") if self._transport else None
+        if found is None:
+            return ""
+        tls = cast("ssl.SSLObject", found)
+        cipher = tls.cipher()
+        return f"{tls.version()} {cipher[0] if cipher else ''}".strip()
+
+    def read_nowait(self) -> bytes:
+        """All octets at hand, perhaps none. Never waits."""
+        if not self._unread:
+            return b""
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._unread = 0
+        if self._paused_reading and self._transport is not None and not self._lost:
+            self._paused_reading = False
+            self._transport.resume_reading()
+        return data
+
+    async def read(self, timeout_seconds: float) -> bytes:
+        """All octets at hand, waiting for the first; `b""` at the end of the stream.
+
+        Raises TimeoutError after `timeout_seconds` without an octet.
+        """
+        if not self._unread and not self._end:
+            waiter = self._read_waiter = self._loop.create_future()
+            timer = self._loop.call_later(timeout_seconds, self._time_out, waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._read_waiter = None
+        return self.read_nowait()
+
+    async def wait_readable(self) -> None:
+        """Return when octets or the end of the stream are at hand; read_nowait() then has them."""
+        if not self._unread and not self._end:
+            waiter = self._read_waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._read_waiter = None
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the other side has closed and everything it sent has been read."""
+        return self._end and not self._unread
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, now or when the other side reads on. Nothing happens on a lost connection."""
+        if self._transport is not None and not self._lost:
+            self._transport.write(data)
+
+    @property
+    def must_drain(self) -> bool:
+        """Whether so much is unsent that the session should `await drain()` before making more."""
+        return self._write_paused
+
+    async def drain(self, timeout_seconds: float = 300.0) -> None:
+        """Wait until the other side has read enough. Raises ConnectionLost when it does not."""
+        if self._lost:
+            raise ConnectionLost("the connection is closed")
+        if not self._write_paused:
+            return
+        waiter = self._write_waiter = self._loop.create_future()
+        timer = self._loop.call_later(timeout_seconds, self._time_out, waiter)
+        try:
+            await waiter
+        except TimeoutError:
+            self.abort()
+            raise ConnectionLost("the client does not read") from None
+        finally:
+            timer.cancel()
+            self._write_waiter = None
+        if self._lost:
+            raise ConnectionLost("the connection is closed")
+
+    async def start_tls(self, context: ssl.SSLContext, *, timeout_seconds: float = 30.0) -> None:
+        """Switch to TLS as the server. Raises ConnectionLost when the handshake fails.
+
+        SECURITY: octets that came before the switch are thrown away here, so a command smuggled in
+        behind STARTTLS is never read as if it had come over TLS (RFC 3207 §4.2).
+        """
+        transport = self._transport
+        if transport is None or self._lost:
+            raise ConnectionLost("the connection is closed")
+        self.read_nowait()
+        self._discarding = True
+        try:
+            upgraded = await self._loop.start_tls(
+                transport, self, context, server_side=True, ssl_handshake_timeout=timeout_seconds
+            )
+        except (OSError, ssl.SSLError, EOFError) as error:
+            self.abort()
+            raise ConnectionLost(f"TLS handshake failed: {error}") from error
+        finally:
+            self._discarding = False
+        if upgraded is None:
+            raise ConnectionLost("TLS handshake failed")
+        self._transport = upgraded
+
+    def close(self) -> None:
+        """Close after what was written has been sent."""
+        if self._transport is not None and not self._lost:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now; unsent octets are lost."""
+        if self._transport is not None and not self._lost:
+            self._transport.abort()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; called again after start_tls on some loops."""
+        self._transport = cast("asyncio.Transport", transport)
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if isinstance(peer, tuple):
+            self.peer = Peer(str(peer[0]), int(peer[1]))
+        if isinstance(local, tuple):
+            self.local = Peer(str(local[0]), int(local[1]))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop puts the next octets."""
+        return _receive_view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take `nbytes` octets out of the shared buffer."""
+        if self._discarding:
+            return
+        self.feed(bytes(_receive_view[:nbytes]))
+
+    def feed(self, data: bytes) -> None:
+        """Add received octets; also how the in-memory network delivers."""
+        self._chunks.append(data)
+        self._unread += len(data)
+        if self._unread >= READ_PAUSE_OCTETS and not self._paused_reading and self._transport is not None:
+            self._paused_reading = True
+            self._transport.pause_reading()
+        self._wake(self._read_waiter)
+
+    def eof_received(self) -> bool:
+        """The other side will send no more; what it is owed is still sent."""
+        self._end = True
+        self._wake(self._read_waiter)
+        # A TLS transport cannot be half closed; on TCP the answers to what came are still wanted.
+        return not self.is_tls
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone; waiters learn it."""
+        self._lost = self._end = True
+        self._wake(self._read_waiter)
+        self._wake(self._write_waiter)
+
+    def pause_writing(self) -> None:
+        """Too much unsent."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """Enough was sent."""
+        self._write_paused = False
+        self._wake(self._write_waiter)
+
+    @staticmethod
+    def _wake(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    @staticmethod
+    def _time_out(waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_exception(TimeoutError())

@@ -1,0 +1,1 @@
+"""The POP3 protocol: octets in, values out; no socket, no clock, no log."""

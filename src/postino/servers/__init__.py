@@ -1,0 +1,1 @@
+"""Sessions: a protocol joined to the store over a connection."""

@@ -1,0 +1,1 @@
+"""The IMAP session and the execution of each command."""

@@ -1,0 +1,69 @@
+"""A message on its way into the store: its octets, and what was found out about them once.
+
+Not here: finding it out (delivery/facts.py), the rows (store/messages.py).
+"""
+
+from dataclasses import dataclass
+
+from postino.core.flags import NO_FLAGS, FlagSet
+from postino.core.ids import BlobId, Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ContentFacts:
+    """Everything derived from a message's octets at delivery; the columns of `content`."""
+
+    size: int
+    header_octets: int
+    envelope: bytes
+    bodystructure: bytes
+    fields: bytes
+    parts: bytes
+    sent_at: int
+    """0 when the Date field is missing or unusable; the store then takes the internal date."""
+    sent_day: int
+    subject_text: str
+    from_text: str
+    to_text: str
+    cc_text: str
+    bcc_text: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineBody:
+    """A body that travels in the transaction itself."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBlob:
+    """A body already on disk for good: BlobStore.seal() returned before this was made."""
+
+    blob_id: BlobId
+    offset: int
+    """Where the body begins in the blob (the blob may hold the header too)."""
+
+
+Body = InlineBody | SealedBlob
+
+
+@dataclass(frozen=True, slots=True)
+class NewEmail:
+    """One message for one mailbox. `header` is what the account will see, trace fields and all."""
+
+    header: bytes
+    body: Body
+    facts: ContentFacts
+    internal_date: Instant
+    flags: FlagSet = NO_FLAGS
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a message now is."""
+
+    uid_validity: int
+    uid: int
+    mod_seq: int

@@ -1,0 +1,1 @@
+"""The databases the store runs on; the only place that knows which."""

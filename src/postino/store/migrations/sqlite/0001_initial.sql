@@ -1,0 +1,131 @@
+-- The first schema. Every table that belongs to an account leads its key with account_id
+-- (ARCHITECTURE.md, "The store"). Instants are whole seconds since 1970; sizes are octets.
+
+CREATE TABLE domain (
+  id          INTEGER PRIMARY KEY,
+  name        TEXT NOT NULL UNIQUE,
+  created_at  INTEGER NOT NULL
+);
+
+CREATE TABLE account (
+  id            INTEGER PRIMARY KEY,
+  login         TEXT NOT NULL UNIQUE,          -- its first address, folded (Address.key)
+  password_hash TEXT NOT NULL,                 -- Argon2id PHC string
+  scram_sha256  TEXT NOT NULL,                 -- iterations:salt:stored_key:server_key, base64
+  quota_octets  INTEGER NOT NULL,              -- 0 = without limit
+  used_octets   INTEGER NOT NULL DEFAULT 0,
+  used_messages INTEGER NOT NULL DEFAULT 0,
+  mod_seq       INTEGER NOT NULL DEFAULT 1,    -- the account's one counter: MODSEQ, content and mailbox ids
+  created_at    INTEGER NOT NULL
+);
+
+-- One row for each (address, account) pair: an alias to three accounts is three rows.
+-- local_part '' is the domain's catch-all. kind: 0 the account's own address, 1 alias.
+CREATE TABLE address (
+  domain_id   INTEGER NOT NULL REFERENCES domain(id),
+  local_part  TEXT NOT NULL,
+  account_id  INTEGER NOT NULL REFERENCES account(id),
+  kind        INTEGER NOT NULL,
+  PRIMARY KEY (domain_id, local_part, account_id)
+) WITHOUT ROWID;
+CREATE INDEX address_of_account ON address (account_id);
+
+CREATE TABLE mailbox (
+  account_id       INTEGER NOT NULL REFERENCES account(id),
+  id               INTEGER NOT NULL,
+  name             TEXT NOT NULL,              -- UTF-8, NFC, levels joined by "/"; INBOX in upper case
+  uid_validity     INTEGER NOT NULL,
+  uid_next         INTEGER NOT NULL DEFAULT 1,
+  highest_mod_seq  INTEGER NOT NULL,
+  special_use      TEXT NOT NULL DEFAULT '',   -- '\Sent', ... or ''
+  subscribed       INTEGER NOT NULL DEFAULT 1,
+  messages         INTEGER NOT NULL DEFAULT 0,
+  unseen           INTEGER NOT NULL DEFAULT 0,
+  deleted          INTEGER NOT NULL DEFAULT 0,
+  octets           INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (account_id, id),
+  UNIQUE (account_id, name)
+) WITHOUT ROWID;
+
+-- Subscriptions to names without a mailbox (RFC 9051 6.3.7: a deleted mailbox stays subscribed).
+CREATE TABLE lone_subscription (
+  account_id INTEGER NOT NULL REFERENCES account(id),
+  name       TEXT NOT NULL,
+  PRIMARY KEY (account_id, name)
+) WITHOUT ROWID;
+
+-- Small on purpose: STORE and FETCH FLAGS live here.
+CREATE TABLE message (
+  account_id     INTEGER NOT NULL,
+  mailbox_id     INTEGER NOT NULL,
+  uid            INTEGER NOT NULL,
+  content_id     INTEGER NOT NULL,
+  flags          INTEGER NOT NULL,             -- core.flags.Flag bits
+  keywords       TEXT NOT NULL,                -- joined by spaces, '' for none
+  mod_seq        INTEGER NOT NULL,
+  internal_date  INTEGER NOT NULL,
+  save_date      INTEGER NOT NULL,
+  size           INTEGER NOT NULL,
+  PRIMARY KEY (account_id, mailbox_id, uid)
+) WITHOUT ROWID;
+CREATE INDEX message_content ON message (account_id, content_id);
+
+-- Written once, shared by copies; never changed. Everything FETCH of a list needs, ready made.
+CREATE TABLE content (
+  account_id     INTEGER NOT NULL,
+  id             INTEGER NOT NULL,
+  size           INTEGER NOT NULL,
+  header_octets  INTEGER NOT NULL,
+  envelope       BLOB NOT NULL,                -- RFC 9051 ENVELOPE value, ready bytes
+  bodystructure  BLOB NOT NULL,                -- BODYSTRUCTURE value, ready bytes
+  fields         BLOB NOT NULL,                -- the header fields mail programs list, as received
+  parts          BLOB NOT NULL,                -- mime index, packed (mime.index)
+  sent_at        INTEGER NOT NULL,             -- Date field as an instant; internal date when unusable
+  sent_day       INTEGER NOT NULL,             -- Date field's own day since 1970, zone disregarded
+  subject_text   TEXT NOT NULL,                -- decoded, case folded
+  from_text      TEXT NOT NULL,
+  to_text        TEXT NOT NULL,
+  cc_text        TEXT NOT NULL,
+  bcc_text       TEXT NOT NULL,
+  message_id     TEXT NOT NULL,                -- without <>, '' if none
+  PRIMARY KEY (account_id, id)
+) WITHOUT ROWID;
+
+-- The octets. header + body are exactly what FETCH BODY[] gives.
+CREATE TABLE octets (
+  account_id  INTEGER NOT NULL,
+  content_id  INTEGER NOT NULL,
+  header      BLOB NOT NULL,                   -- up to and with the empty line
+  codec       INTEGER NOT NULL,                -- of body: 0 as is, 1 zstd, 2 shared_body, 3 blob
+  body        BLOB,
+  blob_id     TEXT,                            -- codec 2: shared_body.id; 3: the BlobStore's name
+  blob_offset INTEGER NOT NULL DEFAULT 0,      -- codec 3: where the body begins in the blob
+  PRIMARY KEY (account_id, content_id)
+) WITHOUT ROWID;
+CREATE INDEX octets_blob ON octets (blob_id) WHERE blob_id IS NOT NULL;
+
+-- One body for a message that went to several accounts; belongs to no account.
+CREATE TABLE shared_body (
+  id     TEXT PRIMARY KEY,
+  codec  INTEGER NOT NULL,                     -- 0 as is, 1 zstd
+  body   BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- What was expunged: VANISHED for QRESYNC, and content kept for undelete until the sweep.
+CREATE TABLE expunged (
+  account_id   INTEGER NOT NULL,
+  mailbox_id   INTEGER NOT NULL,
+  uid          INTEGER NOT NULL,
+  mod_seq      INTEGER NOT NULL,
+  expunged_at  INTEGER NOT NULL,
+  content_id   INTEGER NOT NULL,               -- 0 once the content was swept
+  PRIMARY KEY (account_id, mailbox_id, uid)
+) WITHOUT ROWID;
+CREATE INDEX expunged_mod_seq ON expunged (account_id, mailbox_id, mod_seq);
+CREATE INDEX expunged_content ON expunged (account_id, content_id);
+
+-- Small facts about the database itself: clean_shutdown, next_uid_validity.
+CREATE TABLE setting (
+  name   TEXT PRIMARY KEY,
+  value  TEXT NOT NULL
+) WITHOUT ROWID;
