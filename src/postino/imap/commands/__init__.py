@@ -1,1 +1,125 @@
 """One module a command: its value and how it is parsed."""
+
+from postino.imap.bad_command import BadCommand
+from postino.imap.commands.append import AppendHead
+from postino.imap.commands.authenticate import Authenticate
+from postino.imap.commands.copy import Copy
+from postino.imap.commands.create import Create
+from postino.imap.commands.delete import Delete
+from postino.imap.commands.enable import Enable
+from postino.imap.commands.fetch import Fetch
+from postino.imap.commands.identify import Id
+from postino.imap.commands.list import List, Lsub
+from postino.imap.commands.login import Login
+from postino.imap.commands.move import Move
+from postino.imap.commands.plain import (
+    Capability,
+    Check,
+    Close,
+    Expunge,
+    Idle,
+    Logout,
+    Namespace,
+    Noop,
+    Starttls,
+    Unselect,
+)
+from postino.imap.commands.rename import Rename
+from postino.imap.commands.search import Search
+from postino.imap.commands.select import QresyncParam, Select
+from postino.imap.commands.status import Status
+from postino.imap.commands.store import FlagMode, Store
+from postino.imap.commands.subscribe import Subscribe, Unsubscribe
+from postino.imap.commands.uid_expunge import UidExpunge
+from postino.imap.fetch_item import (
+    BinarySection,
+    BinarySize,
+    BodySection,
+    FetchAtt,
+    FetchItem,
+    Section,
+    SectionText,
+)
+from postino.imap.numbers import SAVED_RESULT, Numbers, SavedResult
+from postino.imap.parse_options import ParseOptions
+
+Command = (
+    Capability
+    | Noop
+    | Logout
+    | Starttls
+    | Idle
+    | Namespace
+    | Close
+    | Unselect
+    | Check
+    | Expunge
+    | Authenticate
+    | Login
+    | Enable
+    | Id
+    | Select
+    | Create
+    | Delete
+    | Rename
+    | Subscribe
+    | Unsubscribe
+    | List
+    | Lsub
+    | Status
+    | UidExpunge
+    | Fetch
+    | Store
+    | Copy
+    | Move
+    | Search
+)
+"""What parse_command() gives; APPEND comes as AppendHead through parse_append_head()."""
+
+__all__ = [
+    "SAVED_RESULT",
+    "AppendHead",
+    "Authenticate",
+    "BadCommand",
+    "BinarySection",
+    "BinarySize",
+    "BodySection",
+    "Capability",
+    "Check",
+    "Close",
+    "Command",
+    "Copy",
+    "Create",
+    "Delete",
+    "Enable",
+    "Expunge",
+    "Fetch",
+    "FetchAtt",
+    "FetchItem",
+    "FlagMode",
+    "Id",
+    "Idle",
+    "List",
+    "Login",
+    "Logout",
+    "Lsub",
+    "Move",
+    "Namespace",
+    "Noop",
+    "Numbers",
+    "ParseOptions",
+    "QresyncParam",
+    "Rename",
+    "SavedResult",
+    "Search",
+    "Section",
+    "SectionText",
+    "Select",
+    "Starttls",
+    "Status",
+    "Store",
+    "Subscribe",
+    "UidExpunge",
+    "Unselect",
+    "Unsubscribe",
+]
