@@ -1,0 +1,60 @@
+"""What is in the accounts before a transcript begins: one function for each name after `seed:`.
+
+Add yours below and to SEEDS. `ids` maps `ann` and `bob` to their account ids.
+"""
+
+from postino.delivery.facts import derive_facts
+from postino.store.store import Store
+from tests.support.world import NOW, Seed, no_seed
+from tests.transcripts.runner import message_octets
+
+from postino.core.flags import NO_FLAGS, FlagSet
+from postino.core.ids import AccountId, Instant
+from postino.core.limits import Limits
+from postino.store import mailboxes, messages
+from postino.store.content import InlineBody, NewEmail
+
+
+def new_email(octets: bytes, *, flags: FlagSet = NO_FLAGS, internal_date: Instant = NOW) -> NewEmail:
+    """A message ready for the store, from all its octets."""
+    end = octets.find(b"\r\n\r\n")
+    cut = len(octets) if end < 0 else end + 4
+    header, body = octets[:cut], octets[cut:]
+    return NewEmail(
+        header=header,
+        body=InlineBody(body),
+        facts=derive_facts(header, body, Limits()),
+        internal_date=internal_date,
+        flags=flags,
+    )
+
+
+async def add(
+    store: Store,
+    account_id: AccountId,
+    octets: bytes,
+    *,
+    mailbox: str = "INBOX",
+    flags: FlagSet = NO_FLAGS,
+    internal_date: Instant = NOW,
+) -> int:
+    """Append a message to a mailbox; gives its UID."""
+    new = new_email(octets, flags=flags, internal_date=internal_date)
+
+    def append(tx: object) -> int:
+        row = mailboxes.mailbox_by_name(tx, account_id, mailbox)  # type: ignore[arg-type]
+        return messages.append(tx, account_id, row.id, new, now=NOW).uid  # type: ignore[arg-type]
+
+    return await store.write(append)
+
+
+async def two_messages(store: Store, ids: dict[str, AccountId]) -> None:
+    """ann's INBOX: UID 1 is messages/simple.eml, UID 2 is messages/dots.eml."""
+    await add(store, ids["ann"], message_octets("simple.eml"))
+    await add(store, ids["ann"], message_octets("dots.eml"))
+
+
+SEEDS: dict[str, Seed] = {
+    "empty": no_seed,
+    "two-messages": two_messages,
+}

@@ -1,0 +1,58 @@
+"""Every transcript, in every way of running it."""
+
+import asyncio
+import functools
+import tempfile
+from pathlib import Path
+
+import pytest
+import uvloop
+from tests.support.world import open_world, serve_function
+from tests.transcripts.runner import (
+    HERE,
+    Mode,
+    Player,
+    TlsMaterial,
+    Transcript,
+    make_tls_material,
+    parse_transcript,
+)
+from tests.transcripts.seeds import SEEDS
+
+TRANSCRIPTS = [parse_transcript(path) for path in sorted(HERE.glob("*/*.txt"))]
+
+
+@functools.cache
+def tls_material() -> TlsMaterial:
+    with tempfile.TemporaryDirectory() as directory:
+        return make_tls_material(Path(directory))
+
+
+async def play(transcript: Transcript, mode: Mode, directory: Path) -> None:
+    material = tls_material()
+    async with open_world(
+        directory,
+        seed_name=transcript.seed,
+        seed=SEEDS[transcript.seed],
+        limits=transcript.limits,
+        tls_context=material.server,
+        failure_delay_seconds=0.0,
+    ) as world:
+        player = Player(transcript, mode, lambda kind: serve_function(world.context, kind), material)
+        await player.play()
+
+
+@pytest.mark.parametrize(
+    ("transcript", "mode"),
+    [
+        pytest.param(
+            transcript, mode, id=f"{transcript.path.parent.name}-{transcript.path.stem}-{mode.value}"
+        )
+        for transcript in TRANSCRIPTS
+        for mode in transcript.modes
+    ],
+)
+def test_transcript(transcript: Transcript, mode: Mode, tmp_path: Path) -> None:
+    # uvloop, because that is what a worker runs: its TLS upgrade differs from asyncio's own.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(play(transcript, mode, tmp_path / "data"))
