@@ -1,0 +1,54 @@
+"""Which capabilities the server names, in each state.
+
+RFC: 9051 §6.1.1 and §7.2.2, 8314 §3.2 (no passwords in the clear), 4959 (SASL-IR), 7888 (LITERAL+).
+Invariants: nothing is named that the session would refuse; STARTTLS never inside TLS; LOGINDISABLED
+    exactly when LOGIN would be refused.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+# Appendix E of RFC 9051 counts these into IMAP4rev2; clients of IMAP4rev1 look for each by name.
+EVERYWHERE: Final = ("IMAP4rev2", "IMAP4rev1", "LITERAL+", "SASL-IR", "ENABLE", "ID")
+AFTER_LOGIN: Final = (
+    "IDLE",
+    "NAMESPACE",
+    "UNSELECT",
+    "CHILDREN",
+    "UIDPLUS",
+    "MOVE",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "ESEARCH",
+    "SEARCHRES",
+    "STATUS=SIZE",
+    "CONDSTORE",
+)
+
+ENABLEABLE: Final = frozenset({"IMAP4REV2", "CONDSTORE"})
+"""What ENABLE switches on, in upper case; everything else is ignored (RFC 5161 §3.1)."""
+
+_SPELLING: Final = {name.upper(): name for name in (*EVERYWHERE, *AFTER_LOGIN)}
+
+
+def spelling(name: str) -> str:
+    """The capability as it is registered, for ENABLED: `IMAP4rev2` for `IMAP4REV2`."""
+    return _SPELLING.get(name.upper(), name.upper())
+
+
+def before_login(*, starttls: bool, mechanisms: Iterable[str], login: bool) -> tuple[str, ...]:
+    """For the greeting and until a login: `login` tells whether LOGIN would be heard here."""
+    named = [*EVERYWHERE]
+    if starttls:
+        named.append("STARTTLS")
+    named += [f"AUTH={mechanism}" for mechanism in mechanisms]
+    if not login:
+        named.append("LOGINDISABLED")
+    return tuple(named)
+
+
+def after_login(extra: Iterable[str] = ()) -> tuple[str, ...]:
+    """From a login on."""
+    return (*EVERYWHERE, *AFTER_LOGIN, *extra)

@@ -1,0 +1,89 @@
+"""What the server says of messages unasked or in bulk: EXPUNGE, VANISHED, FETCH (FLAGS), SEARCH, ESEARCH.
+
+RFC: 9051 §7.3.4 (ESEARCH), §7.5 (EXPUNGE, FETCH), 3501 §7.2.5 (SEARCH), 7162 §3.2.10 (VANISHED) and §3.1.5.
+Invariants: one call a batch, no call a message.
+Not here: answers to FETCH (fetch_plan.py).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from postino.core.flags import FlagSet
+from postino.core.numset import NumberSet
+
+
+def expunge_responses(seqs: Iterable[int]) -> bytes:
+    """`* n EXPUNGE` lines. Each number is what it is after those before it went (RFC 9051 §7.5.1)."""
+    return b"".join([b"* %d EXPUNGE\r\n" % seq for seq in seqs])
+
+
+def vanished_response(uids: NumberSet, *, earlier: bool = False) -> bytes:
+    """`* VANISHED uids`, with (EARLIER) when it answers what happened before; nothing for no UIDs."""
+    if not uids:
+        return b""
+    return b"* VANISHED " + (b"(EARLIER) " if earlier else b"") + str(uids).encode("ascii") + b"\r\n"
+
+
+def flags_fetch_responses(
+    rows: Iterable[tuple[int, int, FlagSet, int]], *, with_uid: bool, with_mod_seq: bool
+) -> bytes:
+    """`* seq FETCH (FLAGS ...)` for rows of (seq, uid, flags, mod_seq)."""
+    if with_uid and with_mod_seq:
+        return b"".join(
+            [
+                b"* %d FETCH (UID %d FLAGS %b MODSEQ (%d))\r\n" % (seq, uid, flags.wire, mod_seq)
+                for seq, uid, flags, mod_seq in rows
+            ]
+        )
+    if with_uid:
+        return b"".join(
+            [b"* %d FETCH (UID %d FLAGS %b)\r\n" % (seq, uid, flags.wire) for seq, uid, flags, _ in rows]
+        )
+    if with_mod_seq:
+        return b"".join(
+            [
+                b"* %d FETCH (FLAGS %b MODSEQ (%d))\r\n" % (seq, flags.wire, mod_seq)
+                for seq, _, flags, mod_seq in rows
+            ]
+        )
+    return b"".join([b"* %d FETCH (FLAGS %b)\r\n" % (seq, flags.wire) for seq, _, flags, _ in rows])
+
+
+def search_response(numbers: Sequence[int], *, mod_seq: int | None = None) -> bytes:
+    """`* SEARCH 2 84 882`, for clients that did not ask for ESEARCH."""
+    line = b"* SEARCH"
+    if numbers:
+        line += b" " + " ".join(map(str, numbers)).encode("ascii")
+        if mod_seq is not None:
+            line += b" (MODSEQ %d)" % mod_seq
+    return line + b"\r\n"
+
+
+def esearch_response(
+    tag: bytes,
+    *,
+    by_uid: bool,
+    returning: frozenset[str],
+    numbers: Sequence[int],
+    mod_seq: int | None = None,
+) -> bytes:
+    """`* ESEARCH (TAG "a") UID COUNT 5 ALL 4:19,21,28`; `numbers` ascending.
+
+    An empty `returning` is ALL. When SAVE is asked alone there is nothing to say (RFC 5182 §2.1), and
+    the caller then sends nothing; with no match MIN, MAX and ALL are left out (RFC 4731 §3.1).
+    `mod_seq` is the highest of the messages returned (RFC 7162 §3.1.10), left out when none is.
+    """
+    wanted = returning or frozenset({"ALL"})
+    line = b'* ESEARCH (TAG "' + tag + b'")' + (b" UID" if by_uid else b"")
+    if numbers:
+        if "MIN" in wanted:
+            line += b" MIN %d" % numbers[0]
+        if "MAX" in wanted:
+            line += b" MAX %d" % numbers[-1]
+    if "COUNT" in wanted:
+        line += b" COUNT %d" % len(numbers)
+    if numbers:
+        if "ALL" in wanted:
+            line += b" ALL " + str(NumberSet.of(numbers)).encode("ascii")
+        if mod_seq is not None:
+            line += b" MODSEQ %d" % mod_seq
+    return line + b"\r\n"
