@@ -3,7 +3,7 @@
 RFC: 5929 §4 (tls-server-end-point).
 Exposure: sees unauthenticated octets first; holds at most `READ_PAUSE_OCTETS` unread ones.
 Invariants: octets received before start_tls() are never seen after it; read() never returns
-    octets out of order; nothing here knows a protocol.
+    octets out of order; what was written before close() is sent; nothing here knows a protocol.
 Not here: framing (smtp/, imap/, pop3/), which certificate to show (net/tls.py).
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 READ_PAUSE_OCTETS: Final = 256 * 1024
+LINGER_SECONDS: Final = 2.0
 _RECEIVE_OCTETS: Final = 64 * 1024
 
 # PERF: one receive buffer for every connection of the worker: octets are copied out before the
@@ -23,6 +24,13 @@ _receive_view: Final = memoryview(_receive_buffer)
 
 class ConnectionLost(ConnectionError):
     """The other side is gone, or did not read what it asked for in time."""
+
+
+class ServerClosing(TimeoutError):
+    """The server is shutting down, and the session was waiting for input: say goodbye and end.
+
+    A TimeoutError, because a session does the same for both: `421`, `* BYE`, no deletion in POP3.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,12 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_chunks",
+        "_closed_waiter",
+        "_closing",
         "_discarding",
         "_end",
+        "_ending",
+        "_linger_timer",
         "_loop",
         "_lost",
         "_paused_reading",
@@ -70,7 +82,11 @@ class Connection(asyncio.BufferedProtocol):
         self._unread = 0
         self._end = False
         self._lost = False
+        self._closing = False
         self._discarding = False
+        self._ending = False
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._closed_waiter: asyncio.Future[None] | None = None
         self._paused_reading = False
         self._write_paused = False
         self._read_waiter: asyncio.Future[None] | None = None
@@ -95,7 +111,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def is_closed(self) -> bool:
         """Whether the transport is gone or going; reading gives the end, writing goes nowhere."""
-        return self._lost or self._transport is None or self._transport.is_closing()
+        return self._closing or self._lost or self._transport is None or self._transport.is_closing()
 
     def tls_version(self) -> str:
         """`TLSv1.3 TLS_AES_256_GCM_SHA384`, or empty without TLS; for logs and Received fields."""
@@ -121,9 +137,12 @@ class Connection(asyncio.BufferedProtocol):
     async def read(self, timeout_seconds: float) -> bytes:
         """All octets at hand, waiting for the first; `b""` at the end of the stream.
 
-        Raises TimeoutError after `timeout_seconds` without an octet.
+        Raises TimeoutError after `timeout_seconds` without an octet, ServerClosing (a TimeoutError)
+        when the server is shutting down and nothing is at hand.
         """
         if not self._unread and not self._end:
+            if self._ending:
+                raise ServerClosing
             waiter = self._read_waiter = self._loop.create_future()
             timer = self._loop.call_later(timeout_seconds, self._time_out, waiter)
             try:
@@ -134,8 +153,13 @@ class Connection(asyncio.BufferedProtocol):
         return self.read_nowait()
 
     async def wait_readable(self) -> None:
-        """Return when octets or the end of the stream are at hand; read_nowait() then has them."""
+        """Return when octets or the end of the stream are at hand; read_nowait() then has them.
+
+        Raises ServerClosing when the server is shutting down.
+        """
         if not self._unread and not self._end:
+            if self._ending:
+                raise ServerClosing
             waiter = self._read_waiter = self._loop.create_future()
             try:
                 await waiter
@@ -185,30 +209,79 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or self._lost:
             raise ConnectionLost("the connection is closed")
+        # Nothing awaits between here and start_tls() taking the transport from us, so no plaintext
+        # octet can still arrive; what the kernel holds is then read as TLS, and is none.
         self.read_nowait()
-        self._discarding = True
         try:
             upgraded = await self._loop.start_tls(
-                transport, self, context, server_side=True, ssl_handshake_timeout=timeout_seconds
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=timeout_seconds,
+                ssl_shutdown_timeout=LINGER_SECONDS,
             )
-        except (OSError, ssl.SSLError, EOFError) as error:
+        except (OSError, EOFError) as error:
             self.abort()
             raise ConnectionLost(f"TLS handshake failed: {error}") from error
-        finally:
-            self._discarding = False
         if upgraded is None:
             raise ConnectionLost("TLS handshake failed")
         self._transport = upgraded
+        self._note_certificate()
 
     def close(self) -> None:
-        """Close after what was written has been sent."""
-        if self._transport is not None and not self._lost:
-            self._transport.close()
+        """Close after what was written has been sent; input is no longer read."""
+        transport = self._transport
+        if transport is None or self._lost or self._closing:
+            return
+        self._closing = self._discarding = True
+        self._chunks.clear()
+        self._unread = 0
+        if self._end or self.is_tls or not transport.can_write_eof():
+            transport.close()
+            return
+        # Closing a socket with unread octets makes TCP reset it, and the other side may then never
+        # see our last reply; so we say that we are done, and swallow input until it is done too.
+        try:
+            transport.write_eof()
+            if self._paused_reading:
+                self._paused_reading = False
+                transport.resume_reading()
+        except (OSError, RuntimeError):
+            transport.abort()
+            return
+        self._linger_timer = self._loop.call_later(LINGER_SECONDS, transport.abort)
 
     def abort(self) -> None:
         """Close now; unsent octets are lost."""
         if self._transport is not None and not self._lost:
+            self._closing = True
             self._transport.abort()
+
+    # What the listener uses
+
+    def end_soon(self) -> None:
+        """Have the session end where it next waits for input (ServerClosing); for shutdown."""
+        self._ending = True
+        waiter = self._read_waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(ServerClosing())
+
+    async def wait_closed(self) -> None:
+        """Return once the transport is gone; call close() or abort() first."""
+        if self._transport is None or self._lost:
+            return
+        if self._closed_waiter is None:
+            self._closed_waiter = self._loop.create_future()
+        await asyncio.shield(self._closed_waiter)
+
+    def _note_certificate(self) -> None:
+        assert self._transport is not None
+        tls = self._transport.get_extra_info("ssl_object")
+        if tls is not None:
+            # After a choice by server name this is the chosen context (net/tls.py gives it the hash).
+            shown = getattr(tls, "context", None)
+            self.server_certificate_hash = getattr(shown, "certificate_hash", self.server_certificate_hash)
 
     # What the event loop calls
 
@@ -220,6 +293,7 @@ class Connection(asyncio.BufferedProtocol):
             self.peer = Peer(str(peer[0]), int(peer[1]))
         if isinstance(local, tuple):
             self.local = Peer(str(local[0]), int(local[1]))
+        self._note_certificate()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the loop puts the next octets."""
@@ -244,6 +318,8 @@ class Connection(asyncio.BufferedProtocol):
         """The other side will send no more; what it is owed is still sent."""
         self._end = True
         self._wake(self._read_waiter)
+        if self._closing:
+            return False
         # A TLS transport cannot be half closed; on TCP the answers to what came are still wanted.
         return not self.is_tls
 
@@ -252,6 +328,10 @@ class Connection(asyncio.BufferedProtocol):
         self._lost = self._end = True
         self._wake(self._read_waiter)
         self._wake(self._write_waiter)
+        self._wake(self._closed_waiter)
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
 
     def pause_writing(self) -> None:
         """Too much unsent."""

@@ -1,0 +1,203 @@
+"""TLS for the server's side: contexts from certificate files, chosen by name, fresh when files change.
+
+RFC: 8996 (TLS 1.2 at least), 6066 §3 (server name), 5929 §4.1 (tls-server-end-point).
+Exposure: the server name comes from unauthenticated octets; it is only ever looked up.
+Invariants: a certificate that cannot be loaded never replaces one that works; a connection keeps the
+    certificate it began with; a context's `certificate_hash` is that of the certificate it shows.
+Not here: making a certificate (net/self_signed.py), when to look for changes (app/worker.py).
+"""
+
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
+from postino.core.errors import SettingsError
+
+Stamp = tuple[tuple[int, int, int], ...]
+
+
+class CertificateContext(ssl.SSLContext):
+    """An SSLContext that knows the hash of the certificate it shows (tls-server-end-point)."""
+
+    certificate_hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate chain and its key, both PEM. `names` empty: the names in the certificate itself."""
+
+    certificate: Path
+    key: Path
+    names: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Loaded:
+    files: CertificateFiles
+    context: CertificateContext
+    names: tuple[str, ...]
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateChange:
+    """What one look at the files found: a certificate loaded anew, or why it could not be."""
+
+    files: CertificateFiles
+    error: str = ""
+
+
+@dataclass(slots=True)
+class _Names:
+    exact: dict[str, CertificateContext] = field(default_factory=dict)
+    wildcard: dict[str, CertificateContext] = field(default_factory=dict)
+
+    def find(self, server_name: str) -> CertificateContext | None:
+        name = server_name.lower().removesuffix(".")
+        found = self.exact.get(name)
+        if found is None and "." in name:
+            # A wildcard stands for exactly one label (RFC 9525 §6.3).
+            found = self.wildcard.get(name.partition(".")[2])
+        return found
+
+
+class CertificateStore:
+    """The certificates of this server. `context()` is what a new connection starts TLS with."""
+
+    def __init__(
+        self,
+        default: CertificateFiles | None,
+        more: Iterable[CertificateFiles] = (),
+        *,
+        minimum_version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+    ) -> None:
+        """Load every certificate. Raises SettingsError naming the file that cannot be used."""
+        self._minimum_version = minimum_version
+        self._loaded: list[_Loaded] = []
+        self._names = _Names()
+        self._wanted: list[CertificateFiles] = [default, *more] if default is not None else list(more)
+        for files in self._wanted:
+            self._loaded.append(self._load(files))
+        self._index()
+
+    def context(self) -> ssl.SSLContext | None:
+        """The context to offer now: the default certificate, which gives way to one by server name."""
+        return self._loaded[0].context if self._loaded else None
+
+    def replace(self, default: CertificateFiles | None, more: Iterable[CertificateFiles] = ()) -> None:
+        """Use other files from now on. Raises SettingsError and changes nothing when one cannot be used."""
+        wanted = [default, *more] if default is not None else list(more)
+        loaded = [self._load(files) for files in wanted]
+        self._wanted, self._loaded = wanted, loaded
+        self._index()
+
+    def refresh(self) -> list[CertificateChange]:
+        """Load again what changed on disk since it was loaded; tell what happened."""
+        changes: list[CertificateChange] = []
+        for position, loaded in enumerate(self._loaded):
+            stamp = _stamp(loaded.files)
+            if stamp == loaded.stamp:
+                continue
+            try:
+                self._loaded[position] = self._load(loaded.files)
+                changes.append(CertificateChange(loaded.files))
+            except SettingsError as error:
+                # Perhaps only one of the two files has been written yet. Remember what was seen, so
+                # that the complaint is made once, and keep the old certificate until both fit.
+                loaded.stamp = stamp
+                changes.append(CertificateChange(loaded.files, str(error)))
+        if changes:
+            self._index()
+        return changes
+
+    def _index(self) -> None:
+        names = _Names()
+        for loaded in self._loaded:
+            for name in loaded.names:
+                table = names.wildcard if name.startswith("*.") else names.exact
+                table.setdefault(name.removeprefix("*.").lower(), loaded.context)
+        self._names = names
+
+    def _choose(self, tls: ssl.SSLObject, server_name: str | None, _context: ssl.SSLContext) -> None:
+        if server_name:
+            chosen = self._names.find(server_name)
+            if chosen is not None and chosen is not tls.context:
+                tls.context = chosen
+
+    def _load(self, files: CertificateFiles) -> _Loaded:
+        stamp = _stamp(files)
+        context = CertificateContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = self._minimum_version
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        try:
+            context.load_cert_chain(files.certificate, files.key, password=_no_password)
+            leaf = read_certificate(files.certificate)
+        except ssl.SSLError as error:
+            raise SettingsError(
+                f"The key {files.key} does not belong to the certificate {files.certificate}, or one of "
+                f"them is not PEM ({error.reason or error}); give matching files in [tls]"
+            ) from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise SettingsError(
+                f"The certificate {files.certificate} or its key {files.key} cannot be read: {reason}; "
+                "correct the paths in [tls] or the rights of the files"
+            ) from error
+        context.certificate_hash = end_point_hash(leaf)
+        context.sni_callback = self._choose  # type: ignore[assignment]
+        return _Loaded(files, context, files.names or certificate_names(leaf), stamp)
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """The leaf: the first certificate of a PEM file. Raises OSError or ValueError."""
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def end_point_hash(certificate: x509.Certificate) -> bytes:
+    """The tls-server-end-point channel binding (RFC 5929 §4.1); empty where it is undefined.
+
+    The hash is the signature's own, with SHA-256 in place of MD5 and SHA-1. A signature without a
+    hash function (Ed25519) has no such binding, and SCRAM-...-PLUS must then not be offered.
+    """
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return b""
+    if algorithm is None:
+        return b""
+    if isinstance(algorithm, (hashes.MD5, hashes.SHA1)):
+        algorithm = hashes.SHA256()
+    return certificate.fingerprint(algorithm)
+
+
+def certificate_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The DNS names the certificate is for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(names.value.get_values_for_type(x509.DNSName))
+
+
+def _stamp(files: CertificateFiles) -> Stamp:
+    """Something that differs when a file was written or replaced."""
+    stamps: list[tuple[int, int, int]] = []
+    for path in (files.certificate, files.key):
+        try:
+            status = path.stat()
+        except OSError:
+            stamps.append((0, 0, 0))
+        else:
+            stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(stamps)
+
+
+def _no_password(*_: Any) -> str:
+    """Fail instead of asking at the terminal for an encrypted key's password."""
+    raise ValueError("the key is encrypted; store it without a password")
