@@ -1,0 +1,1 @@
+"""Load drivers: raw sockets, ready octets, as little reading of answers as correctness allows."""
