@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from postino.core.ports import MailboxChange
+from postino.store.dialect import Dialect
 
 T = TypeVar("T")
 SqlValue = int | str | bytes | float | None
@@ -17,6 +18,11 @@ Row = tuple[Any, ...]
 
 class Tx(Protocol):
     """One open transaction. SQL is the subset SQLite and PostgreSQL share, with `?` placeholders."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this database spells what the others spell differently."""
+        ...
 
     def all(self, sql: str, params: Sequence[SqlValue] = ()) -> list[Row]:
         """Run a query and give every row."""

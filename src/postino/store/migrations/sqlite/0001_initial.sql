@@ -2,13 +2,13 @@
 -- (ARCHITECTURE.md, "The store"). Instants are whole seconds since 1970; sizes are octets.
 
 CREATE TABLE domain (
-  id          INTEGER PRIMARY KEY,
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,
   name        TEXT NOT NULL UNIQUE,
   created_at  INTEGER NOT NULL
 );
 
 CREATE TABLE account (
-  id            INTEGER PRIMARY KEY,
+  id            INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice: sessions and shared bodies name it
   login         TEXT NOT NULL UNIQUE,          -- its first address, folded (Address.key)
   password_hash TEXT NOT NULL,                 -- Argon2id PHC string
   scram_sha256  TEXT NOT NULL,                 -- iterations:salt:stored_key:server_key, base64

@@ -1,0 +1,226 @@
+"""Domains and accounts: who has mail here, and with which password and quota.
+
+Invariants: a login is the folded form of the account's first address; account ids are never reused.
+Not here: aliases and where mail for an address goes (store/addresses.py, named here too), checking a
+    password (directory/, servers/authentication.py).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from postino.core.address import Address, parse_domain
+from postino.core.errors import AlreadyExists, NoSuchAccount, NotPermitted, StoreError
+from postino.core.ids import AccountId, DomainId, Instant
+from postino.store.addresses import (
+    ACCOUNT_ADDRESS,
+    AliasRow,
+    ResolvedRecipient,
+    add_alias,
+    domain_id,
+    is_local_domain,
+    list_aliases,
+    local_key,
+    remove_alias,
+    resolve,
+)
+from postino.store.bodies import Codec
+from postino.store.mailboxes import create_mailbox
+from postino.store.tx import Row, Tx
+
+__all__ = [
+    "AccountRow",
+    "AliasRow",
+    "DomainRow",
+    "ResolvedRecipient",
+    "account_by_id",
+    "account_by_login",
+    "add_alias",
+    "create_account",
+    "create_domain",
+    "is_local_domain",
+    "list_accounts",
+    "list_aliases",
+    "list_domains",
+    "remove_account",
+    "remove_alias",
+    "remove_domain",
+    "resolve",
+    "set_password",
+    "set_quota",
+]
+
+DEFAULT_MAILBOXES: Final = (
+    ("INBOX", ""),
+    ("Archive", "\\Archive"),
+    ("Drafts", "\\Drafts"),
+    ("Junk", "\\Junk"),
+    ("Sent", "\\Sent"),
+    ("Trash", "\\Trash"),
+)
+_COLUMNS: Final = (
+    "id, login, password_hash, scram_sha256, quota_octets, used_octets, used_messages, mod_seq, created_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRow:
+    """A domain mail is taken for."""
+
+    id: DomainId
+    name: str
+    accounts: int
+    created_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """An account as of one transaction. The hashes are secrets: never log one."""
+
+    id: AccountId
+    login: str
+    password_hash: str
+    scram: str
+    quota_octets: int
+    used_octets: int
+    used_messages: int
+    mod_seq: int
+    created_at: Instant
+
+    def __repr__(self) -> str:
+        # SECURITY: an error report that shows its values must not show hashes.
+        return f"AccountRow({self.id}, {self.login!r})"
+
+
+def create_domain(tx: Tx, name: str, now: Instant) -> DomainId:
+    """Take mail for a domain from now on. Raises AlreadyExists, BadAddress."""
+    name = parse_domain(name)
+    if domain_id(tx, name) is not None:
+        raise AlreadyExists(f"The domain {name} is there already")
+    row = tx.one("INSERT INTO domain (name, created_at) VALUES (?, ?) RETURNING id", (name, now))
+    assert row is not None
+    return DomainId(row[0])
+
+
+def remove_domain(tx: Tx, name: str) -> None:
+    """Stop taking mail for a domain. Raises NotPermitted while it has addresses, StoreError if unknown."""
+    name = parse_domain(name)
+    found = domain_id(tx, name)
+    if found is None:
+        raise StoreError(f"There is no domain {name}; `postino domain list` shows those there are")
+    if tx.one("SELECT 1 FROM address WHERE domain_id=?", (found,)):
+        raise NotPermitted(f"The domain {name} has accounts or aliases; remove those first")
+    tx.run("DELETE FROM domain WHERE id=?", (found,))
+
+
+def list_domains(tx: Tx) -> list[DomainRow]:
+    """Every domain, by name."""
+    rows = tx.all(
+        "SELECT d.id, d.name, (SELECT count(*) FROM address p WHERE p.domain_id=d.id AND p.kind=?),"
+        " d.created_at"
+        " FROM domain d ORDER BY d.name",
+        (ACCOUNT_ADDRESS,),
+    )
+    return [DomainRow(*row) for row in rows]
+
+
+def create_account(
+    tx: Tx, address: Address, password_hash: str, scram: str, quota_octets: int, now: Instant
+) -> AccountId:
+    """Make an account with the mailboxes every mail program expects.
+
+    Raises AlreadyExists for an address in use, StoreError for a domain that is not ours.
+    """
+    domain = domain_id(tx, address.domain)
+    if domain is None:
+        raise StoreError(
+            f"There is no domain {address.domain}; add it first with `postino domain add {address.domain}`"
+        )
+    local = local_key(address)
+    if not local:
+        raise NotPermitted("An account needs a name before the @")
+    if tx.one("SELECT 1 FROM address WHERE domain_id=? AND local_part=?", (domain, local)):
+        raise AlreadyExists(f"The address {address} is in use already; choose another")
+    row = tx.one(
+        "INSERT INTO account (login, password_hash, scram_sha256, quota_octets, created_at)"
+        " VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (address.key, password_hash, scram, quota_octets, now),
+    )
+    assert row is not None
+    account_id = AccountId(row[0])
+    tx.run(
+        "INSERT INTO address (domain_id, local_part, account_id, kind) VALUES (?, ?, ?, ?)",
+        (domain, local, account_id, ACCOUNT_ADDRESS),
+    )
+    for name, special_use in DEFAULT_MAILBOXES:
+        create_mailbox(tx, account_id, name, special_use=special_use, now=now)
+    return account_id
+
+
+def _account(row: Row) -> AccountRow:
+    return AccountRow(*row)
+
+
+def account_by_login(tx: Tx, login_key: str) -> AccountRow | None:
+    """The account whose login is `login_key` (an Address.key)."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM account WHERE login=?", (login_key,))
+    return _account(row) if row else None
+
+
+def account_by_id(tx: Tx, account_id: AccountId) -> AccountRow:
+    """Raises NoSuchAccount."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM account WHERE id=?", (account_id,))
+    if row is None:
+        raise NoSuchAccount("The account does not exist any more")
+    return _account(row)
+
+
+def list_accounts(tx: Tx) -> list[AccountRow]:
+    """Every account, by login."""
+    return [_account(row) for row in tx.all(f"SELECT {_COLUMNS} FROM account ORDER BY login")]
+
+
+def set_password(tx: Tx, account_id: AccountId, password_hash: str, scram: str) -> None:
+    """Raises NoSuchAccount."""
+    changed = tx.run(
+        "UPDATE account SET password_hash=?, scram_sha256=? WHERE id=?", (password_hash, scram, account_id)
+    )
+    if not changed:
+        raise NoSuchAccount("The account does not exist any more")
+
+
+def set_quota(tx: Tx, account_id: AccountId, quota_octets: int) -> None:
+    """Set the most octets the account may hold, 0 for no limit. What is there stays. Raises NoSuchAccount."""
+    if quota_octets < 0:
+        raise NotPermitted("A quota is a number of octets, or 0 for no limit")
+    if not tx.run("UPDATE account SET quota_octets=? WHERE id=?", (quota_octets, account_id)):
+        raise NoSuchAccount("The account does not exist any more")
+
+
+def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
+    """Remove an account with its addresses and all its mail, for good.
+
+    Gives the blobs that nobody names any more; delete their files once this has committed.
+    Raises NoSuchAccount.
+    """
+    if tx.one("SELECT 1 FROM account WHERE id=?", (account_id,)) is None:
+        raise NoSuchAccount("The account does not exist any more")
+    named = tx.all(
+        "SELECT DISTINCT codec, blob_id FROM octets WHERE account_id=? AND blob_id IS NOT NULL", (account_id,)
+    )
+    for table in ("message", "expunged", "content", "octets", "mailbox", "lone_subscription", "address"):
+        tx.run(f"DELETE FROM {table} WHERE account_id=?", (account_id,))
+    tx.run("DELETE FROM account WHERE id=?", (account_id,))
+    return drop_unnamed(tx, named)
+
+
+def drop_unnamed(tx: Tx, named: list[Row]) -> list[str]:
+    """Of (codec, blob_id) pairs, remove the shared bodies no octets row names; give the blobs likewise."""
+    blobs: list[str] = []
+    for codec, blob_id in named:
+        if tx.one("SELECT 1 FROM octets WHERE blob_id=?", (blob_id,)):
+            continue
+        if codec == Codec.SHARED:
+            tx.run("DELETE FROM shared_body WHERE id=?", (blob_id,))
+        else:
+            blobs.append(blob_id)
+    return blobs

@@ -1,0 +1,110 @@
+"""The counters that every write keeps: the account's mod-sequence and use, a mailbox's totals.
+
+RFC: 7162 §3.1 (mod-sequences), 9051 §2.3.1.1 (UIDVALIDITY).
+Invariants: verify() can recompute each of them from the rows; a mod-sequence and a uid_validity are
+    given once.
+"""
+
+from typing import Final
+
+from postino.core.errors import NoSuchAccount, NoSuchMailbox, OverQuota
+from postino.core.flags import Flag
+from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
+from postino.store.tx import Tx
+
+SEEN: Final = int(Flag.SEEN)
+DELETED: Final = int(Flag.DELETED)
+
+
+def next_mod_seq(tx: Tx, account_id: AccountId) -> ModSeq:
+    """Take the account's next change number. Raises NoSuchAccount."""
+    row = tx.one("UPDATE account SET mod_seq=mod_seq+1 WHERE id=? RETURNING mod_seq", (account_id,))
+    if row is None:
+        raise NoSuchAccount("The account does not exist any more")
+    return ModSeq(row[0])
+
+
+def charge(tx: Tx, account_id: AccountId, octets: int, messages: int) -> ModSeq:
+    """Take room for messages from the quota, and the next change number for them.
+
+    Raises OverQuota, NoSuchAccount; then nothing was written.
+    """
+    row = tx.one(
+        "UPDATE account SET mod_seq=mod_seq+1, used_octets=used_octets+?, used_messages=used_messages+?"
+        " WHERE id=? AND (quota_octets=0 OR used_octets+?<=quota_octets) RETURNING mod_seq",
+        (octets, messages, account_id, octets),
+    )
+    if row is None:
+        account = tx.one("SELECT login, quota_octets FROM account WHERE id=?", (account_id,))
+        if account is None:
+            raise NoSuchAccount("The account does not exist any more")
+        raise OverQuota(
+            f"The mailbox of {account[0]} is full (its quota is {account[1]} octets); delete messages first"
+        )
+    return ModSeq(row[0])
+
+
+def discharge(tx: Tx, account_id: AccountId, octets: int, messages: int) -> None:
+    """Give the room of removed messages back to the quota."""
+    tx.run(
+        "UPDATE account SET used_octets=used_octets-?, used_messages=used_messages-? WHERE id=?",
+        (octets, messages, account_id),
+    )
+
+
+def add_to_mailbox(
+    tx: Tx,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    mod_seq: ModSeq,
+    *,
+    messages: int,
+    unseen: int,
+    deleted: int,
+    octets: int,
+) -> tuple[int, int]:
+    """Count new messages in; give uid_validity and the first of their UIDs. Raises NoSuchMailbox."""
+    row = tx.one(
+        "UPDATE mailbox SET uid_next=uid_next+?, highest_mod_seq=?, messages=messages+?, unseen=unseen+?,"
+        " deleted=deleted+?, octets=octets+? WHERE account_id=? AND id=? RETURNING uid_validity, uid_next",
+        (messages, mod_seq, messages, unseen, deleted, octets, account_id, mailbox_id),
+    )
+    if row is None:
+        raise no_such_mailbox()
+    return row[0], row[1] - messages
+
+
+def adjust_mailbox(
+    tx: Tx,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    mod_seq: ModSeq,
+    *,
+    messages: int = 0,
+    unseen: int = 0,
+    deleted: int = 0,
+    octets: int = 0,
+) -> None:
+    """Change a mailbox's totals by these differences."""
+    tx.run(
+        "UPDATE mailbox SET highest_mod_seq=?, messages=messages+?, unseen=unseen+?, deleted=deleted+?,"
+        " octets=octets+? WHERE account_id=? AND id=?",
+        (mod_seq, messages, unseen, deleted, octets, account_id, mailbox_id),
+    )
+
+
+def no_such_mailbox() -> NoSuchMailbox:
+    """The error for an id that names no mailbox."""
+    return NoSuchMailbox("The mailbox does not exist any more")
+
+
+def next_uid_validity(tx: Tx, now: Instant) -> int:
+    """A value no mailbox of this database ever had; about the time, so that a rebuilt database differs."""
+    row = tx.one("SELECT value FROM setting WHERE name='next_uid_validity'")
+    value = max(int(row[0]) if row else 1, now)
+    tx.run(
+        "INSERT INTO setting (name, value) VALUES ('next_uid_validity', ?)"
+        " ON CONFLICT (name) DO UPDATE SET value=excluded.value",
+        (str(value + 1),),
+    )
+    return value

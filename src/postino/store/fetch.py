@@ -1,0 +1,153 @@
+"""Read what FETCH asks for, of many messages in one query.
+
+RFC: 9051 §6.4.5 (FETCH).
+Invariants: rows come by uid; a value that was stored as response bytes is given as such.
+Not here: how an answer looks (imap/), what is in which section (imap/section.py).
+"""
+
+from enum import IntEnum
+from operator import itemgetter
+from typing import Any, Final
+
+from postino.core.errors import DatabaseDamaged
+from postino.core.ids import AccountId, BlobId, MailboxId
+from postino.core.numset import NumberSet
+from postino.store.blobs import BlobStore
+from postino.store.bodies import Codec, unpack
+from postino.store.tx import Tx
+from postino.store.uids import uid_conditions
+
+
+class Column(IntEnum):
+    """What may be asked for; the order of these is the order in a row, after the uid."""
+
+    INTERNAL_DATE = 1
+    SAVE_DATE = 2
+    SIZE = 3
+    CONTENT_ID = 4
+    ENVELOPE = 5
+    BODYSTRUCTURE = 6
+    FIELDS = 7
+    """bytes: the header fields of mime.header.LISTED_FIELDS, as received."""
+    PARTS = 8
+    """bytes for mime.index.unpack_index."""
+    HEADER = 9
+    """bytes: the whole header, with its empty line."""
+    BODY = 10
+    """bytes, or a StoredBody when reading it costs more than a copy: see body_octets, open_body."""
+
+
+class StoredBody:
+    """A body that still has to be decompressed, or read from a blob."""
+
+    __slots__ = ("blob_id", "codec", "offset", "size", "stored")
+
+    def __init__(self, codec: int, stored: bytes | None, blob_id: str | None, offset: int, size: int) -> None:
+        self.codec = codec
+        self.stored = stored
+        self.blob_id = blob_id
+        self.offset = offset
+        self.size = size
+
+
+Body = bytes | StoredBody
+
+
+class BodySource:
+    """A body that can be read in pieces without holding all of it."""
+
+    __slots__ = ("_blobs", "_body", "_octets", "size")
+
+    def __init__(self, body: Body, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._body = body
+        self._octets: bytes | None = body if isinstance(body, bytes) else None
+        self.size = len(body) if isinstance(body, bytes) else body.size
+
+    def read(self, start: int, length: int) -> bytes:
+        """The octets from `start`, fewer than `length` only at the end."""
+        body = self._body
+        if not isinstance(body, bytes) and body.codec == Codec.BLOB:
+            length = min(length, self.size - start)
+            if length <= 0:
+                return b""
+            return self._blobs.read(BlobId(body.blob_id or ""), body.offset + start, length)
+        if self._octets is None:
+            self._octets = body_octets(body, self._blobs)
+        return self._octets[start : start + length]
+
+
+_SQL: Final = {
+    Column.INTERNAL_DATE: "m.internal_date",
+    Column.SAVE_DATE: "m.save_date",
+    Column.SIZE: "m.size",
+    Column.CONTENT_ID: "m.content_id",
+    Column.ENVELOPE: "c.envelope",
+    Column.BODYSTRUCTURE: "c.bodystructure",
+    Column.FIELDS: "c.fields",
+    Column.PARTS: "c.parts",
+    Column.HEADER: "o.header",
+    Column.BODY: "o.codec, o.body, o.blob_id, o.blob_offset, m.size - length(o.header)",
+}
+_OF_CONTENT: Final = frozenset({Column.ENVELOPE, Column.BODYSTRUCTURE, Column.FIELDS, Column.PARTS})
+_OF_OCTETS: Final = frozenset({Column.HEADER, Column.BODY})
+
+
+def fetch_rows(
+    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, uids: NumberSet, columns: frozenset[Column]
+) -> list[tuple[Any, ...]]:
+    """(uid, the columns in Column order) of each message that exists, by uid."""
+    wanted = sorted(columns)
+    select = ", ".join(["m.uid", *(_SQL[column] for column in wanted)])
+    # CROSS JOIN keeps the order of the loops: the messages first, in their key's order.
+    source = "message m"
+    if not _OF_CONTENT.isdisjoint(columns):
+        source += " CROSS JOIN content c ON c.account_id=m.account_id AND c.id=m.content_id"
+    if not _OF_OCTETS.isdisjoint(columns):
+        source += " CROSS JOIN octets o ON o.account_id=m.account_id AND o.content_id=m.content_id"
+    rows: list[tuple[Any, ...]] = []
+    for condition in uid_conditions(tx, account_id, mailbox_id, uids):
+        rows += tx.all(
+            f"SELECT {select} FROM {source} WHERE m.account_id=? AND m.mailbox_id=? AND m.{condition.sql}"
+            " ORDER BY m.uid",
+            (account_id, mailbox_id, *condition.params),
+        )
+    if Column.BODY in columns:
+        return _with_bodies(tx, rows)
+    return rows
+
+
+_body_columns: Final = itemgetter(slice(-5, None))
+
+
+def _with_bodies(tx: Tx, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Replace the columns of octets at each row's end by a Body."""
+    made: list[tuple[Any, ...]] = []
+    for row in rows:
+        codec = row[-5]
+        if codec == Codec.RAW:
+            body: Body = row[-4]
+        else:
+            codec, stored, blob_id, offset, size = _body_columns(row)
+            if codec == Codec.SHARED:
+                shared = tx.one("SELECT codec, body FROM shared_body WHERE id=?", (blob_id,))
+                if shared is None:
+                    raise DatabaseDamaged("A message has lost its shared body; run `postino verify`")
+                codec, stored = shared
+            body = stored if codec == Codec.RAW else StoredBody(codec, stored, blob_id, offset, size)
+        made.append((*row[:-5], body))
+    return made
+
+
+def body_octets(body: Body, blobs: BlobStore) -> bytes:
+    """All of a body, in memory. For one of unknown size open_body is kinder."""
+    if isinstance(body, bytes):
+        return body
+    if body.codec == Codec.BLOB:
+        return blobs.read(BlobId(body.blob_id or ""), body.offset, body.size)
+    return unpack(body.codec, body.stored or b"", body.size)
+
+
+def open_body(body: Body, blobs: BlobStore) -> BodySource:
+    """A body for reading by range; a blob is then never in memory as a whole."""
+    return BodySource(body, blobs)

@@ -1,0 +1,155 @@
+"""Change flags and keywords of many messages at once.
+
+RFC: 9051 §6.4.6 (STORE), 7162 §3.1.3 (UNCHANGEDSINCE).
+Invariants: one call gives all the messages it changes one new mod-sequence; messages that already
+    are as asked keep theirs.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, assert_never
+
+from postino.core.flags import Flag, FlagSet, stored_flag_set
+from postino.core.ids import AccountId, MailboxId, ModSeq
+from postino.core.numset import NumberSet
+from postino.core.ports import MailboxChange
+from postino.store.counters import DELETED, SEEN, adjust_mailbox, next_mod_seq, no_such_mailbox
+from postino.store.tx import Tx
+from postino.store.uids import uid_conditions
+
+_ALL_FLAGS: Final = int(Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED | Flag.DELETED | Flag.DRAFT)
+
+
+class FlagMode(Enum):
+    """What to do with the flags named: FLAGS, +FLAGS, -FLAGS."""
+
+    SET = "set"
+    ADD = "add"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class FlagChange:
+    """One STORE command's wish."""
+
+    mode: FlagMode
+    flags: FlagSet
+
+    def applied_to(self, old: FlagSet) -> FlagSet:
+        """What the wish makes of a message's flags."""
+        match self.mode:
+            case FlagMode.SET:
+                # Through `old`, so that keywords keep the spelling the message has.
+                return old.without(old.without(self.flags)).union(self.flags)
+            case FlagMode.ADD:
+                return old.union(self.flags)
+            case FlagMode.REMOVE:
+                return old.without(self.flags)
+            case _:
+                assert_never(self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsStored:
+    """What a store_flags did."""
+
+    changed: list[tuple[int, FlagSet, int]]
+    """(uid, flags, mod_seq) of each message that is different now, by uid."""
+    modified: NumberSet
+    """Messages left alone because they changed after `unchanged_since`."""
+
+
+def store_flags(
+    tx: Tx,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: NumberSet,
+    change: FlagChange,
+    unchanged_since: int | None = None,
+) -> FlagsStored:
+    """Change the flags of `uids`; UIDs without a message are ignored. Raises NoSuchMailbox."""
+    if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)) is None:
+        raise no_such_mailbox()
+    wanted = change.flags
+    keep, add = _masks(change)
+    changed: list[tuple[int, FlagSet, int]] = []
+    modified: list[int] = []
+    unseen = deleted = 0
+    mod_seq = ModSeq(0)
+    for condition in uid_conditions(tx, account_id, mailbox_id, uids):
+        where = f"account_id=? AND mailbox_id=? AND {condition.sql}"
+        key = (account_id, mailbox_id, *condition.params)
+        if unchanged_since is not None:
+            rows = tx.all(
+                f"SELECT uid FROM message WHERE {where} AND mod_seq>? ORDER BY uid", (*key, unchanged_since)
+            )
+            modified += [uid for (uid,) in rows]
+            where += " AND mod_seq<=?"
+            key = (*key, unchanged_since)
+        if change.mode is not FlagMode.SET and not wanted.keywords:
+            # PERF: rows that are already as asked are not even read.
+            where += " AND ((flags & ?) | ?) <> flags"
+            key = (*key, keep, add)
+        rows = tx.all(f"SELECT uid, flags, keywords FROM message WHERE {where} ORDER BY uid", key)
+        if not rows:
+            continue
+        outcome: dict[tuple[int, str], FlagSet | None] = {}
+        for pair in {(row[1], row[2]) for row in rows}:
+            old = stored_flag_set(*pair)
+            new = change.applied_to(old)
+            outcome[pair] = None if new == old else new
+        if not any(outcome.values()):
+            continue
+        mod_seq = mod_seq or next_mod_seq(tx, account_id)
+        for uid, flags, keywords in rows:
+            after = outcome[flags, keywords]
+            if after is not None:
+                changed.append((uid, after, mod_seq))
+                unseen += (flags & SEEN) - (after.system & SEEN)
+                deleted += ((after.system & DELETED) - (flags & DELETED)) // DELETED
+        _update(tx, where, key, outcome, mod_seq, keep, add)
+    if changed:
+        adjust_mailbox(tx, account_id, mailbox_id, mod_seq, unseen=unseen, deleted=deleted)
+        tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
+    return FlagsStored(changed, NumberSet.of(modified))
+
+
+def _masks(change: FlagChange) -> tuple[int, int]:
+    """The system flags to keep and those to add."""
+    system = change.flags.system
+    match change.mode:
+        case FlagMode.SET:
+            return 0, system
+        case FlagMode.ADD:
+            return _ALL_FLAGS, system
+        case FlagMode.REMOVE:
+            return _ALL_FLAGS & ~system, 0
+        case _:
+            assert_never(change.mode)
+
+
+def _update(
+    tx: Tx,
+    where: str,
+    key: tuple[int | str | bytes | float | None, ...],
+    outcome: dict[tuple[int, str], FlagSet | None],
+    mod_seq: ModSeq,
+    keep: int,
+    add: int,
+) -> None:
+    """One statement for each distinct keywords value, all of them when keywords do not change."""
+    keywords = {before[1]: after.stored_keywords for before, after in outcome.items() if after is not None}
+    if all(old == new for old, new in keywords.items()):
+        tx.run(
+            f"UPDATE message SET flags=(flags & ?) | ?, mod_seq=? WHERE {where}"
+            " AND ((flags & ?) | ?) <> flags",
+            (keep, add, mod_seq, *key, keep, add),
+        )
+        return
+    for old, new in keywords.items():
+        # Rows an earlier turn brought to `old` are already as asked: the last condition passes them by.
+        tx.run(
+            f"UPDATE message SET flags=(flags & ?) | ?, keywords=?, mod_seq=? WHERE {where} AND keywords=?"
+            " AND mod_seq<>? AND (((flags & ?) | ?) <> flags OR ?)",
+            (keep, add, new, mod_seq, *key, old, mod_seq, keep, add, int(old != new)),
+        )

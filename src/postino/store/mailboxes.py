@@ -1,0 +1,247 @@
+"""Mailboxes: made, named, found, removed, and the counters STATUS asks for.
+
+RFC: 9051 §5.1 (names), §6.3.4-6.3.11 (CREATE to STATUS), 6154 (special use), 3629 (UTF-8).
+Invariants: names are UTF-8 in NFC, levels joined by "/", INBOX in upper case; a uid_validity is
+    given once and never again.
+Not here: how names travel (imap/), messages (store/messages.py).
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from postino.core.errors import AlreadyExists, NoSuchMailbox, NotPermitted, TooManyMessages
+from postino.core.ids import AccountId, Instant, MailboxId
+from postino.core.limits import Limits
+from postino.core.ports import MailboxChange
+from postino.store.counters import next_mod_seq, next_uid_validity, no_such_mailbox
+from postino.store.transfer import expunge, move
+from postino.store.tx import Row, Tx
+
+INBOX: Final = "INBOX"
+SEPARATOR: Final = "/"
+_DEFAULT_LIMITS: Final = Limits()
+_COLUMNS: Final = (
+    "id, name, uid_validity, uid_next, highest_mod_seq, special_use, subscribed,"
+    " messages, unseen, deleted, octets"
+)
+_SAFE_LAST: Final = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRow:
+    """A mailbox and its counters, as of one transaction."""
+
+    id: MailboxId
+    name: str
+    uid_validity: int
+    uid_next: int
+    highest_mod_seq: int
+    special_use: str
+    subscribed: bool
+    messages: int
+    unseen: int
+    deleted: int
+    octets: int
+
+
+def _row(row: Row) -> MailboxRow:
+    return MailboxRow(
+        row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7], row[8], row[9], row[10]
+    )
+
+
+def canonical_name(name: str) -> str:
+    """The one spelling of `name`: NFC, INBOX in upper case also as a first level."""
+    name = unicodedata.normalize("NFC", name)
+    first, slash, rest = name.partition(SEPARATOR)
+    if first.upper() == INBOX:
+        return INBOX + slash + rest
+    return name
+
+
+def mailbox_by_name(tx: Tx, account_id: AccountId, name: str) -> MailboxRow:
+    """Find it. Raises NoSuchMailbox."""
+    row = tx.one(
+        f"SELECT {_COLUMNS} FROM mailbox WHERE account_id=? AND name=?", (account_id, canonical_name(name))
+    )
+    if row is None:
+        raise NoSuchMailbox(f"There is no mailbox {name!r}; LIST shows those there are")
+    return _row(row)
+
+
+def mailbox_by_id(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow:
+    """Find it. Raises NoSuchMailbox."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id))
+    if row is None:
+        raise no_such_mailbox()
+    return _row(row)
+
+
+def list_mailboxes(tx: Tx, account_id: AccountId) -> list[MailboxRow]:
+    """Every mailbox of the account, sorted by name, INBOX among the others."""
+    return [
+        _row(row)
+        for row in tx.all(f"SELECT {_COLUMNS} FROM mailbox WHERE account_id=? ORDER BY name", (account_id,))
+    ]
+
+
+def lone_subscriptions(tx: Tx, account_id: AccountId) -> list[str]:
+    """Subscribed names that have no mailbox (RFC 9051 §6.3.7), sorted."""
+    rows = tx.all("SELECT name FROM lone_subscription WHERE account_id=? ORDER BY name", (account_id,))
+    return [name for (name,) in rows]
+
+
+def create_mailbox(
+    tx: Tx,
+    account_id: AccountId,
+    name: str,
+    limits: Limits = _DEFAULT_LIMITS,
+    *,
+    special_use: str = "",
+    now: Instant,
+) -> MailboxRow:
+    """Make `name` and the levels above it that are missing; the new mailbox is subscribed.
+
+    Raises AlreadyExists, NotPermitted (a name that cannot be one) or TooManyMessages (a limit).
+    """
+    name = _checked_name(name, limits)
+    known = tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, name))
+    if known:
+        raise AlreadyExists(f"There is a mailbox {name!r} already")
+    if special_use:
+        _require_free_use(tx, account_id, special_use)
+    levels = name.split(SEPARATOR)
+    missing = [
+        above
+        for above in (SEPARATOR.join(levels[:n]) for n in range(1, len(levels)))
+        if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, above)) is None
+    ]
+    count = tx.one("SELECT count(*) FROM mailbox WHERE account_id=?", (account_id,))
+    assert count is not None
+    if count[0] + len(missing) + 1 > limits.mailboxes:
+        raise TooManyMessages(f"An account may have at most {limits.mailboxes} mailboxes; delete some first")
+    for above in missing:
+        _insert(tx, account_id, above, "", now)
+    return _insert(tx, account_id, name, special_use, now)
+
+
+def _checked_name(name: str, limits: Limits) -> str:
+    name = canonical_name(name).removesuffix(SEPARATOR)
+    levels = name.split(SEPARATOR)
+    if not all(levels):
+        raise NotPermitted("A mailbox name has no empty levels; write one such as Work/Invoices")
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+        raise NotPermitted("A mailbox name has no control characters")
+    if len(name.encode()) > limits.mailbox_name_octets:
+        raise TooManyMessages(f"A mailbox name has at most {limits.mailbox_name_octets} octets")
+    if len(levels) > limits.mailbox_depth:
+        raise TooManyMessages(f"A mailbox name has at most {limits.mailbox_depth} levels")
+    return name
+
+
+def _require_free_use(tx: Tx, account_id: AccountId, special_use: str) -> None:
+    # One \Sent is what clients expect; two would make them guess (RFC 6154 §2).
+    taken = tx.one("SELECT name FROM mailbox WHERE account_id=? AND special_use=?", (account_id, special_use))
+    if taken:
+        raise AlreadyExists(f"The mailbox {taken[0]!r} has the use {special_use} already")
+
+
+def _insert(tx: Tx, account_id: AccountId, name: str, special_use: str, now: Instant) -> MailboxRow:
+    mod_seq = next_mod_seq(tx, account_id)
+    tx.run(
+        "INSERT INTO mailbox (account_id, id, name, uid_validity, highest_mod_seq, special_use)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (account_id, mod_seq, name, next_uid_validity(tx, now), mod_seq, special_use),
+    )
+    tx.run("DELETE FROM lone_subscription WHERE account_id=? AND name=?", (account_id, name))
+    return mailbox_by_id(tx, account_id, MailboxId(mod_seq))
+
+
+def rename_mailbox(
+    tx: Tx,
+    account_id: AccountId,
+    old_name: str,
+    new_name: str,
+    limits: Limits = _DEFAULT_LIMITS,
+    *,
+    now: Instant,
+) -> MailboxRow:
+    """Give a mailbox and all below it a new name; INBOX stays and only its messages move.
+
+    RFC: 9051 §6.3.6. Raises NoSuchMailbox, AlreadyExists, NotPermitted, TooManyMessages.
+    """
+    source = mailbox_by_name(tx, account_id, old_name)
+    target = _checked_name(new_name, limits)
+    if source.name == INBOX:
+        made = create_mailbox(tx, account_id, target, limits, now=now)
+        if source.messages:
+            move(tx, account_id, source.id, None, made.id, now=now)
+        return mailbox_by_id(tx, account_id, made.id)
+    if target == source.name or target.startswith(source.name + SEPARATOR):
+        raise NotPermitted("A mailbox cannot be moved below itself; choose another name")
+    if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, target)):
+        raise AlreadyExists(f"There is a mailbox {target!r} already")
+    below = _below(tx, account_id, source.name)
+    renamed = [(source.id, target)] + [(m.id, target + m.name[len(source.name) :]) for m in below]
+    for _, name in renamed:
+        _checked_name(name, limits)
+        if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, name)):
+            raise AlreadyExists(f"There is a mailbox {name!r} already")
+    above = target.rpartition(SEPARATOR)[0]
+    if above and tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, above)) is None:
+        create_mailbox(tx, account_id, above, limits, now=now)
+    for mailbox_id, name in renamed:
+        tx.run("UPDATE mailbox SET name=? WHERE account_id=? AND id=?", (name, account_id, mailbox_id))
+        tx.run("DELETE FROM lone_subscription WHERE account_id=? AND name=?", (account_id, name))
+    return mailbox_by_id(tx, account_id, source.id)
+
+
+def _below(tx: Tx, account_id: AccountId, name: str) -> list[MailboxRow]:
+    prefix = name + SEPARATOR
+    return [
+        _row(row)
+        for row in tx.all(
+            f"SELECT {_COLUMNS} FROM mailbox WHERE account_id=? AND name > ? AND name < ? ORDER BY name",
+            (account_id, prefix, prefix + _SAFE_LAST),
+        )
+        if row[1].startswith(prefix)
+    ]
+
+
+def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) -> MailboxRow:
+    """Remove a mailbox and its messages; a subscription to the name stays (RFC 9051 §6.3.5, §6.3.8).
+
+    Raises NoSuchMailbox, and NotPermitted for INBOX and for a mailbox with others below it.
+    """
+    mailbox = mailbox_by_name(tx, account_id, name)
+    if mailbox.name == INBOX:
+        raise NotPermitted("INBOX cannot be deleted")
+    if _below(tx, account_id, mailbox.name):
+        raise NotPermitted(f"{mailbox.name!r} has mailboxes below it; delete those first")
+    expunge(tx, account_id, mailbox.id, None, only_deleted=False, now=now)
+    tx.run("DELETE FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox.id))
+    if mailbox.subscribed:
+        tx.run(
+            "INSERT INTO lone_subscription (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (account_id, mailbox.name),
+        )
+    tx.note_change(MailboxChange(account_id, mailbox.id, next_mod_seq(tx, account_id)))
+    return mailbox
+
+
+def set_subscribed(tx: Tx, account_id: AccountId, name: str, subscribed: bool) -> None:
+    """Subscribe to a name or stop; the name need not have a mailbox (RFC 9051 §6.3.7)."""
+    name = canonical_name(name)
+    found = tx.run(
+        "UPDATE mailbox SET subscribed=? WHERE account_id=? AND name=?", (int(subscribed), account_id, name)
+    )
+    if found:
+        return
+    if subscribed:
+        tx.run(
+            "INSERT INTO lone_subscription (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (account_id, name),
+        )
+    else:
+        tx.run("DELETE FROM lone_subscription WHERE account_id=? AND name=?", (account_id, name))

@@ -1,0 +1,181 @@
+"""Put messages into mailboxes: delivery and APPEND.
+
+RFC: 9051 §6.3.12 (APPEND), §2.3.1.1 (UIDs).
+Invariants: UIDs and mod-sequences are given in commit order and never again, even when a transaction
+    is run twice; a message, its facts and its octets are there together or not at all.
+Not here: the other functions on messages, which this module only names: copies, moves and expunges
+    (store/transfer.py), flags (store/flagging.py).
+"""
+
+from collections.abc import Sequence
+
+from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
+from postino.core.ports import MailboxChange
+from postino.store.bodies import Codec, pack
+from postino.store.content import Appended, InlineBody, NewEmail, SealedBlob
+from postino.store.counters import DELETED, SEEN, add_to_mailbox, charge, no_such_mailbox
+from postino.store.flagging import FlagChange, FlagMode, FlagsStored, store_flags
+from postino.store.transfer import Copied, Expunged, copy, expunge, move
+from postino.store.tx import Tx
+
+__all__ = [
+    "Appended",
+    "Copied",
+    "Expunged",
+    "FlagChange",
+    "FlagMode",
+    "FlagsStored",
+    "append",
+    "copy",
+    "deliver",
+    "expunge",
+    "move",
+    "store_flags",
+]
+
+Delivery = tuple[AccountId, MailboxId | None, NewEmail]
+"""A message for a mailbox of an account; None is its INBOX."""
+StoredBody = tuple[int, bytes | None, str | None, int]
+"""The columns codec, body, blob_id and blob_offset."""
+
+
+def append(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, new: NewEmail, *, now: Instant) -> Appended:
+    """Give `new` the next UID of the mailbox and make it visible at the next mod-seq.
+
+    A SealedBlob must be on disk already: once this is committed, a crash leaves no row without its
+    octets. Raises OverQuota before anything is written, NoSuchMailbox, NoSuchAccount.
+    """
+    return _append(tx, account_id, mailbox_id, new, _stored_body(new), now)
+
+
+def deliver(tx: Tx, deliveries: Sequence[Delivery], now: Instant) -> list[Appended]:
+    """Append each message, all or none; a body that several accounts receive is stored once.
+
+    Raises OverQuota naming the account, NoSuchMailbox, NoSuchAccount.
+    """
+    if len(deliveries) == 1:
+        account_id, mailbox_id, new = deliveries[0]
+        if mailbox_id is None:
+            mailbox_id = _inbox(tx, account_id)
+        return [_append(tx, account_id, mailbox_id, new, _stored_body(new), now)]
+    receivers: dict[int, set[AccountId]] = {}
+    for account_id, _, new in deliveries:
+        receivers.setdefault(_body_key(new), set()).add(account_id)
+    stored: dict[int, StoredBody] = {}
+    appended: list[Appended] = []
+    for account_id, mailbox_id, new in deliveries:
+        if mailbox_id is None:
+            mailbox_id = _inbox(tx, account_id)
+        key = _body_key(new)
+        body = stored.get(key)
+        share_as: StoredBody | None = None
+        if body is None:
+            body = stored[key] = _stored_body(new)
+            if len(receivers[key]) > 1 and body[1] is not None:
+                share_as = body
+        done = _append(tx, account_id, mailbox_id, new, body, now, share=share_as is not None)
+        if share_as is not None:
+            stored[key] = (Codec.SHARED, None, _shared_id(account_id, done.mod_seq), 0)
+        appended.append(done)
+    return appended
+
+
+def _body_key(new: NewEmail) -> int:
+    # One message for many accounts is one bytes object; comparing octets would cost more than it finds.
+    return id(new.body.octets) if isinstance(new.body, InlineBody) else id(new.body)
+
+
+def _shared_id(account_id: AccountId, content_id: int) -> str:
+    """Named after its first receiver, which no other body can be: content ids are given once."""
+    return f"{account_id}-{content_id}"
+
+
+def _stored_body(new: NewEmail) -> StoredBody:
+    body = new.body
+    if isinstance(body, SealedBlob):
+        return Codec.BLOB, None, body.blob_id, body.offset
+    codec, octets = pack(body.octets)
+    return codec, octets, None, 0
+
+
+def _inbox(tx: Tx, account_id: AccountId) -> MailboxId:
+    row = tx.one("SELECT id FROM mailbox WHERE account_id=? AND name='INBOX'", (account_id,))
+    if row is None:
+        raise no_such_mailbox()
+    return MailboxId(row[0])
+
+
+def _append(
+    tx: Tx,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    new: NewEmail,
+    body: StoredBody,
+    now: Instant,
+    *,
+    share: bool = False,
+) -> Appended:
+    facts = new.facts
+    flags = new.flags
+    size = facts.size
+    mod_seq = charge(tx, account_id, size, 1)
+    uid_validity, uid = add_to_mailbox(
+        tx,
+        account_id,
+        mailbox_id,
+        mod_seq,
+        messages=1,
+        unseen=0 if flags.system & SEEN else 1,
+        deleted=1 if flags.system & DELETED else 0,
+        octets=size,
+    )
+    tx.run(
+        "INSERT INTO message (account_id, mailbox_id, uid, content_id, flags, keywords, mod_seq,"
+        " internal_date, save_date, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            account_id,
+            mailbox_id,
+            uid,
+            mod_seq,
+            flags.system,
+            flags.stored_keywords,
+            mod_seq,
+            new.internal_date,
+            now,
+            size,
+        ),
+    )
+    tx.run(
+        "INSERT INTO content (account_id, id, size, header_octets, envelope, bodystructure, fields, parts,"
+        " sent_at, sent_day, subject_text, from_text, to_text, cc_text, bcc_text, message_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            account_id,
+            mod_seq,
+            size,
+            facts.header_octets,
+            facts.envelope,
+            facts.bodystructure,
+            facts.fields,
+            facts.parts,
+            facts.sent_at or new.internal_date,
+            facts.sent_day if facts.sent_at else new.internal_date // 86400,
+            facts.subject_text,
+            facts.from_text,
+            facts.to_text,
+            facts.cc_text,
+            facts.bcc_text,
+            facts.message_id,
+        ),
+    )
+    if share:
+        shared_id = _shared_id(account_id, mod_seq)
+        tx.run("INSERT INTO shared_body (id, codec, body) VALUES (?, ?, ?)", (shared_id, body[0], body[1]))
+        body = (Codec.SHARED, None, shared_id, 0)
+    tx.run(
+        "INSERT INTO octets (account_id, content_id, header, codec, body, blob_id, blob_offset)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (account_id, mod_seq, new.header, *body),
+    )
+    tx.note_change(MailboxChange(account_id, mailbox_id, ModSeq(mod_seq)))
+    return Appended(uid_validity, uid, mod_seq)

@@ -1,0 +1,251 @@
+"""Copy, move and expunge many messages with a handful of statements.
+
+RFC: 9051 §6.4.3 (EXPUNGE), §6.4.7 (COPY), §6.4.8 (MOVE), 7162 §3.2.7 (what was expunged is remembered).
+Invariants: a copy shares its source's content; an expunged message's content stays until the sweep.
+"""
+
+from dataclasses import dataclass
+
+from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
+from postino.core.numset import NumberSet
+from postino.core.ports import MailboxChange
+from postino.store.counters import (
+    DELETED,
+    SEEN,
+    add_to_mailbox,
+    adjust_mailbox,
+    charge,
+    discharge,
+    next_mod_seq,
+    no_such_mailbox,
+)
+from postino.store.tx import Tx
+from postino.store.uids import UidCondition, uid_conditions
+
+_MAX_UID = 4_294_967_295
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Which message became which: both sets upwards, the n-th of one the n-th of the other."""
+
+    uid_validity: int
+    source_uids: NumberSet
+    target_uids: NumberSet
+    mod_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expunged:
+    """What an expunge removed; `mod_seq` is 0 when that was nothing."""
+
+    uids: NumberSet
+    mod_seq: int
+
+
+def copy(
+    tx: Tx,
+    account_id: AccountId,
+    source_id: MailboxId,
+    uids: NumberSet,
+    target_id: MailboxId,
+    *,
+    now: Instant,
+) -> Copied:
+    """Copy what `uids` holds of the source, flags and internal dates too (RFC 9051 §6.4.7).
+
+    Raises OverQuota before anything is written, NoSuchMailbox.
+    """
+    conditions = uid_conditions(tx, account_id, source_id, uids)
+    copied, totals = _copy_rows(tx, account_id, source_id, conditions, target_id, now, charged=True)
+    if totals.messages:
+        tx.note_change(MailboxChange(account_id, target_id, ModSeq(copied.mod_seq)))
+    return copied
+
+
+def move(
+    tx: Tx,
+    account_id: AccountId,
+    source_id: MailboxId,
+    uids: NumberSet | None,
+    target_id: MailboxId,
+    *,
+    now: Instant,
+) -> Copied:
+    """As `copy`, and the source loses them in the same moment; None moves all. The quota does not matter."""
+    conditions = uid_conditions(tx, account_id, source_id, uids)
+    copied, totals = _copy_rows(tx, account_id, source_id, conditions, target_id, now, charged=False)
+    if totals.messages:
+        mod_seq = ModSeq(copied.mod_seq)
+        # The copies of a move into its own mailbox have UIDs above every old one: they must stay.
+        below = copied.target_uids.first if source_id == target_id else _MAX_UID + 1
+        _remove_rows(tx, account_id, source_id, conditions, mod_seq, now, below=below, moved=True)
+        adjust_mailbox(
+            tx,
+            account_id,
+            source_id,
+            mod_seq,
+            messages=-totals.messages,
+            unseen=-totals.unseen,
+            deleted=-totals.deleted,
+            octets=-totals.octets,
+        )
+        tx.note_change(MailboxChange(account_id, target_id, mod_seq))
+        tx.note_change(MailboxChange(account_id, source_id, mod_seq))
+    return copied
+
+
+def expunge(
+    tx: Tx,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: NumberSet | None,
+    *,
+    only_deleted: bool,
+    now: Instant,
+) -> Expunged:
+    r"""Remove `uids` (None: all), or only those of them that are \Deleted. Raises NoSuchMailbox."""
+    _require_mailbox(tx, account_id, mailbox_id)
+    conditions = uid_conditions(tx, account_id, mailbox_id, uids)
+    if only_deleted:
+        conditions = [UidCondition(f"{c.sql} AND (flags & {DELETED}) <> 0", c.params) for c in conditions]
+    totals = _Totals(0, 0, 0, 0)
+    gone: list[int] = []
+    for condition in conditions:
+        rows = tx.all(
+            f"SELECT uid FROM message WHERE account_id=? AND mailbox_id=? AND {condition.sql} ORDER BY uid",
+            (account_id, mailbox_id, *condition.params),
+        )
+        gone += [uid for (uid,) in rows]
+        if rows:
+            totals = totals.plus(_totals(tx, account_id, mailbox_id, condition))
+    if not gone:
+        return Expunged(NumberSet(), 0)
+    mod_seq = next_mod_seq(tx, account_id)
+    _remove_rows(tx, account_id, mailbox_id, conditions, mod_seq, now, below=_MAX_UID + 1, moved=False)
+    adjust_mailbox(
+        tx,
+        account_id,
+        mailbox_id,
+        mod_seq,
+        messages=-totals.messages,
+        unseen=-totals.unseen,
+        deleted=-totals.deleted,
+        octets=-totals.octets,
+    )
+    discharge(tx, account_id, totals.octets, totals.messages)
+    tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
+    return Expunged(NumberSet.of(gone), mod_seq)
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    messages: int
+    unseen: int
+    deleted: int
+    octets: int
+
+    def plus(self, other: "_Totals") -> "_Totals":
+        return _Totals(
+            self.messages + other.messages,
+            self.unseen + other.unseen,
+            self.deleted + other.deleted,
+            self.octets + other.octets,
+        )
+
+
+def _totals(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, condition: UidCondition) -> _Totals:
+    row = tx.one(
+        f"SELECT count(*), coalesce(sum(1 - (flags & {SEEN})), 0),"
+        f" coalesce(sum((flags & {DELETED}) / {DELETED}), 0), coalesce(sum(size), 0)"
+        f" FROM message WHERE account_id=? AND mailbox_id=? AND {condition.sql}",
+        (account_id, mailbox_id, *condition.params),
+    )
+    assert row is not None
+    return _Totals(*row)
+
+
+def _require_mailbox(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> None:
+    if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)) is None:
+        raise no_such_mailbox()
+
+
+def _copy_rows(
+    tx: Tx,
+    account_id: AccountId,
+    source_id: MailboxId,
+    conditions: list[UidCondition],
+    target_id: MailboxId,
+    now: Instant,
+    *,
+    charged: bool,
+) -> tuple[Copied, _Totals]:
+    target = tx.one("SELECT uid_validity FROM mailbox WHERE account_id=? AND id=?", (account_id, target_id))
+    if target is None:
+        raise no_such_mailbox()
+    _require_mailbox(tx, account_id, source_id)
+    each = [_totals(tx, account_id, source_id, condition) for condition in conditions]
+    totals = _Totals(0, 0, 0, 0)
+    for part in each:
+        totals = totals.plus(part)
+    if not totals.messages:
+        return Copied(target[0], NumberSet(), NumberSet(), 0), totals
+    if charged:
+        mod_seq = charge(tx, account_id, totals.octets, totals.messages)
+    else:
+        mod_seq = next_mod_seq(tx, account_id)
+    uid_validity, first_uid = add_to_mailbox(
+        tx,
+        account_id,
+        target_id,
+        mod_seq,
+        messages=totals.messages,
+        unseen=totals.unseen,
+        deleted=totals.deleted,
+        octets=totals.octets,
+    )
+    sources: list[int] = []
+    next_uid = first_uid
+    for condition, part in zip(conditions, each, strict=True):
+        if not part.messages:
+            continue
+        key = (account_id, source_id, *condition.params)
+        # Copying a mailbox into itself must not copy the copies.
+        where = f"account_id=? AND mailbox_id=? AND {condition.sql} AND uid<?"
+        below = first_uid if source_id == target_id else _MAX_UID + 1
+        rows = tx.all(f"SELECT uid FROM message WHERE {where} ORDER BY uid", (*key, below))
+        sources += [uid for (uid,) in rows]
+        tx.run(
+            "INSERT INTO message (account_id, mailbox_id, uid, content_id, flags, keywords, mod_seq,"
+            " internal_date, save_date, size)"
+            " SELECT account_id, ?, ? + row_number() OVER (ORDER BY uid), content_id, flags, keywords, ?,"
+            f" internal_date, ?, size FROM message WHERE {where}",
+            (target_id, next_uid - 1, mod_seq, now, *key, below),
+        )
+        next_uid += part.messages
+    made = NumberSet([(first_uid, first_uid + totals.messages - 1)])
+    return Copied(uid_validity, NumberSet.of(sources), made, mod_seq), totals
+
+
+def _remove_rows(
+    tx: Tx,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    conditions: list[UidCondition],
+    mod_seq: ModSeq,
+    now: Instant,
+    *,
+    below: int,
+    moved: bool,
+) -> None:
+    # What moved lives on elsewhere: nothing is kept here for undelete.
+    content = "0" if moved else "content_id"
+    for condition in conditions:
+        where = f"account_id=? AND mailbox_id=? AND {condition.sql} AND uid<?"
+        key = (account_id, mailbox_id, *condition.params, below)
+        tx.run(
+            "INSERT INTO expunged (account_id, mailbox_id, uid, mod_seq, expunged_at, content_id)"
+            f" SELECT account_id, mailbox_id, uid, ?, ?, {content} FROM message WHERE {where}",
+            (mod_seq, now, *key),
+        )
+        tx.run(f"DELETE FROM message WHERE {where}", key)
