@@ -118,7 +118,9 @@ def _alternative(rng: random.Random, number: int) -> tuple[str, str]:
     boundary = f"=_alt_{number:08x}"
     prose = _prose(rng, int(rng.lognormvariate(3.2, 0.8)) + 4)
     plain = "\r\n".join(prose)
-    html = "\r\n".join(f'<p style="margin:0 0 12px;font-family:Arial,sans-serif">{line}</p>' for line in prose)
+    html = "\r\n".join(
+        f'<p style="margin:0 0 12px;font-family:Arial,sans-serif">{line}</p>' for line in prose
+    )
     return boundary, (
         f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{plain}\r\n"
         f"--{boundary}\r\nContent-Type: text/html; charset=utf-8\r\n"

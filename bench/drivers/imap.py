@@ -29,7 +29,7 @@ class Imap:
         session = cls(host, port)
         session.command(b'LOGIN "%s" "%s"' % (login.encode(), password.encode()))
         capabilities = session.kept(b"CAPABILITY")
-        session._plus = b" LITERAL+" in capabilities  # noqa: SLF001 - its own class
+        session._plus = b" LITERAL+" in capabilities
         return session
 
     def __enter__(self) -> Self:
@@ -73,6 +73,18 @@ class Imap:
         """Select; gives the number of messages."""
         found = _EXISTS.search(self.kept(b"SELECT " + mailbox))
         return int(found[1]) if found else 0
+
+    def start_idle(self) -> None:
+        """Enter IDLE; the session may do nothing else afterwards but wait."""
+        self._send(b"IDLE")
+        while not (line := self.wire.line()).startswith(b"+"):
+            if not line.startswith(b"*"):
+                raise DriverError(f"IDLE refused: {line!r}")
+
+    def wait_for_exists(self) -> None:
+        """Wait until the idle session is told of a new number of messages."""
+        while not self.wire.line().endswith(b" EXISTS"):
+            pass
 
     def append(self, mailbox: bytes, message: bytes) -> None:
         """One message, waiting for its OK: with LITERAL+ if offered, else through the continuation."""

@@ -133,7 +133,9 @@ def _push(load: SmtpLoad, connections: list[socket.socket]) -> SmtpOutcome:
                     continue
             if not in_data[fd]:
                 # All answers to MAIL, RCPT and DATA may come in one packet or in several: 354 is the last.
-                if octets.find(b"\n354", max(0, octets.rfind(b"\n", 0, -1))) < 0 and not octets.startswith(b"354"):
+                if octets.find(b"\n354", max(0, octets.rfind(b"\n", 0, -1))) < 0 and not octets.startswith(
+                    b"354"
+                ):
                     if b"\n4" in b"\n" + octets or b"\n5" in b"\n" + octets:
                         raise DriverError(f"refused: {octets[:300]!r}")
                     partial[fd] = b""

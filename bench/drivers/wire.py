@@ -8,6 +8,11 @@ TAIL_OCTETS: Final = 4096
 SILENCE_SECONDS: Final = 90.0
 
 
+# One buffer for all connections: a driver is one thread, and 5,000 idle sessions must not cost it 5 GB.
+_buffer: Final = bytearray(RECEIVE_OCTETS)
+_view: Final = memoryview(_buffer)
+
+
 class DriverError(Exception):
     """The server refused, closed or kept silent; the message says which and on what."""
 
@@ -21,8 +26,6 @@ class Wire:
         except OSError as error:
             raise DriverError(f"no connection to {host}:{port}: {error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = bytearray(RECEIVE_OCTETS)
-        self._view = memoryview(self._buffer)
         self._rest = b""
 
     def __enter__(self) -> Self:
@@ -45,7 +48,7 @@ class Wire:
 
     def read(self) -> bytes:
         """What has arrived, at least one octet."""
-        return bytes(self._view[: self._receive()])
+        return bytes(_view[: self._receive()])
 
     def line(self) -> bytes:
         """The next line, without its CRLF; what follows it waits for the next call."""
@@ -73,11 +76,11 @@ class Wire:
             count = self._receive()
             total += count
             if keep is not None:
-                keep.append(bytes(self._view[:count]))
+                keep.append(bytes(_view[:count]))
             if count >= TAIL_OCTETS:
-                tail = bytes(self._view[count - TAIL_OCTETS : count])
+                tail = bytes(_view[count - TAIL_OCTETS : count])
             else:
-                tail = (tail + self._view[:count])[-TAIL_OCTETS:]
+                tail = (tail + _view[:count])[-TAIL_OCTETS:]
 
     def octets_until_count(self, mark: bytes, count: int) -> int:
         """Read until `mark` was seen `count` times, counting over what arrives; gives the octets."""
@@ -90,11 +93,11 @@ class Wire:
                 return total
             size = self._receive()
             total += size
-            carry = carry[-keep:] + self._view[:size]
+            carry = carry[-keep:] + _view[:size]
 
     def _receive(self) -> int:
         try:
-            count = self._socket.recv_into(self._view)
+            count = self._socket.recv_into(_view)
         except TimeoutError as error:
             raise DriverError(f"the server kept silent for {SILENCE_SECONDS:.0f} s") from error
         except OSError as error:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from bench.corpus import DOMAIN
 
 HOST: Final = "127.0.0.1"
-PASSWORD: Final = "measured-with-care"  # noqa: S105 - of accounts that live for one run
+PASSWORD: Final = "measured-with-care"
 HUNDRED: Final = tuple(f"user{number:03d}@{DOMAIN}" for number in range(100))
 ONE: Final = f"one@{DOMAIN}"
 READER: Final = f"reader@{DOMAIN}"

@@ -1,0 +1,174 @@
+"""`python -m bench`: all suites on Postino and on Postfix + Dovecot, then the table and the page."""
+
+import argparse
+import fcntl
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Final, Never
+
+from rich.console import Console
+
+from bench import corpus, machine, report
+from bench.peers.debian import DebianPair, install_peers
+from bench.peers.postino import PostinoServer
+from bench.peers.server import Ports, Server, ServerProblem
+from bench.runner import Runner
+from bench.suites.idle import IdleSuite
+from bench.suites.imap import ImapSuite
+from bench.suites.pop3 import Pop3Suite
+from bench.suites.smtp import SmtpSuite
+from bench.suites.suite import FULL, QUICK, Scale, Suite
+
+ROOT: Final = Path(__file__).resolve().parent
+PAGE: Final = ROOT.parent / "docs" / "benchmarks.md"
+SUITES: Final = ("smtp", "imap", "pop3", "idle")
+_NOTES: Final = """\
+The peers are Debian's packages with their own configuration: Dovecot with sdbox and reused login processes, Postfix
+delivering by LMTP with default process limits, no DNS look-ups, no client limits, no in-flow delay and no map of
+recipients to look into. Postino runs with its defaults. Nothing is pinned to a processor; nothing uses TLS.
+
+SMTP: one thread drives all connections, pipelining MAIL, RCPT and DATA, and keeps each connection for the whole run.
+*Accepted* is the rate of 250s. *In the mailbox* counts until IMAP STATUS shows every message that got a 250.
+
+IMAP: the driver reads to the tagged answer and looks at nothing else; only the first answer to each FETCH is counted
+and its octets are checked. Figures other than *the first time* are with warm caches on both sides.
+
+LITERAL+ is used where offered (by both); MULTIAPPEND is not. Header fields are those that Thunderbird asks for.
+
+Idle memory is Pss of all processes with the sessions minus without, without TLS: of Postino in one worker, of Dovecot
+with fewer sessions, as it has a process for each.
+
+Before each durable figure the file systems are synced, so that neither server pays for the other's writes.
+"""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure Postino beside Debian's Postfix + Dovecot."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything, 2-3 minutes; docs stay as they are"
+    )
+    parser.add_argument("--only", action="append", choices=SUITES, help="this suite alone (may be repeated)")
+    parser.add_argument("--without-peers", action="store_true", help="Postino alone, without ratios")
+    parser.add_argument("--only-peers", action="store_true", help="the peers alone, to check the drivers")
+    parser.add_argument(
+        "--base-port", type=int, default=27_000, help="first of 3,000 ports used (default 27000)"
+    )
+    parser.add_argument("--minutes", type=float, default=25.0, help="give up measuring after this long")
+    parser.add_argument("--keep", action="store_true", help="leave the servers' directories in bench/.work")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".work", help="directory for everything (default bench/.work)"
+    )
+    return parser.parse_args()
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> Never:
+    raise KeyboardInterrupt
+
+
+def _suite(name: str, scale: Scale, messages: list[bytes]) -> Suite:
+    match name:
+        case "smtp":
+            return SmtpSuite(scale)
+        case "imap":
+            return ImapSuite(scale, messages)
+        case "pop3":
+            return Pop3Suite(scale, messages)
+        case _:
+            return IdleSuite(scale, messages)
+
+
+def _start(server: Server, stack: ExitStack, console: Console) -> None:
+    stack.callback(server.stop)
+    started = time.monotonic()
+    server.start()
+    console.print(f"{server.version()}: started in {time.monotonic() - started:.1f} s", highlight=False)
+
+
+def _measure(options: argparse.Namespace, runner: Runner, console: Console) -> list[str]:
+    scale = QUICK if options.quick else FULL
+    names = [name for name in SUITES if not options.only or name in options.only]
+    messages = corpus.load(options.work, scale.messages)
+    mean = sum(map(len, messages)) / len(messages) / 1024
+    console.print(f"corpus: {len(messages)} messages, {mean:.1f} KiB mean", highlight=False)
+    base = options.base_port
+    with ExitStack() as stack:
+        debian: list[Server] = []
+        if not options.without_peers:
+            install_peers()
+            debian.append(DebianPair(options.work, Ports.from_base(base)))
+        postino = [] if options.only_peers else [PostinoServer(options.work, Ports.from_base(base + 1000))]
+        servers: list[Server] = [*postino, *debian]
+        for server in servers if set(names) - {"idle"} else debian:
+            _start(server, stack, console)
+        for name in names:
+            console.rule(name)
+            if name == "idle" and postino:
+                postino[0].stop()
+                alone = PostinoServer(options.work, Ports.from_base(base + 2000), workers=1)
+                _start(alone, stack, console)
+                runner.run(_suite(name, scale, messages), [alone, *debian])
+            else:
+                runner.run(_suite(name, scale, messages), servers)
+        return [server.version() for server in servers]
+
+
+def main() -> int:
+    """Exit code 0 when everything was measured, whatever the ratios; 1 when something failed."""
+    options = _arguments()
+    console = Console(width=max(120, shutil.get_terminal_size().columns))
+    options.work = options.work.resolve()
+    options.work.mkdir(parents=True, exist_ok=True)
+    lock = (options.work / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        console.print(f"another bench runs in {options.work}; wait for it or use --work DIR")
+        return 2
+    signal.signal(signal.SIGTERM, _terminate)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.environ.pop("PYTHONDEVMODE", None)
+
+    here = machine.describe(options.work)
+    for name, value in here.lines():
+        console.print(f"{name}: {value}", highlight=False)
+    runner = Runner(console, options.work / "samples.jsonl", options.minutes)
+    try:
+        versions = _measure(options, runner, console)
+    except ServerProblem as problem:
+        console.print(str(problem), style="red", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("stopped; the servers of the bench are down")
+        return 130
+    finally:
+        runner.close()
+        if not options.keep:
+            for directory in ("debian", "postino", "postino-1-worker"):
+                shutil.rmtree(options.work / directory, ignore_errors=True)
+
+    rows = runner.samples.rows(PostinoServer.name, DebianPair.name)
+    report.print_table(console, rows)
+    outcome = report.Outcome(
+        here, versions, rows, runner.samples.failures, _NOTES.strip().split("\n\n"), runner.minutes
+    )
+    partial = options.quick or options.only or options.without_peers or options.only_peers
+    page = options.work / "benchmarks.md" if partial else PAGE
+    page.write_text(report.markdown(outcome), encoding="utf-8")
+    console.print(f"{runner.minutes:.1f} minutes; written to {page}", highlight=False)
+    for failure in runner.samples.failures:
+        console.print(f"not measured: {failure}", style="red", markup=False)
+    return 1 if runner.samples.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What the bench measures and what the project promises for it: one line a figure.
+
+A ratio is Postino's figure over the peers' (for times: the peers' over Postino's), so more than 1
+means Postino is faster. A limit is a promise about Postino alone.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from statistics import median
+from typing import Final
+
+
+class Better(Enum):
+    """Which way a figure is good."""
+
+    MORE = "more"
+    LESS = "less"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the report."""
+
+    key: str
+    group: str
+    title: str
+    unit: str
+    better: Better = Better.MORE
+    ratio: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure with what was measured; None where a server was not measured or failed."""
+
+    figure: Figure
+    postino: float | None
+    peers: float | None
+    runs: int
+
+    @property
+    def ratio(self) -> float | None:
+        """Postino against the peers, more than 1 when Postino is faster."""
+        if not self.postino or not self.peers:
+            return None
+        return self.postino / self.peers if self.figure.better is Better.MORE else self.peers / self.postino
+
+    @property
+    def verdict(self) -> str:
+        """ "ok" or "short" where something is promised, empty where not, "missing" when not measured."""
+        figure = self.figure
+        if figure.limit is not None:
+            if self.postino is None:
+                return "missing"
+            return "ok" if self.postino <= figure.limit else "short"
+        if figure.ratio is None:
+            return ""
+        if self.ratio is None:
+            return "missing"
+        return "ok" if self.ratio >= figure.ratio else "short"
+
+
+def _smtp() -> list[Figure]:
+    figures = []
+    for connections in (1, 10, 50):
+        for accounts in ("one", "hundred"):
+            where = f"{connections} connection{'s' * (connections > 1)} to {accounts} account" + "s" * (
+                accounts == "hundred"
+            )
+            key = f"smtp.4k.c{connections}.{accounts}"
+            figures.append(Figure(f"{key}.stored", "SMTP, 4 KB", f"in the mailbox, {where}", "/s", ratio=10))
+            figures.append(Figure(f"{key}.accepted", "SMTP, 4 KB", f"accepted, {where}", "/s", ratio=3))
+    figures.append(
+        Figure("smtp.fanout.stored", "SMTP, 4 KB", "copies in mailboxes, one message to 50 accounts", "/s")
+    )
+    for accounts in ("one", "hundred"):
+        where = "10 connections to one account" if accounts == "one" else "10 connections to hundred accounts"
+        key = f"smtp.60k.c10.{accounts}"
+        figures.append(Figure(f"{key}.stored", "SMTP, 60 KB", f"in the mailbox, {where}", "/s", ratio=5))
+        figures.append(Figure(f"{key}.accepted", "SMTP, 60 KB", f"accepted, {where}", "/s"))
+    return figures
+
+
+_MS: Final = "ms"
+_LESS: Final = Better.LESS
+
+FIGURES: Final[tuple[Figure, ...]] = (
+    *_smtp(),
+    Figure("imap.append.serial", "IMAP, writing", "APPEND one after the other", "/s", ratio=1),
+    Figure("imap.append.pipelined", "IMAP, writing", "APPEND pipelined", "/s", ratio=4),
+    Figure("imap.copy", "IMAP, writing", "COPY half of the mailbox", "/s", ratio=5),
+    Figure("imap.move", "IMAP, writing", "MOVE as many", "/s", ratio=5),
+    Figure("imap.expunge", "IMAP, writing", "EXPUNGE as many", "/s", ratio=5),
+    Figure("imap.store.silent", "IMAP, writing", "STORE 1:* +FLAGS.SILENT", "/s"),
+    Figure("imap.store.loud", "IMAP, writing", "STORE 1:* -FLAGS", "/s"),
+    Figure("imap.store.single", "IMAP, writing", "STORE of one message", _MS, _LESS),
+    Figure("imap.fetch.flags", "IMAP, reading", "FETCH 1:* (FLAGS)", "/s", ratio=2),
+    Figure("imap.fetch.list", "IMAP, reading", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)", "/s"),
+    Figure("imap.fetch.envelope", "IMAP, reading", "FETCH 1:* (... ENVELOPE)", "/s", ratio=4),
+    Figure("imap.fetch.structure", "IMAP, reading", "FETCH 1:* (UID BODYSTRUCTURE)", "/s", ratio=2),
+    Figure(
+        "imap.fetch.headers", "IMAP, reading", "FETCH 1:* header fields as Thunderbird asks", "/s", ratio=1
+    ),
+    Figure("imap.fetch.full", "IMAP, reading", "FETCH 1:* (UID BODY.PEEK[])", "/s", ratio=2),
+    Figure("imap.fetch.envelope.first", "IMAP, reading", "ENVELOPE, the first time", "/s"),
+    Figure("imap.fetch.structure.first", "IMAP, reading", "BODYSTRUCTURE, the first time", "/s"),
+    Figure("imap.fetch.headers.first", "IMAP, reading", "header fields, the first time", "/s"),
+    Figure("imap.fetch.full.first", "IMAP, reading", "BODY.PEEK[], the first time", "/s"),
+    Figure("imap.fetch.single", "IMAP, reading", "one whole message", _MS, _LESS),
+    Figure("imap.select", "IMAP, single commands", "SELECT", _MS, _LESS),
+    Figure("imap.noop", "IMAP, single commands", "NOOP", _MS, _LESS),
+    Figure("imap.status", "IMAP, single commands", "STATUS", _MS, _LESS),
+    Figure("imap.login", "IMAP, single commands", "connect, LOGIN, SELECT, LOGOUT", _MS, _LESS),
+    Figure("imap.search.flags", "IMAP, searching", "UNSEEN SINCE ... LARGER ...", _MS, _LESS),
+    Figure("imap.search.from", "IMAP, searching", "FROM", _MS, _LESS),
+    Figure("imap.search.subject", "IMAP, searching", "SUBJECT", _MS, _LESS),
+    Figure("imap.search.body", "IMAP, searching", "BODY", _MS, _LESS),
+    Figure("pop3.stat", "POP3", "STAT", "/s", ratio=1),
+    Figure("pop3.uidl", "POP3", "UIDL, entries", "/s", ratio=1),
+    Figure("pop3.list", "POP3", "LIST, entries", "/s", ratio=1),
+    Figure("pop3.retr", "POP3", "RETR one after the other", "/s", ratio=1),
+    Figure("pop3.retr.pipelined", "POP3", "RETR pipelined", "/s"),
+    Figure("pop3.top", "POP3", "TOP n 0", "/s", ratio=1),
+    Figure("pop3.session", "POP3", "connect, login, STAT, QUIT", _MS, _LESS),
+    Figure("idle.memory", "Idle sessions", "memory of one idle IMAP session (Pss)", "KB", _LESS, limit=40),
+    Figure("idle.sessions", "Idle sessions", "sessions held while measuring that", ""),
+    Figure(
+        "idle.notify", "Idle sessions", "from sending APPEND until IDLE tells another session", _MS, _LESS
+    ),
+    Figure("start.seconds", "Start", "from the command to the first IMAP greeting", "s", _LESS, limit=1),
+)
+
+
+class Samples:
+    """All samples taken, by server and figure."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, str], list[float]] = {}
+        self.failures: list[str] = []
+
+    def add(self, server: str, key: str, value: float) -> None:
+        """Remember one sample."""
+        self._values.setdefault((server, key), []).append(value)
+
+    def rows(self, postino: str, peers: str) -> list[Row]:
+        """The figures of which at least one sample exists, as medians, in the order of FIGURES."""
+        rows = []
+        for figure in FIGURES:
+            ours = self._values.get((postino, figure.key), [])
+            theirs = self._values.get((peers, figure.key), [])
+            if ours or theirs:
+                rows.append(
+                    Row(
+                        figure,
+                        median(ours) if ours else None,
+                        median(theirs) if theirs else None,
+                        max(len(ours), len(theirs)),
+                    )
+                )
+        return rows

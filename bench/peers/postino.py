@@ -1,0 +1,139 @@
+"""Postino as an operator would run it: init, account add, serve, with the settings' defaults.
+
+Only ports differ from a fresh installation, and the number of workers where a measure asks for it.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Final
+
+from bench.corpus import DOMAIN
+from bench.peers.server import (
+    ACCOUNTS,
+    HOST,
+    PASSWORD,
+    Ports,
+    ServerProblem,
+    end_process,
+    fresh_directory,
+    require_free,
+    run_quietly,
+    wait_for_greeting,
+)
+
+_START_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 20.0
+
+# One interpreter for all accounts: the command line is what is used, but not started a hundred times.
+_ADD_ACCOUNTS: Final = """\
+import sys
+from postino.cli.main import main
+data, password, *addresses = sys.argv[1:]
+for address in addresses:
+    try:
+        main(["account", "add", address, "--password", password, "--data", data])
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+class PostinoServer:
+    """One Postino with its own data directory."""
+
+    name = "Postino"
+
+    def __init__(self, work: Path, ports: Ports, *, workers: int | None = None) -> None:
+        self.ports = ports
+        self._workers = workers
+        self._data = work / ("postino" if workers is None else f"postino-{workers}-worker")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    def start(self) -> None:
+        """A fresh data directory with all accounts, then the server."""
+        require_free(self.ports)
+        fresh_directory(self._data)
+        self._cli("-m", "postino", "init", DOMAIN, "--data", str(self._data))
+        (self._data / "postino.toml").write_text(self._settings())
+        self._cli("-c", _ADD_ACCOUNTS, str(self._data), PASSWORD, *ACCOUNTS)
+        self.launch()
+
+    def launch(self) -> float:
+        """Start the server on what there is; gives the seconds until IMAP greets."""
+        self._log = (self._data / "bench.log").open("ab")
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "postino", "serve", "--data", str(self._data)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        self._process = process
+        try:
+            wait_for_greeting(self.ports.imap, b"* OK", _START_SECONDS, lambda: process.poll() is None)
+            seconds = time.perf_counter() - started
+            wait_for_greeting(self.ports.smtp, b"220", _START_SECONDS, lambda: process.poll() is None)
+        except ServerProblem as problem:
+            raise ServerProblem(f"{problem}: {self._data}/bench.log") from problem
+        return seconds
+
+    def restart(self) -> float:
+        """Stop and start again; gives the seconds of the start."""
+        self.stop()
+        return self.launch()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL to what stays."""
+        if self._process is not None:
+            end_process(self._process, _STOP_SECONDS)
+            self._process = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def version(self) -> str:
+        """As the package says it."""
+        from postino import __version__
+
+        workers = "the default number of workers" if self._workers is None else f"{self._workers} worker(s)"
+        return f"Postino {__version__}, {workers}"
+
+    def pids(self) -> list[int]:
+        """The supervisor and its workers: the process group that this bench made."""
+        if self._process is None:
+            return []
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.getpgid(int(entry.name)) == self._process.pid:
+                    found.append(int(entry.name))
+            except ProcessLookupError:
+                continue
+        return found
+
+    def _settings(self) -> str:
+        lines = ["[server]", f'hostname = "mail.{DOMAIN}"']
+        if os.geteuid() == 0:
+            lines.append('user = "root"')
+        if self._workers is not None:
+            lines.append(f"workers = {self._workers}")
+        ports = self.ports
+        lines += [
+            "[listen]",
+            f'smtp = ["{HOST}:{ports.smtp}"]',
+            f'lmtp = ["{HOST}:{ports.lmtp}"]',
+            f'imap = ["{HOST}:{ports.imap}"]',
+            f'pop3 = ["{HOST}:{ports.pop3}"]',
+            *(f"{service} = []" for service in ("submission", "submissions", "imaps", "pop3s", "metrics")),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _cli(self, *arguments: str) -> None:
+        code, said = run_quietly([sys.executable, *arguments], 120.0)
+        if code:
+            raise ServerProblem(f"postino {' '.join(arguments)[:60]} failed: {said[-500:]}")
