@@ -1,0 +1,66 @@
+"""Find out, once, everything about a message that lists, searches and fetches will ask for.
+
+RFC: 9051 §7.5.2 (ENVELOPE, BODYSTRUCTURE), §6.4.4 (what SEARCH compares), 5322 §3.6.
+Exposure: unauthenticated octets; any header and body give facts.
+Invariants: the body is read in place and never copied whole.
+Not here: where facts are kept (store/messages.py), what may be delivered (accept.py).
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+from postino.core.ids import Instant
+from postino.core.limits import Limits
+from postino.imap.bodystructure import encode_bodystructure
+from postino.imap.envelope import envelope_of, envelope_values
+from postino.mime.dates import parse_date
+from postino.mime.encoded_word import decode_header_text
+from postino.mime.header import LISTED_FIELDS, raw_fields
+from postino.mime.index import index_body, pack_index
+from postino.mime.octets import Buffer
+from postino.store.content import ContentFacts
+
+_MESSAGE_ID: Final = re.compile(rb"<\s*([^<>]*?)\s*>")
+_NO_DATE: Final = (Instant(0), 0)
+
+
+def derive_facts(header: bytes, body: Buffer, limits: Limits, body_start: int = 0) -> ContentFacts:
+    """The facts of the message made of `header` and `body[body_start:]`."""
+    found = raw_fields(header if len(header) <= limits.header_octets else header[: limits.header_octets])
+    values = envelope_values(found)
+    root = index_body(values, len(header), body, limits, body_start)
+    get = values.get
+    date = get(b"date")
+    sent_at, sent_day = (parse_date(date) if date is not None else None) or _NO_DATE
+    return ContentFacts(
+        size=len(header) + len(body) - body_start,
+        header_octets=len(header),
+        envelope=envelope_of(values),
+        bodystructure=encode_bodystructure(root),
+        fields=b"".join([whole for whole, name, _ in found if name.lower() in LISTED_FIELDS]),
+        parts=pack_index(root),
+        sent_at=sent_at,
+        sent_day=sent_day,
+        subject_text=_searched(get(b"subject")),
+        from_text=_searched(get(b"from")),
+        to_text=_searched(get(b"to")),
+        cc_text=_searched(get(b"cc")),
+        bcc_text=_searched(get(b"bcc")),
+        message_id=_message_id(get(b"message-id")),
+    )
+
+
+def _searched(value: bytes | None) -> str:
+    """A field's decoded value without regard to case: names and addresses as they stand in it."""
+    if value is None:
+        return ""
+    text = decode_header_text(value)
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+
+
+def _message_id(value: bytes | None) -> str:
+    if value is None:
+        return ""
+    found = _MESSAGE_ID.search(value)
+    return decode_header_text(found[1] if found else value).replace("\0", "")

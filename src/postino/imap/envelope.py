@@ -1,0 +1,109 @@
+"""Make the ENVELOPE value of a message, once, at delivery.
+
+RFC: 9051 §7.5.2 (ENVELOPE), §9 (envelope, address, nstring), 5322 §3.6 (fields).
+Invariants: the result is a complete IMAP value, also for a client that never enabled UTF-8: octets that
+    a quoted string of RFC 3501 cannot hold travel in a literal. NUL, which nothing can hold, is left out.
+    Encoded words stay as received.
+Not here: reading addresses (mime/address.py).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from postino.mime.address import Mailbox, parse_address_list
+from postino.mime.header import raw_fields, unfold
+
+ENVELOPE_FIELDS: Final = frozenset(
+    {
+        b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to",
+        b"message-id",
+    }
+)  # fmt: skip
+ADDRESS_FIELDS: Final = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
+
+_PLAIN: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-!#-\[\]-\x7f]*+")
+_GROUP_END: Final = b"(NIL NIL NIL NIL)"
+
+
+def encode_envelope(header: bytes) -> bytes:
+    """The ENVELOPE value for a header block, parentheses included."""
+    return envelope_of(envelope_values(raw_fields(header)))
+
+
+def envelope_values(found: list[tuple[bytes, bytes, bytes]]) -> dict[bytes, bytes]:
+    """Folded values by lower-case name: the first field of each name; address fields are joined."""
+    values: dict[bytes, bytes] = {}
+    for _, name, value in found:
+        key = name.lower()
+        if key not in values:
+            values[key] = value
+        elif key in ADDRESS_FIELDS:
+            # RFC 5322 §3.6 allows one of each, but the others name recipients, too.
+            values[key] += b"," + value
+    return values
+
+
+def envelope_of(values: Mapping[bytes, bytes]) -> bytes:
+    """The ENVELOPE value for fields that were read already (`envelope_values`)."""
+    get = values.get
+    sent_from = _addresses(get(b"from"))
+    return b"(%b %b %b %b %b %b %b %b %b %b)" % (
+        _text(get(b"date")),
+        _text(get(b"subject")),
+        sent_from,
+        _addresses(get(b"sender"), sent_from),
+        _addresses(get(b"reply-to"), sent_from),
+        _addresses(get(b"to")),
+        _addresses(get(b"cc")),
+        _addresses(get(b"bcc")),
+        _text(get(b"in-reply-to")),
+        _text(get(b"message-id")),
+    )
+
+
+def encode_string(value: bytes) -> bytes:
+    """Write octets as an IMAP string: quoted where RFC 3501 allows it, else a literal."""
+    if _PLAIN.fullmatch(value):
+        return b'"%b"' % value
+    value = value.replace(b"\0", b"")
+    if value.isascii() and b"\r" not in value and b"\n" not in value:
+        return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b"{%d}\r\n%b" % (len(value), value)
+
+
+def encode_nstring(value: bytes | None) -> bytes:
+    """Write octets as an IMAP string, None as NIL."""
+    return b"NIL" if value is None else encode_string(value)
+
+
+def _text(value: bytes | None) -> bytes:
+    return b"NIL" if value is None else encode_string(unfold(value))
+
+
+def _addresses(value: bytes | None, otherwise: bytes = b"NIL") -> bytes:
+    if value is None:
+        return otherwise
+    found = parse_address_list(value)
+    if not found:
+        return otherwise
+    pieces: list[bytes] = []
+    for entry in found:
+        if isinstance(entry, Mailbox):
+            pieces.append(_mailbox(entry))
+        else:
+            pieces.append(b"(NIL NIL %b NIL)" % encode_string(entry.name))
+            pieces += [_mailbox(member) for member in entry.members]
+            pieces.append(_GROUP_END)
+    return b"(%b)" % b"".join(pieces)
+
+
+def _mailbox(mailbox: Mailbox) -> bytes:
+    # A missing domain is "", since NIL in its place would begin a group.
+    name, route = mailbox.name, mailbox.route
+    return b"(%b %b %b %b)" % (
+        b"NIL" if name is None else encode_string(name),
+        b"NIL" if route is None else encode_string(route),
+        encode_string(mailbox.local_part),
+        encode_string(mailbox.domain),
+    )

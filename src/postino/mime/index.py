@@ -1,0 +1,360 @@
+"""Find the parts of a message in one pass, and remember where each begins and ends.
+
+RFC: 2045 §5.2 (defaults), 2046 §5.1 (multipart), 5.1.5 (digest), 5.2 (message), 6532 §3.7 (message/global).
+Exposure: unauthenticated octets; must stay bounded for any input.
+Invariants: every input gives an index. Time is linear in the octets: each octet is searched once for
+    the end of a header and once for delimiters, and at most MAX_DELIMITER_LINES lines are looked at.
+    Beyond Limits.mime_depth a container is kept as one plain leaf; beyond Limits.mime_parts
+    no further part is begun, and the last one takes the rest.
+Not here: splitting fields (header.py), reading Content-Type (parameters.py).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from postino.core.limits import Limits
+from postino.mime.header import header_octets, raw_fields, unfold
+from postino.mime.octets import Buffer, count_lines
+from postino.mime.parameters import Parameters, parse_content_type, parse_disposition, parse_token
+from postino.mime.part import Part, pack_index, unpack_index, walk
+
+__all__ = ["MimeLimits", "Part", "index_message", "index_split", "pack_index", "unpack_index", "walk"]
+
+MimeLimits = Limits
+"""The index obeys mime_depth, mime_parts and header_octets."""
+
+MAX_DELIMITER_LINES: Final = 1_000_000
+"""Lines that begin like a delimiter, true ones or not, that are looked at in one message."""
+MAX_DEPTH: Final = 250
+"""Whatever the settings say: encoding an index recurses."""
+
+_MAX_BOUNDARY_OCTETS: Final = 1024  # RFC 2046 §5.1.1 allows 70
+_MAX_DELIMITER_OCTETS: Final = 4096  # with the blanks that mail systems put behind it
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+_CONTENT_FIELD: Final = re.compile(
+    rb"^(content-(?:type|transfer-encoding|id|description|disposition|language|location|md5))[ \t]*+:"
+    rb"([^\n]*+(?:\n[ \t][^\n]*+)*+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STRUCTURAL: Final = frozenset({b"content-type", b"content-transfer-encoding"})
+_MAX_LANGUAGES: Final = 100
+_IN_PLACE: Final = frozenset({"7bit", "8bit", "binary", ""})
+
+
+class _Open:
+    """A part whose end has not been seen."""
+
+    __slots__ = (
+        "body_start",
+        "boundary",
+        "content",
+        "encoding",
+        "header",
+        "header_start",
+        "kind",
+        "media",
+        "parts",
+    )
+
+    def __init__(
+        self, content: Mapping[bytes, bytes], header_start: int, body_start: int, header: bytes
+    ) -> None:
+        self.content = content
+        self.header_start = header_start
+        self.body_start = body_start
+        self.header = header
+        self.parts: list[Part] = []
+        self.boundary = b""
+        self.kind = _LEAF
+        self.encoding = ""
+        self.media: tuple[str, str, Parameters] = _TEXT
+
+
+_LEAF: Final = 0
+_MULTIPART: Final = 1
+_MESSAGE: Final = 2
+_TEXT: Final = ("text", "plain", ())
+_TEXT_BY_DEFAULT: Final = ("text", "plain", (("charset", b"us-ascii"),))
+_MESSAGE_BY_DEFAULT: Final = ("message", "rfc822", ())
+_PLAIN_OCTETS: Final = ("application", "octet-stream", ())
+
+
+def index_message(octets: Buffer, limits: MimeLimits) -> Part:
+    """Index a whole message."""
+    header_length = header_octets(octets)
+    header = octets[: min(header_length, limits.header_octets)]
+    return _Indexer(octets, header_length, 0, limits).run(_root_content(header), header_length)
+
+
+def index_split(header: bytes, body: Buffer, limits: MimeLimits, body_start: int = 0) -> Part:
+    """Index a message whose header is held apart; the body is `body` from `body_start` on.
+
+    Ranges are those of the header and the body put together.
+    """
+    return index_body(_root_content(header[: limits.header_octets]), len(header), body, limits, body_start)
+
+
+def index_body(
+    content: Mapping[bytes, bytes], header_length: int, body: Buffer, limits: MimeLimits, body_start: int = 0
+) -> Part:
+    """`index_split` for a header that was read already: `content` has its fields by lower-case name."""
+    indexer = _Indexer(body, body_start, header_length - body_start, limits)
+    return indexer.run(content, header_length)
+
+
+def _root_content(header: bytes) -> dict[bytes, bytes]:
+    content: dict[bytes, bytes] = {}
+    for _, name, value in raw_fields(header):
+        content.setdefault(name.lower(), value)
+    return content
+
+
+def _unfolded(content: Mapping[bytes, bytes], name: bytes) -> bytes | None:
+    value = content.get(name)
+    return None if value is None else unfold(value)
+
+
+class _Indexer:
+    """One pass over one buffer. `shift` turns positions in the buffer into positions in the message."""
+
+    __slots__ = (
+        "active", "body_start", "buffer", "count", "delimiter_lines", "depth", "empty_line", "end", "limits",
+        "needle", "shift", "stack",
+    )  # fmt: skip
+
+    def __init__(self, buffer: Buffer, body_start: int, shift: int, limits: MimeLimits) -> None:
+        self.buffer = buffer
+        self.body_start = body_start
+        self.shift = shift
+        self.end = len(buffer)
+        self.limits = limits
+        self.depth = min(limits.mime_depth, MAX_DEPTH)
+        self.stack: list[_Open] = []
+        # Where each boundary in force belongs in the stack. The innermost of two equal ones counts.
+        self.active: dict[bytes, list[int]] = {}
+        self.needle = b""
+        self.count = 0
+        self.delimiter_lines = 0
+        self.empty_line: tuple[int, int] = (-1, -1)
+
+    def run(self, content: Mapping[bytes, bytes], header_length: int) -> Part:
+        root = _Open(content, -self.shift, self.body_start, b"")
+        self.open(root, _TEXT_BY_DEFAULT)
+        stack = self.stack
+        at = self.body_start - 1
+        delimiter: tuple[int, int, int, bool] | None = None
+        while True:
+            top = stack[-1]
+            if top.kind == _MESSAGE and delimiter is None:
+                at, delimiter = self.enter(top.body_start, _TEXT_BY_DEFAULT, is_message=True)
+                continue
+            if delimiter is None:
+                delimiter = self.next_delimiter(at, self.end) if self.active else None
+                if delimiter is None:
+                    break
+            line_start, after, level, is_last = delimiter
+            delimiter = None
+            # The line break before a delimiter belongs to the delimiter (RFC 2046 §5.1.1).
+            cut = line_start - 1
+            if cut > 0 and self.buffer[cut - 1 : cut] == b"\r":
+                cut -= 1
+            while len(stack) - 1 > level:
+                self.close(cut)
+            if is_last:
+                self.deactivate(stack[level].boundary)
+                at = after - 1
+            elif self.count >= self.limits.mime_parts:
+                break
+            else:
+                is_digest = stack[level].media[1] == "digest"
+                default = _MESSAGE_BY_DEFAULT if is_digest else _TEXT_BY_DEFAULT
+                at, delimiter = self.enter(after, default, is_message=False)
+        while len(stack) > 1:
+            self.close(self.end)
+        return self.finished(stack.pop(), self.end)
+
+    def enter(
+        self, start: int, default: tuple[str, str, Parameters], *, is_message: bool
+    ) -> tuple[int, tuple[int, int, int, bool] | None]:
+        """Open the part at `start`. Gives where to search on, and the delimiter if one cut its header."""
+        body_start = self.body_after(start)
+        delimiter = None
+        if self.active and self.buffer.find(self.needle, max(start - 1, 0), body_start) >= 0:
+            delimiter = self.next_delimiter(start - 1, body_start)
+        elif self.active and start == 0:
+            delimiter = self.next_delimiter(-1, body_start)
+        if delimiter is not None:
+            body_start = delimiter[0]
+        header_end = min(body_start, start + self.limits.header_octets)
+        content = {
+            name.lower(): value
+            for name, value in reversed(_CONTENT_FIELD.findall(self.buffer, start, header_end))
+        }
+        part = _Open(content, start, body_start, self.buffer[start:header_end] if is_message else b"")
+        self.open(part, default)
+        return (delimiter[0] if delimiter else body_start) - 1, delimiter
+
+    def body_after(self, start: int) -> int:
+        """Where the header that begins at `start` is over: behind its empty line, or at the very end."""
+        if start == 0:  # only here is no line break in front of the first line
+            if self.buffer[:1] == b"\n":
+                return 1
+            if self.buffer[:2] == b"\r\n":
+                return 2
+        at = max(start - 1, 0)
+        if self.empty_line[0] < at:
+            # Remembered, because many parts without an empty line must not each search to the end.
+            found = _EMPTY_LINE.search(self.buffer, at)
+            self.empty_line = found.span() if found else (self.end, self.end)
+        return self.empty_line[1]
+
+    def next_delimiter(self, at: int, limit: int) -> tuple[int, int, int, bool] | None:
+        """The first delimiter line behind the line feed at or after `at`, ending its mark before `limit`.
+
+        As (start of its line, start of the next line, place in the stack, whether it is the last one).
+        `at` -1 means that the buffer itself begins a line.
+        """
+        buffer, active, needle = self.buffer, self.active, self.needle
+        while self.delimiter_lines < MAX_DELIMITER_LINES:
+            if at < 0:
+                found, at = -1, 0
+                if buffer[: len(needle) - 1] != needle[1:]:
+                    continue
+            else:
+                found = buffer.find(needle, at, limit)
+                if found < 0:
+                    return None
+            self.delimiter_lines += 1
+            mark = found + 3
+            line_end = buffer.find(b"\n", mark)
+            after = line_end + 1
+            if line_end < 0:
+                line_end = after = self.end
+            if line_end - mark <= _MAX_DELIMITER_OCTETS:
+                # DEVIATION: RFC 2046 §5.1.1 lets any line that only begins with the delimiter count; then no
+                # boundary could be the beginning of another one, which real mail has.
+                line = buffer[mark:line_end].rstrip(b" \t\r")
+                levels = active.get(line)
+                if levels:
+                    return found + 1, after, levels[-1], False
+                if line.endswith(b"--"):
+                    levels = active.get(line[:-2])
+                    if levels:
+                        return found + 1, after, levels[-1], True
+            at = line_end
+        return None
+
+    def open(self, part: _Open, default: tuple[str, str, Parameters]) -> None:
+        """Decide what a part is, and put it on the stack."""
+        content = part.content
+        value = content.get(b"content-type")
+        media = default if value is None else parse_content_type(value) or _TEXT_BY_DEFAULT
+        value = content.get(b"content-transfer-encoding")
+        part.encoding = parse_token(value) if value is not None else ""
+        kind = _LEAF
+        if media[0] == "multipart":
+            boundary = b""
+            for name, octets in media[2]:
+                if name in {"boundary", "boundary*"}:
+                    boundary = octets.rstrip()
+            if not 0 < len(boundary) <= _MAX_BOUNDARY_OCTETS or b"\n" in boundary:
+                media = _TEXT
+            elif len(self.stack) >= self.depth:
+                media = _PLAIN_OCTETS
+            else:
+                kind = _MULTIPART
+                part.boundary = boundary
+                self.active.setdefault(boundary, []).append(len(self.stack))
+                self.set_needle()
+        elif media[0] == "message" and media[1] in {"rfc822", "global"}:
+            # RFC 2046 §5.2.1 forbids encoding message/rfc822; one that is, has no parts to point at.
+            if (
+                len(self.stack) >= self.depth
+                or part.encoding not in _IN_PLACE
+                or self.count + 2 > self.limits.mime_parts
+            ):
+                media = _PLAIN_OCTETS
+            else:
+                kind = _MESSAGE
+        part.kind = kind
+        part.media = media
+        self.count += 1
+        self.stack.append(part)
+
+    def close(self, end: int) -> None:
+        part = self.stack.pop()
+        self.stack[-1].parts.append(self.finished(part, end))
+
+    def finished(self, part: _Open, end: int) -> Part:
+        if part.boundary:
+            self.deactivate(part.boundary)
+        end = max(end, part.body_start)
+        media_type, media_subtype, params = part.media
+        if part.kind == _MULTIPART and not part.parts:
+            # Without a single delimiter there is only text to show, and IMAP has no empty multipart.
+            media_type, media_subtype, params = _TEXT
+        lines = 0
+        if media_type in {"text", "message"}:
+            lines = count_lines(self.buffer, part.body_start, end)
+        content = part.content
+        content_id = description = location = md5 = None
+        disposition: str = ""
+        disposition_params: Parameters = ()
+        language: tuple[bytes, ...] = ()
+        if not content.keys() <= _STRUCTURAL:
+            content_id = _unfolded(content, b"content-id")
+            description = _unfolded(content, b"content-description")
+            location = _unfolded(content, b"content-location")
+            md5 = _unfolded(content, b"content-md5")
+            value = content.get(b"content-disposition")
+            if value is not None:
+                disposition, disposition_params = parse_disposition(value) or ("", ())
+            value = content.get(b"content-language")
+            if value is not None:
+                tags = unfold(value).split(b",", _MAX_LANGUAGES)[:_MAX_LANGUAGES]
+                language = tuple([tag.strip() for tag in tags if tag.strip()])
+        shift = self.shift
+        return Part(
+            media_type=media_type,
+            media_subtype=media_subtype,
+            params=params,
+            encoding=part.encoding or "7bit",
+            header_start=part.header_start + shift,
+            body_start=part.body_start + shift,
+            end=end + shift,
+            lines=lines,
+            parts=tuple(part.parts),
+            content_id=content_id,
+            description=description,
+            disposition=disposition,
+            disposition_params=disposition_params,
+            language=language,
+            location=location,
+            md5=md5,
+            header=part.header,
+        )
+
+    def deactivate(self, boundary: bytes) -> None:
+        """Take the innermost use of a boundary out of force."""
+        levels = self.active.get(boundary)
+        if levels is None:
+            return
+        levels.pop()
+        if not levels:
+            del self.active[boundary]
+        self.set_needle()
+
+    def set_needle(self) -> None:
+        """What all delimiters in force begin with: the longer, the faster `find` skips."""
+        if not self.active:
+            return
+        first, last = min(self.active), max(self.active)
+        common = len(first)
+        if first != last:
+            common = 0
+            for one, other in zip(first, last, strict=False):
+                if one != other:
+                    break
+                common += 1
+        self.needle = b"\n--" + first[:common]
