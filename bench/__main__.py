@@ -16,6 +16,8 @@ from typing import Final, Never
 from rich.console import Console
 
 from bench import corpus, machine, report
+from bench.drivers.ceiling import driver_ceiling
+from bench.drivers.smtp import ready_to_send
 from bench.peers.debian import DebianPair, install_peers
 from bench.peers.postino import PostinoServer
 from bench.peers.server import Ports, Server, ServerProblem
@@ -118,7 +120,13 @@ def _measure(options: argparse.Namespace, runner: Runner, console: Console) -> l
                 runner.run(_suite(name, scale, messages), [alone, *debian])
             else:
                 runner.run(_suite(name, scale, messages), servers)
-        return [server.version() for server in servers]
+        versions = [server.version() for server in servers]
+    if "smtp" in names and not options.without_peers:
+        messages = [ready_to_send(corpus.sized_message(number, 4096)) for number in range(20)]
+        ceiling = driver_ceiling(base + 2999, messages)
+        if ceiling is not None:
+            versions.append(f"nothing but the SMTP driver and smtp-sink: {ceiling:,.0f} messages/s")
+    return versions
 
 
 def main() -> int:

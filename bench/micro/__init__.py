@@ -1,0 +1,1 @@
+"""Microseconds of the pure functions that every message or command goes through."""
