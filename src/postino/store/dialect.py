@@ -17,8 +17,8 @@ class Dialect:
     """A subquery giving the strings of a JSON array parameter."""
     contains: str
     """A condition with one `{}` for the text to look in and one parameter for what to find."""
-    parallel: bool
-    """Whether two writing transactions may run at once, so that a check must lock what it read."""
+    self_check: str
+    """A query by which the database looks for damage in its file: `ok`, or a line for each find."""
 
 
 SQLITE = Dialect(
@@ -26,5 +26,5 @@ SQLITE = Dialect(
     members="SELECT value FROM json_each(?)",
     member_texts="SELECT value FROM json_each(?)",
     contains="instr({}, ?) > 0",
-    parallel=False,
+    self_check="PRAGMA quick_check",
 )

@@ -220,6 +220,10 @@ def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) ->
     if _below(tx, account_id, mailbox.name):
         raise NotPermitted(f"{mailbox.name!r} has mailboxes below it; delete those first")
     expunge(tx, account_id, mailbox.id, None, only_deleted=False, now=now)
+    # What stays is for undelete; that the others were here need not be known any more.
+    tx.run(
+        "DELETE FROM expunged WHERE account_id=? AND mailbox_id=? AND content_id=0", (account_id, mailbox.id)
+    )
     tx.run("DELETE FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox.id))
     if mailbox.subscribed:
         tx.run(

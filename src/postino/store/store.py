@@ -35,11 +35,12 @@ class Store:
         self._engine = engine
         self._ends_run = ends_run
         self.blobs = blobs
-        # The three are the engine's own: the store adds nothing to a call made a thousand times a second.
+        # These are the engine's own: the store adds nothing to a call made a thousand times a second.
         self.write = engine.write
         self.write_now = engine.write_now
         self.read_now = engine.read_now
         self.read = engine.read
+        self.read_in_pieces = engine.read_in_pieces
 
     @property
     def on_commit(self) -> Callable[[list[MailboxChange]], None] | None:

@@ -46,3 +46,11 @@ class Tx(Protocol):
 
 
 TxFunction = Callable[[Tx], T]
+
+
+class RunTx(Protocol):
+    """Runs functions one after the other, each in a transaction of its own."""
+
+    def __call__(self, fn: Callable[[Tx], T], /) -> T:
+        """Run one."""
+        ...

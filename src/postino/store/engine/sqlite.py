@@ -25,7 +25,7 @@ from postino.store.engine.sqlite_connection import (
     open_connection,
     translate,
 )
-from postino.store.tx import TxFunction
+from postino.store.tx import RunTx, TxFunction
 
 T = TypeVar("T")
 _IDLE_SECONDS: Final = 0.5
@@ -270,18 +270,25 @@ class SqliteEngine:
         return tx.read(fn)
 
     async def read(self, fn: TxFunction[T]) -> T:
-        """Run a long read in a thread of its own, on the state at its start."""
+        """Run a long read in a thread, on the state at its start."""
+        return await self.read_in_pieces(lambda run: run(fn))
+
+    async def read_in_pieces(self, fn: Callable[[RunTx], T]) -> T:
+        """Run `fn` in a thread; what it reads through its argument is one snapshot for each call.
+
+        For work that takes long: a snapshot held long keeps the log from being folded in.
+        """
         if self._closed:
             raise TemporarilyUnavailable("The store is closed; the server is shutting down")
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.options.read_threads, "store-reader")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._pooled_read, fn)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._pooled, fn)
 
-    def _pooled_read(self, fn: TxFunction[T]) -> T:
+    def _pooled(self, fn: Callable[[RunTx], T]) -> T:
         tx: SqliteTx | None = getattr(self._pool_state, "tx", None)
         if tx is None:
             tx = self._pool_state.tx = self._open_reader()
-        return tx.read(fn)
+        return fn(tx.read)
 
     def _open_reader(self) -> SqliteTx:
         connection = open_connection(self.path, self.options, read_only=True)

@@ -122,7 +122,8 @@ CREATE TABLE expunged (
   PRIMARY KEY (account_id, mailbox_id, uid)
 ) WITHOUT ROWID;
 CREATE INDEX expunged_mod_seq ON expunged (account_id, mailbox_id, mod_seq);
-CREATE INDEX expunged_content ON expunged (account_id, content_id);
+CREATE INDEX expunged_content ON expunged (account_id, content_id) WHERE content_id<>0;
+CREATE INDEX expunged_at ON expunged (expunged_at) WHERE content_id<>0;
 
 -- Small facts about the database itself: clean_shutdown, next_uid_validity.
 CREATE TABLE setting (

@@ -1,0 +1,102 @@
+"""Remove for good what was expunged long enough ago, and files that no message names.
+
+Invariants: octets go only when no message and no remembered expunge needs them; a blob's file goes
+    only after the transaction that took its last name has committed.
+Not here: expunging (store/transfer.py).
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from postino.core.ids import BlobId, Instant
+from postino.store.accounts import drop_unnamed
+from postino.store.store import Store
+from postino.store.tx import Row, Tx
+
+RETENTION_SECONDS: Final = 7 * 86_400
+BATCH: Final = 500
+LEFTOVER_SECONDS: Final = 86_400
+"""A file that nobody names may belong to a delivery under way, but not for a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep took out of the database."""
+
+    contents: int
+    blobs: list[BlobId]
+    """Delete these files once the transaction has committed."""
+    more: bool
+    """Whether another batch may be waiting."""
+
+
+def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, batch: int = BATCH) -> Swept:
+    """Forget the contents of up to `batch` messages expunged before the retention time.
+
+    That they were expunged stays known, for QRESYNC; in mailboxes that are gone it is forgotten too.
+    """
+    due = tx.all(
+        "SELECT account_id, mailbox_id, uid, content_id FROM expunged"
+        " WHERE content_id<>0 AND expunged_at<=? ORDER BY expunged_at LIMIT ?",
+        (now - retention_seconds, batch),
+    )
+    if not due:
+        return Swept(0, [], more=False)
+    keys = [row[:3] for row in due]
+    tx.run_many("UPDATE expunged SET content_id=0 WHERE account_id=? AND mailbox_id=? AND uid=?", keys)
+    for account_id, mailbox_id in {row[:2] for row in due}:
+        if not tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)):
+            tx.run(
+                "DELETE FROM expunged WHERE account_id=? AND mailbox_id=? AND content_id=0",
+                (account_id, mailbox_id),
+            )
+    contents = 0
+    named: set[Row] = set()
+    for account_id, content_id in {(row[0], row[3]) for row in due}:
+        key = (account_id, content_id)
+        if tx.one("SELECT 1 FROM message WHERE account_id=? AND content_id=?", key) or tx.one(
+            "SELECT 1 FROM expunged WHERE account_id=? AND content_id=? AND content_id<>0", key
+        ):
+            continue
+        octets = tx.one("SELECT codec, blob_id FROM octets WHERE account_id=? AND content_id=?", key)
+        if octets is not None and octets[1] is not None:
+            named.add(octets)
+        tx.run("DELETE FROM octets WHERE account_id=? AND content_id=?", key)
+        contents += tx.run("DELETE FROM content WHERE account_id=? AND id=?", key)
+    blobs = [BlobId(blob_id) for blob_id in drop_unnamed(tx, sorted(named))]
+    return Swept(contents, blobs, more=len(due) == batch)
+
+
+async def sweep_store(store: Store, *, now: Instant, retention_seconds: int = RETENTION_SECONDS) -> int:
+    """Run sweeps until nothing is due, then remove leftover files; give the contents removed."""
+    contents = 0
+    more = True
+    while more:
+        swept = await store.write(lambda tx: sweep(tx, now=now, retention_seconds=retention_seconds))
+        for blob_id in swept.blobs:
+            store.blobs.delete(blob_id)
+        contents += swept.contents
+        more = swept.more
+    await remove_leftovers(store, now=now)
+    return contents
+
+
+async def remove_leftovers(store: Store, *, now: Instant) -> int:
+    """Remove files older than a day that no message names: of deliveries that a crash cut short."""
+    old = list(store.blobs.listed(before=now - LEFTOVER_SECONDS))
+    removed = 0
+    for start in range(0, len(old), BATCH):
+        some = old[start : start + BATCH]
+        text = json.dumps([blob_id for blob_id, _ in some if blob_id is not None])
+        rows = await store.read(
+            lambda tx, text=text: tx.all(  # type: ignore[misc]
+                f"SELECT blob_id FROM octets WHERE blob_id IN ({tx.dialect.member_texts})", (text,)
+            )
+        )
+        named = {blob_id for (blob_id,) in rows}
+        for blob_id, path in some:
+            if blob_id not in named:
+                store.blobs.files.unlink(path)
+                removed += 1
+    return removed

@@ -1,0 +1,262 @@
+"""Recompute everything the store keeps by counting, follow every reference, and say what differs.
+
+Invariants: changes nothing; may run on a live server (one snapshot).
+Not here: repairing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+import zstandard
+
+from postino.core.ids import BlobId
+from postino.store.blobs import BlobStore
+from postino.store.bodies import Codec
+from postino.store.tx import Tx
+
+_FRAME_HEADER: Final = 18
+"""Octets of a compressed body in which its length stands."""
+
+
+class Severity(Enum):
+    """DAMAGE contradicts a promise; LITTER only takes room."""
+
+    DAMAGE = "damage"
+    LITTER = "litter"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    severity: Severity
+    account_id: int
+    """0 when no account is concerned."""
+    sentence: str
+
+    def __str__(self) -> str:
+        where = f"account {self.account_id}: " if self.account_id else ""
+        return f"{self.severity.value}: {where}{self.sentence}"
+
+
+def verify(tx: Tx, blobs: BlobStore | None = None) -> list[Finding]:
+    """Everything that is wrong, empty when nothing is. Without `blobs` the files are not looked for."""
+    checks: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
+        _database,
+        _accounts,
+        _mailboxes,
+        _messages,
+        _contents,
+        _bodies,
+        _expunged,
+        _settings,
+    )
+    findings = [finding for check in checks for finding in check(tx)]
+    if blobs is not None:
+        findings += _blob_files(tx, blobs)
+    return findings
+
+
+def _damage(account_id: int, sentence: str) -> Finding:
+    return Finding(Severity.DAMAGE, account_id, sentence)
+
+
+def _database(tx: Tx) -> Iterator[Finding]:
+    if tx.dialect.self_check:
+        for (line,) in tx.all(tx.dialect.self_check):
+            if line != "ok":
+                yield _damage(0, f"the database file is damaged: {line}")
+
+
+def _accounts(tx: Tx) -> Iterator[Finding]:
+    for account_id, used, counted, octets, messages in tx.all(
+        "SELECT a.id, a.used_octets, a.used_messages, coalesce(t.octets, 0), coalesce(t.messages, 0)"
+        " FROM account a LEFT JOIN (SELECT account_id, sum(size) AS octets, count(*) AS messages"
+        " FROM message GROUP BY account_id) t ON t.account_id=a.id"
+        " WHERE a.used_octets<>coalesce(t.octets, 0) OR a.used_messages<>coalesce(t.messages, 0)"
+    ):
+        yield _damage(
+            account_id,
+            f"the quota counts {counted} messages of {used} octets, there are {messages} of {octets}",
+        )
+    for table, column in (
+        ("message", "mod_seq"),
+        ("mailbox", "highest_mod_seq"),
+        ("mailbox", "id"),
+        ("expunged", "mod_seq"),
+        ("content", "id"),
+    ):
+        for account_id, at, highest in tx.all(
+            f"SELECT a.id, a.mod_seq, max(x.{column}) FROM account a JOIN {table} x ON x.account_id=a.id"
+            f" GROUP BY a.id, a.mod_seq HAVING max(x.{column})>a.mod_seq"
+        ):
+            yield _damage(
+                account_id,
+                f"the change counter is {at} but a {table} has {column} {highest}: it would come again",
+            )
+    for table in ("mailbox", "message", "content", "octets", "expunged", "lone_subscription", "address"):
+        for (account_id,) in tx.all(
+            f"SELECT DISTINCT x.account_id FROM {table} x"
+            " WHERE NOT EXISTS (SELECT 1 FROM account a WHERE a.id=x.account_id)"
+        ):
+            yield _damage(account_id, f"{table} has rows of an account that does not exist")
+    for account_id, login in tx.all(
+        "SELECT id, login FROM account a WHERE NOT EXISTS"
+        " (SELECT 1 FROM mailbox m WHERE m.account_id=a.id AND m.name='INBOX')"
+    ):
+        yield _damage(account_id, f"{login} has no INBOX")
+    for account_id, login, count in tx.all(
+        "SELECT a.id, a.login, count(p.account_id) FROM account a"
+        " LEFT JOIN address p ON p.account_id=a.id AND p.kind=0"
+        " GROUP BY a.id, a.login HAVING count(p.account_id)<>1"
+    ):
+        yield _damage(account_id, f"{login} has {count} addresses of its own instead of one")
+    for domain_id, local_part in tx.all(
+        "SELECT domain_id, local_part FROM address p"
+        " WHERE NOT EXISTS (SELECT 1 FROM domain d WHERE d.id=p.domain_id)"
+    ):
+        yield _damage(0, f"the address {local_part!r} belongs to domain {domain_id}, which does not exist")
+
+
+def _mailboxes(tx: Tx) -> Iterator[Finding]:
+    names = ("messages", "unseen", "deleted", "octets")
+    for row in tx.all(
+        "SELECT b.account_id, b.name, b.messages, b.unseen, b.deleted, b.octets, coalesce(t.messages, 0),"
+        " coalesce(t.unseen, 0), coalesce(t.deleted, 0), coalesce(t.octets, 0) FROM mailbox b LEFT JOIN"
+        " (SELECT account_id, mailbox_id, count(*) AS messages, sum(1 - (flags & 1)) AS unseen,"
+        "  sum((flags & 8) / 8) AS deleted, sum(size) AS octets FROM message"
+        "  GROUP BY account_id, mailbox_id) t"
+        " ON t.account_id=b.account_id AND t.mailbox_id=b.id"
+    ):
+        for name, kept, counted in zip(names, row[2:6], row[6:10], strict=True):
+            if kept != counted:
+                yield _damage(row[0], f"mailbox {row[1]!r} says {name}={kept}, counting gives {counted}")
+    for table in ("message", "expunged"):
+        for account_id, name, uid_next, highest, uid, mod_seq in tx.all(
+            "SELECT b.account_id, b.name, b.uid_next, b.highest_mod_seq, max(m.uid), max(m.mod_seq)"
+            f" FROM mailbox b JOIN {table} m ON m.account_id=b.account_id AND m.mailbox_id=b.id"
+            " GROUP BY b.account_id, b.id, b.name, b.uid_next, b.highest_mod_seq"
+            " HAVING max(m.uid)>=b.uid_next OR max(m.mod_seq)>b.highest_mod_seq"
+        ):
+            yield _damage(
+                account_id,
+                f"mailbox {name!r} has uid_next {uid_next} and highest_mod_seq {highest},"
+                f" but {table} has uid {uid} and mod_seq {mod_seq}",
+            )
+    for (validity,) in tx.all("SELECT uid_validity FROM mailbox GROUP BY uid_validity HAVING count(*)>1"):
+        yield _damage(0, f"several mailboxes have the uid_validity {validity}")
+
+
+def _messages(tx: Tx) -> Iterator[Finding]:
+    yield from _each(
+        tx,
+        "SELECT m.account_id, m.mailbox_id, m.uid FROM message m WHERE NOT EXISTS"
+        " (SELECT 1 FROM mailbox b WHERE b.account_id=m.account_id AND b.id=m.mailbox_id)",
+        "mailbox {} does not exist but has message {}",
+    )
+    yield from _each(
+        tx,
+        "SELECT m.account_id, m.mailbox_id, m.uid FROM message m LEFT JOIN content c"
+        " ON c.account_id=m.account_id AND c.id=m.content_id WHERE c.id IS NULL OR c.size<>m.size",
+        "message {1} of mailbox {0} has no content of its size",
+    )
+    yield from _each(
+        tx,
+        "SELECT m.account_id, m.mailbox_id, m.uid FROM message m JOIN expunged e"
+        " ON e.account_id=m.account_id AND e.mailbox_id=m.mailbox_id AND e.uid=m.uid",
+        "message {1} of mailbox {0} is there and was expunged",
+    )
+    yield from _each(
+        tx,
+        "SELECT account_id, mailbox_id, uid FROM message"
+        " WHERE uid<1 OR flags<0 OR flags>31 OR mod_seq<content_id OR size<0",
+        "message {1} of mailbox {0} has a value that cannot be",
+    )
+
+
+def _contents(tx: Tx) -> Iterator[Finding]:
+    yield from _each(
+        tx,
+        "SELECT c.account_id, c.id FROM content c LEFT JOIN octets o"
+        " ON o.account_id=c.account_id AND o.content_id=c.id"
+        " WHERE o.content_id IS NULL OR length(o.header)<>c.header_octets",
+        "content {} has lost its octets, or its header is of another length",
+    )
+    yield from _each(
+        tx,
+        "SELECT o.account_id, o.content_id FROM octets o WHERE NOT EXISTS"
+        " (SELECT 1 FROM content c WHERE c.account_id=o.account_id AND c.id=o.content_id)",
+        "octets {} belong to no content",
+    )
+    for account_id, content_id in tx.all(
+        "SELECT c.account_id, c.id FROM content c WHERE NOT EXISTS"
+        " (SELECT 1 FROM message m WHERE m.account_id=c.account_id AND m.content_id=c.id) AND NOT EXISTS"
+        " (SELECT 1 FROM expunged e WHERE e.account_id=c.account_id AND e.content_id=c.id"
+        " AND e.content_id<>0)"
+    ):
+        yield Finding(Severity.LITTER, account_id, f"content {content_id} belongs to no message")
+
+
+def _bodies(tx: Tx) -> Iterator[Finding]:
+    for account_id, content_id, codec, octets, start, size in tx.all(
+        "SELECT o.account_id, o.content_id, coalesce(s.codec, o.codec),"
+        " length(coalesce(s.body, o.body)), substr(coalesce(s.body, o.body), 1, ?), c.size - c.header_octets"
+        " FROM octets o JOIN content c ON c.account_id=o.account_id AND c.id=o.content_id"
+        " LEFT JOIN shared_body s ON s.id=o.blob_id AND o.codec=? WHERE o.codec<>?",
+        (_FRAME_HEADER, Codec.SHARED, Codec.BLOB),
+    ):
+        if codec == Codec.SHARED or octets is None:
+            yield _damage(account_id, f"content {content_id} has lost its body")
+        elif (octets if codec == Codec.RAW else _unpacked_octets(start)) != size:
+            yield _damage(account_id, f"the body of content {content_id} is not of {size} octets")
+    for (shared_id,) in tx.all(
+        "SELECT s.id FROM shared_body s WHERE NOT EXISTS (SELECT 1 FROM octets o WHERE o.blob_id=s.id)"
+    ):
+        yield Finding(Severity.LITTER, 0, f"the shared body {shared_id} belongs to no message")
+
+
+def _unpacked_octets(start: bytes) -> int:
+    try:
+        return zstandard.frame_content_size(start)
+    except zstandard.ZstdError:
+        return -1
+
+
+def _expunged(tx: Tx) -> Iterator[Finding]:
+    yield from _each(
+        tx,
+        "SELECT e.account_id, e.mailbox_id, e.uid FROM expunged e WHERE e.content_id<>0 AND NOT EXISTS"
+        " (SELECT 1 FROM content c WHERE c.account_id=e.account_id AND c.id=e.content_id)",
+        "expunged message {1} of mailbox {0} has lost its content too early",
+    )
+
+
+def _settings(tx: Tx) -> Iterator[Finding]:
+    row = tx.one(
+        "SELECT coalesce(max(uid_validity), 0), (SELECT value FROM setting WHERE name='next_uid_validity')"
+        " FROM mailbox"
+    )
+    if row is not None and row[0] and (row[1] is None or row[0] >= int(row[1])):
+        yield _damage(0, f"the next uid_validity is {row[1]}, but {row[0]} was given already")
+
+
+def _blob_files(tx: Tx, blobs: BlobStore) -> Iterator[Finding]:
+    for account_id, content_id, blob_id, end in tx.all(
+        "SELECT o.account_id, o.content_id, o.blob_id, o.blob_offset + c.size - c.header_octets"
+        " FROM octets o JOIN content c ON c.account_id=o.account_id AND c.id=o.content_id WHERE o.codec=?",
+        (Codec.BLOB,),
+    ):
+        octets = blobs.size(BlobId(blob_id))
+        if octets is None:
+            yield _damage(account_id, f"content {content_id} has lost its file {blob_id}")
+        elif octets < end:
+            yield _damage(account_id, f"the file {blob_id} of content {content_id} is too short")
+
+
+def _each(tx: Tx, sql: str, sentence: str) -> Iterator[Finding]:
+    """A finding for each row; its first column is the account."""
+    rows: list[tuple[Any, ...]] = tx.all(sql)
+    for row in rows:
+        yield _damage(row[0], sentence.format(*row[1:]))
