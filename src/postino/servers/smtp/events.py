@@ -1,0 +1,57 @@
+"""What a session tells the log and the counters.
+
+Invariants: reasons are a closed set, for they are labels of a counter; nothing here is a secret.
+Not here: logins (servers/authentication.py), deliveries (delivery/accept.py).
+"""
+
+from enum import Enum
+
+from postino.servers.context import ServerContext
+from postino.smtp.reply import Reply
+
+
+class Reason(Enum):
+    """Why a message or a recipient was refused."""
+
+    LOGIN_NEEDED = "login-needed"
+    SENDER = "sender-not-theirs"
+    AUTHOR = "author-not-theirs"
+    UNKNOWN_RECIPIENT = "unknown-recipient"
+    RELAYING = "relaying"
+    TOO_MANY_RECIPIENTS = "too-many-recipients"
+    MAILBOX_FULL = "mailbox-full"
+    TOO_LARGE = "too-large"
+    BARE_LINE_END = "bare-line-end"
+    LOOP = "loop"
+    UNAVAILABLE = "store-unavailable"
+
+
+class SessionEvents:
+    """One session's voice; every event carries who it is."""
+
+    def __init__(self, context: ServerContext, protocol: str, **who: str) -> None:
+        self._protocol = protocol
+        self._metrics = context.metrics
+        self.log = context.log.bind(protocol=protocol, **who)
+
+    def logged_in(self, login: str) -> None:
+        """From here on events name the account."""
+        self.log = self.log.bind(account=login)
+
+    def command(self, name: str) -> None:
+        """A command came that can be understood."""
+        self._metrics.command(self._protocol, name)
+
+    def refused(self, reason: Reason, reply: Reply, **fields: str | int) -> Reply:
+        """A message or recipient is refused with `reply`, which is given back."""
+        self._metrics.message_refused(reason.value)
+        self.log.info("message.refused", reason=reason.value, reply=reply.code, **fields)
+        return reply
+
+    def accepted(self, message_id: str, octets: int, recipients: int) -> None:
+        """A message is in the store and its 250 on the way."""
+        self.log.info("message.accepted", message=message_id, octets=octets, recipients=recipients)
+
+    def failed(self, error: Exception) -> None:
+        """The session ends by a fault of ours."""
+        self.log.error("session.failed", exc_info=error)

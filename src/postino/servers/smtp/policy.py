@@ -1,0 +1,119 @@
+"""Who may send as whom, and to whom: the questions MAIL, RCPT and the From field raise.
+
+RFC: 5321 §3.6 (no open relaying), §4.5.1 (postmaster), 6409 §6.1 (submission rights), 1870 §6.
+Invariants: every function is a short read of the directory and gives a Reply for a refusal.
+Not here: the order of commands (smtp/states.py), passwords (servers/authentication.py).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from postino.core.address import Address, BadAddress, parse_address
+from postino.core.ids import AccountId
+from postino.mime.address import Group, parse_address_list
+from postino.mime.header import raw_fields
+from postino.servers.context import ServerContext
+from postino.servers.smtp.events import Reason
+from postino.smtp import replies
+from postino.smtp.commands import MailCommand
+from postino.smtp.reply import Reply
+from postino.store import accounts
+from postino.store.accounts import ResolvedRecipient
+from postino.store.tx import Tx
+
+
+def owns_address(context: ServerContext, account_id: AccountId, address: Address) -> bool:
+    """Whether mail to `address` comes to the account, so that it may send as that address."""
+    separator = context.subaddress_separator
+    found = context.store.read_now(lambda tx: accounts.resolve(tx, address, separator))
+    return any(recipient.account_id == account_id for recipient in found)
+
+
+def refuse_sender(context: ServerContext, account_id: AccountId | None, mail: MailCommand) -> Reply | None:
+    """Why this MAIL is refused; `account_id` is who has logged in."""
+    if mail.size > context.limits.message_octets:
+        return replies.TOO_LARGE
+    # The null reverse-path is every account's: disposition notifications have it (RFC 8098 §3).
+    if account_id is None or mail.reverse_path is None:
+        return None
+    return None if owns_address(context, account_id, mail.reverse_path) else replies.SENDER_NOT_YOURS
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRefused:
+    """Why mail to a forward-path is not taken: for the log, and for the client."""
+
+    reason: Reason
+    reply: Reply
+
+
+_UNKNOWN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.NO_SUCH_RECIPIENT)
+_NO_RELAYING: Final = RecipientRefused(Reason.RELAYING, replies.NO_RELAYING)
+_NO_OUTBOUND: Final = RecipientRefused(Reason.RELAYING, replies.NO_OUTBOUND_YET)
+
+
+def resolve_recipient(
+    context: ServerContext, forward_path: Address, *, octets: int, logged_in: bool
+) -> list[ResolvedRecipient] | RecipientRefused:
+    """The accounts that mail to `forward_path` goes to, or why it goes to none.
+
+    `octets` is the announced size, 0 when unknown. An alias is refused when any of its accounts is
+    full: the sender keeps the message and tries again, which an answer of half would not get.
+    """
+    separator = context.subaddress_separator
+
+    def look(tx: Tx) -> list[ResolvedRecipient] | RecipientRefused:
+        if not forward_path.domain:
+            return _own_postmaster(tx, context.hostname, separator) or _UNKNOWN
+        found = accounts.resolve(tx, forward_path, separator)
+        if found:
+            return found
+        if accounts.is_local_domain(tx, forward_path.domain):
+            return _UNKNOWN
+        return _NO_OUTBOUND if logged_in else _NO_RELAYING
+
+    found = context.store.read_now(look)
+    if isinstance(found, list):
+        for recipient in found:
+            full = refuse_room(recipient, octets)
+            if full is not None:
+                return RecipientRefused(Reason.MAILBOX_FULL, full)
+    return found
+
+
+def _own_postmaster(tx: Tx, hostname: str, separator: str) -> list[ResolvedRecipient]:
+    """Who answers for this server: postmaster at its name, else at the first domain that has one."""
+    for domain in (hostname, *(row.name for row in accounts.list_domains(tx))):
+        found = accounts.resolve(tx, Address("postmaster", domain), separator)
+        if found:
+            return found
+    return []
+
+
+def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:
+    """Whether a message of `octets` (0 when unknown) has no room in the account."""
+    quota = recipient.quota_octets
+    if not quota:
+        return None
+    if octets > quota:
+        return replies.NEVER_FITS
+    if recipient.used_octets >= quota or recipient.used_octets + octets > quota:
+        return replies.MAILBOX_FULL
+    return None
+
+
+def refuse_author(context: ServerContext, account_id: AccountId, header: bytes) -> Reply | None:
+    """Whether the From field names somebody who is not the account's user (RFC 6409 §6.1)."""
+    for _, name, value in raw_fields(header):
+        if name.lower() != b"from":
+            continue
+        for author in parse_address_list(value):
+            if isinstance(author, Group):
+                return replies.AUTHOR_NOT_YOURS
+            try:
+                address = parse_address(author.addr_spec)
+            except BadAddress:
+                return replies.AUTHOR_NOT_YOURS
+            if not owns_address(context, account_id, address):
+                return replies.AUTHOR_NOT_YOURS
+    return None

@@ -1,0 +1,335 @@
+"""One SMTP or LMTP session from greeting to goodbye: what each command does.
+
+RFC: 5321 §3-§4, 3207 (STARTTLS), 4954 (AUTH), 3030 (BDAT), 2033 (LMTP), 6409 (submission),
+    6531 §3 (SMTPUTF8).
+Exposure: anybody on the network.
+Invariants: nothing said before STARTTLS counts after it; each understood command is answered once,
+    in order.
+Not here: grammar (smtp/commands.py), order (smtp/states.py), who may send to whom (policy.py),
+    the message itself (receiver.py), SASL (login.py).
+"""
+
+import base64
+import os
+from typing import Final, assert_never
+
+from postino.core.errors import TemporarilyUnavailable
+from postino.core.ids import AccountId
+from postino.directory.principal import Principal
+from postino.net.connection import Connection, ConnectionLost, ServerClosing
+from postino.servers.context import ServerContext
+from postino.servers.smtp import policy
+from postino.servers.smtp.events import Reason, SessionEvents
+from postino.servers.smtp.login import run_login
+from postino.servers.smtp.receiver import MessageReceiver
+from postino.servers.smtp.roles import SmtpRole
+from postino.servers.smtp.transaction import MailTransaction
+from postino.servers.smtp.wire import Wire
+from postino.smtp import replies
+from postino.smtp.commands import (
+    AuthCommand,
+    BdatCommand,
+    BodyType,
+    Command,
+    Greeting,
+    HelloCommand,
+    MailCommand,
+    RcptCommand,
+    SimpleCommand,
+    VrfyCommand,
+    parse_command,
+)
+from postino.smtp.extensions import hello_reply
+from postino.smtp.received import Arrival, protocol_name
+from postino.smtp.reply import BadCommand, Reply
+from postino.smtp.states import State, refusal
+
+_NAMES: Final[dict[type[Command], str]] = {
+    HelloCommand: "HELLO",
+    MailCommand: "MAIL",
+    RcptCommand: "RCPT",
+    BdatCommand: "BDAT",
+    AuthCommand: "AUTH",
+    VrfyCommand: "VRFY",
+}
+# A pipelining client sends these before it can know that what they build on was refused.
+_FOLLOWERS: Final = (RcptCommand, BdatCommand, SimpleCommand)
+
+
+async def serve_smtp(
+    context: ServerContext, connection: Connection, *, role: SmtpRole, implicit_tls: bool = False
+) -> None:
+    """Talk to one client until it or we have had enough. Never raises."""
+    await SmtpSession(context, connection, role, offers_tls=not implicit_tls).run()
+
+
+class SmtpSession:
+    """The state of one session; run() is called once."""
+
+    def __init__(
+        self, context: ServerContext, connection: Connection, role: SmtpRole, *, offers_tls: bool
+    ) -> None:
+        self._context = context
+        self._limits = limits = context.limits
+        self._connection = connection
+        self._role = role
+        self._offers_tls = offers_tls
+        self._session_id = base64.b32encode(os.urandom(10)).decode("ascii").lower()
+        self._events = SessionEvents(context, role.value, session=self._session_id, peer=str(connection.peer))
+        must_log_in = role is SmtpRole.SUBMISSION
+        self._wire = Wire(connection, limits, login_seconds=limits.login_seconds if must_log_in else None)
+        self._receiver = MessageReceiver(context, role, self._wire, self._events)
+        self._state = State.CONNECTED
+        self._hello: HelloCommand | None = None
+        self._principal: Principal | None = None
+        self._transaction: MailTransaction | None = None
+        self._messages = 0
+        self._bad_commands = 0
+        self._failed_logins = 0
+        self._ended = False
+
+    async def run(self) -> None:
+        """The whole session."""
+        wire = self._wire
+        protocol = "LMTP" if self._role is SmtpRole.LMTP else "ESMTP"
+        try:
+            wire.reply(Reply(220, "", f"{self._context.hostname} {protocol} Postino"))
+            while not self._ended:
+                try:
+                    await self._obey(parse_command(await wire.read_line()))
+                except BadCommand as error:
+                    wire.reply(error.reply)
+                    self._count_bad_command(fatal=error.fatal)
+                except TemporarilyUnavailable:
+                    wire.reply(replies.STORE_UNAVAILABLE)
+        except ServerClosing:
+            wire.reply(replies.SHUTTING_DOWN)
+        except TimeoutError:
+            wire.reply(replies.LOGIN_TOO_SLOW if wire.login_is_late else replies.IDLE_TOO_LONG)
+        except ConnectionLost:
+            pass
+        except Exception as error:
+            self._events.failed(error)
+            wire.reply(replies.INTERNAL_ERROR)
+        finally:
+            self._drop_transaction()
+            wire.flush()
+            self._connection.close()
+
+    def _end(self, reply: Reply) -> None:
+        self._wire.reply(reply)
+        self._ended = True
+
+    def _count_bad_command(self, *, fatal: bool = False) -> None:
+        self._bad_commands += 1
+        if fatal:
+            self._ended = True
+        elif self._bad_commands >= self._limits.smtp_bad_commands:
+            self._end(replies.TOO_MANY_BAD_COMMANDS)
+
+    async def _obey(self, command: Command) -> None:
+        self._events.command(command.value if isinstance(command, SimpleCommand) else _NAMES[type(command)])
+        refused = refusal(self._state, command)
+        if isinstance(command, BdatCommand):
+            await self._bdat(command, refused)
+            return
+        if refused is not None:
+            self._wire.reply(refused)
+            if not isinstance(command, _FOLLOWERS):
+                self._count_bad_command()
+            return
+        match command:
+            case MailCommand():
+                self._wire.reply(self._mail(command))
+            case RcptCommand():
+                self._wire.reply(self._rcpt(command))
+            case SimpleCommand.DATA:
+                await self._data()
+            case SimpleCommand.RSET:
+                self._drop_transaction()
+                self._wire.reply(replies.RESET)
+            case HelloCommand():
+                self._wire.reply(self._say_hello(command))
+            case SimpleCommand.QUIT:
+                self._end(replies.BYE)
+            case SimpleCommand.NOOP:
+                self._wire.reply(replies.NOOP)
+            case AuthCommand():
+                await self._auth(command)
+            case SimpleCommand.STARTTLS:
+                await self._start_tls()
+            case VrfyCommand():
+                self._wire.reply(replies.CANNOT_VERIFY)
+            case SimpleCommand.HELP:
+                self._wire.reply(replies.HELP)
+            case SimpleCommand.EXPN:
+                self._wire.reply(replies.NO_EXPN)
+            case _:
+                assert_never(command)
+
+    # Who is there
+
+    def _say_hello(self, command: HelloCommand) -> Reply:
+        is_lmtp = self._role is SmtpRole.LMTP
+        if is_lmtp != (command.greeting is Greeting.LHLO):
+            raise BadCommand(replies.WRONG_GREETING_LMTP if is_lmtp else replies.WRONG_GREETING_SMTP)
+        self._drop_transaction()
+        self._hello = command
+        self._state = State.GREETED
+        if command.greeting is Greeting.HELO:
+            return Reply(250, "", self._context.hostname)
+        return hello_reply(
+            self._context.hostname,
+            message_octets=self._limits.message_octets,
+            recipients=self._limits.recipients,
+            offers_tls=self._may_start_tls(),
+            mechanisms=self._mechanisms(),
+        )
+
+    def _may_start_tls(self) -> bool:
+        return self._offers_tls and not self._connection.is_tls and self._context.tls_context() is not None
+
+    def _mechanisms(self) -> list[str]:
+        """What AUTH is offered: nothing once logged in, on LMTP, or to other servers before TLS."""
+        if self._principal is not None or self._role is SmtpRole.LMTP:
+            return []
+        if self._role is SmtpRole.MX and not self._connection.is_tls:
+            return []
+        return self._context.authentication.mechanisms(self._connection)
+
+    async def _start_tls(self) -> None:
+        if self._connection.is_tls:
+            raise BadCommand(replies.ALREADY_TLS)
+        context = self._context.tls_context() if self._offers_tls else None
+        if context is None:
+            raise BadCommand(replies.NO_TLS)
+        self._wire.reply(replies.START_TLS)
+        self._wire.flush()
+        # SECURITY: what the client pipelined behind STARTTLS came in the clear and is forgotten,
+        # here and by the connection, and so is all the client has said (RFC 3207 §4.2).
+        self._wire.restart()
+        self._state = State.CONNECTED
+        self._hello = None
+        self._principal = None
+        await self._connection.start_tls(context)
+
+    async def _auth(self, command: AuthCommand) -> None:
+        if self._principal is not None:
+            raise BadCommand(replies.ALREADY_LOGGED_IN)
+        is_extended = self._hello is not None and self._hello.greeting is Greeting.EHLO
+        if not is_extended or not self._mechanisms():
+            needs_tls = self._role is SmtpRole.MX and self._may_start_tls()
+            raise BadCommand(replies.MECHANISM_NEEDS_TLS if needs_tls else replies.NO_AUTH_HERE)
+        framer = self._wire.framer
+        framer.line_octets = self._limits.smtp_auth_line_octets
+        try:
+            found = await run_login(
+                self._context.authentication,
+                self._connection,
+                command,
+                protocol=self._role.value,
+                log=self._events.log,
+                send=self._wire.send,
+                read_line=self._wire.read_line,
+            )
+        finally:
+            framer.line_octets = self._limits.smtp_line_octets
+        if isinstance(found, Principal):
+            self._principal = found
+            self._wire.logged_in()
+            self._events.logged_in(found.login)
+            self._wire.reply(replies.LOGGED_IN)
+            return
+        self._wire.reply(found)
+        self._failed_logins += 1
+        if self._failed_logins >= self._limits.login_attempts:
+            self._end(replies.TOO_MANY_FAILED_LOGINS)
+
+    @property
+    def _account_id(self) -> AccountId | None:
+        return self._principal.account_id if self._principal is not None else None
+
+    # A message
+
+    def _mail(self, command: MailCommand) -> Reply:
+        if self._role is SmtpRole.SUBMISSION and self._principal is None:
+            return self._events.refused(Reason.LOGIN_NEEDED, replies.LOGIN_NEEDED)
+        refused = policy.refuse_sender(self._context, self._account_id, command)
+        if refused is not None:
+            reason = Reason.TOO_LARGE if refused is replies.TOO_LARGE else Reason.SENDER
+            return self._events.refused(reason, refused, reverse_path=str(command.reverse_path))
+        self._messages += 1
+        self._transaction = MailTransaction(command, f"{self._session_id}-{self._messages}")
+        self._state = State.SENDER
+        return replies.SENDER_OK
+
+    def _rcpt(self, command: RcptCommand) -> Reply:
+        transaction = self._transaction
+        assert transaction is not None
+        forward_path = command.forward_path
+        if not (transaction.mail.smtputf8 or command.is_ascii):
+            raise BadCommand(replies.SMTPUTF8_NEEDED)
+        most = self._limits.recipients
+        if len(transaction.forward_paths) >= most or transaction.refused_recipients >= most:
+            return self._events.refused(Reason.TOO_MANY_RECIPIENTS, replies.TOO_MANY_RECIPIENTS)
+        found = policy.resolve_recipient(
+            self._context,
+            forward_path,
+            octets=transaction.mail.size,
+            logged_in=self._principal is not None,
+        )
+        if isinstance(found, policy.RecipientRefused):
+            transaction.refused_recipients += 1
+            return self._events.refused(found.reason, found.reply, forward_path=str(forward_path))
+        transaction.add_recipient(forward_path, found)
+        self._state = State.RECIPIENTS
+        return replies.RECIPIENT_OK
+
+    async def _data(self) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        if transaction.mail.body is BodyType.BINARY_MIME:
+            raise BadCommand(replies.BINARY_NEEDS_BDAT)
+        self._wire.reply(replies.START_DATA)
+        await self._receiver.read_data(transaction)
+        await self._finish(transaction)
+
+    async def _bdat(self, command: BdatCommand, refused: Reply | None) -> None:
+        transaction = self._transaction if refused is None else None
+        # A refused chunk is read too: its octets must not be taken for commands (RFC 3030 §2).
+        await self._receiver.read_chunk(transaction, command.octets)
+        if transaction is None:
+            assert refused is not None
+            self._wire.reply(refused)
+        elif command.is_last:
+            await self._finish(transaction)
+        else:
+            refused = self._receiver.refuse_so_far(transaction)
+            self._state = State.CHUNKS if refused is None else State.FAILED
+            self._wire.reply(refused or replies.CHUNK_OK)
+
+    async def _finish(self, transaction: MailTransaction) -> None:
+        self._transaction = None
+        self._state = State.GREETED
+        for reply in await self._receiver.finish(transaction, self._arrival(transaction), self._account_id):
+            self._wire.reply(reply)
+
+    def _arrival(self, transaction: MailTransaction) -> Arrival:
+        hello = self._hello
+        assert hello is not None
+        tls = self._connection.tls_version()
+        protocol = protocol_name(
+            lmtp=self._role is SmtpRole.LMTP,
+            extended=hello.greeting is not Greeting.HELO,
+            tls=bool(tls),
+            login=self._principal is not None,
+            smtputf8=transaction.mail.smtputf8,
+        )
+        return Arrival(hello.host, self._connection.peer.address, protocol, tls)
+
+    def _drop_transaction(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.discard()
+        if self._state is not State.CONNECTED:
+            self._state = State.GREETED
