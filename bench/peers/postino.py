@@ -29,12 +29,13 @@ _STOP_SECONDS: Final = 20.0
 
 # One interpreter for all accounts: the command line is what is used, but not started a hundred times.
 _ADD_ACCOUNTS: Final = """\
-import sys
+import io, sys
 from postino.cli.main import main
 data, password, *addresses = sys.argv[1:]
 for address in addresses:
+    sys.stdin = io.StringIO(password + chr(10))
     try:
-        main(["account", "add", address, "--password", password, "--data", data])
+        main(["account", "add", address, "--password-stdin", "--data", data])
     except SystemExit as end:
         if end.code:
             raise
@@ -57,7 +58,7 @@ class PostinoServer:
         """A fresh data directory with all accounts, then the server."""
         require_free(self.ports)
         fresh_directory(self._data)
-        self._cli("-m", "postino", "init", DOMAIN, "--data", str(self._data))
+        self._cli("-m", "postino", "init", DOMAIN, "--data", str(self._data), "--generate")
         (self._data / "postino.toml").write_text(self._settings())
         self._cli("-c", _ADD_ACCOUNTS, str(self._data), PASSWORD, *ACCOUNTS)
         self.launch()
