@@ -173,7 +173,7 @@ class Listeners:
         except asyncio.CancelledError:
             # Only close() cancels sessions; the task ends here.
             pass
-        except Exception as error:  # noqa: BLE001 - one session's fault must not reach another
+        except Exception as error:
             self._log.session_broken(service.name, address, error)
         finally:
             if connection is not None:

@@ -38,7 +38,7 @@ class ListenAddress:
 
 
 def parse_listen_address(text: str) -> ListenAddress:
-    """Parse `127.0.0.1:25`, `[::1]:25`, `*:25`, `mail.example.org:25` or `unix:PATH`. Raises SettingsError."""
+    """Parse `127.0.0.1:25`, `[::1]:25`, `*:25`, `localhost:25` or `unix:PATH`. Raises SettingsError."""
     if text.startswith("unix:") and len(text) > 5:
         return ListenAddress("", 0, text[5:])
     host, colon, port = text.rpartition(":")
@@ -85,8 +85,8 @@ def bind(address: ListenAddress, count: int = 1) -> list[list[socket.socket]]:
 
 def _targets(address: ListenAddress) -> list[tuple[int, tuple[str, int]]]:
     if address.host == "*":
-        targets: list[tuple[int, tuple[str, int]]] = [(socket.AF_INET, ("0.0.0.0", address.port))]
-        if socket.has_ipv6 and os.path.exists("/proc/net/if_inet6"):  # noqa: PTH110 - a kernel's answer
+        targets: list[tuple[int, tuple[str, int]]] = [(socket.AF_INET, ("0.0.0.0", address.port))]  # noqa: S104
+        if socket.has_ipv6 and os.path.exists("/proc/net/if_inet6"):
             targets.append((socket.AF_INET6, ("::", address.port)))
         return targets
     try:

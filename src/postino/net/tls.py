@@ -150,7 +150,7 @@ class CertificateStore:
                 "correct the paths in [tls] or the rights of the files"
             ) from error
         context.certificate_hash = end_point_hash(leaf)
-        context.sni_callback = self._choose  # type: ignore[assignment]
+        context.sni_callback = self._choose
         return _Loaded(files, context, files.names or certificate_names(leaf), stamp)
 
 

@@ -1,0 +1,61 @@
+"""Give root up: the supervisor after it has bound its ports, the command line before it touches data.
+
+Exposure: runs as root, before a single octet of a client was read.
+Invariants: after become() neither user nor group can be root's again, unless "root" was asked for.
+"""
+
+import os
+import pwd
+from pathlib import Path
+
+from postino.core.errors import SettingsError
+
+
+def require_user(name: str) -> pwd.struct_passwd | None:
+    """The user to become, or None to stay who we are. Raises SettingsError.
+
+    Only root can become somebody else; for anybody else the setting has no effect.
+    """
+    if os.geteuid() != 0 or name == "root":
+        return None
+    if not name:
+        raise SettingsError(
+            "Postino does not serve as root: set server.user to an unprivileged user, such as one made with "
+            '"useradd --system postino" (or to "root", where that is really meant)'
+        )
+    try:
+        return pwd.getpwnam(name)
+    except KeyError as error:
+        raise SettingsError(
+            f'server.user: there is no user {name!r} on this machine; make it with "useradd --system {name}"'
+        ) from error
+
+
+def become(user: pwd.struct_passwd) -> None:
+    """Become `user` for good, with its groups."""
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+
+
+def hand_over(directory: Path, user: pwd.struct_passwd) -> None:
+    """Give `user` what root made in the data directory; what belongs to others is left alone."""
+    for path in (directory, *directory.rglob("*")):
+        status = path.lstat()
+        if status.st_uid == 0:
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+def become_owner(directory: Path) -> None:
+    """As root, become the owner of a data directory, so that its files stay usable for the server."""
+    if os.geteuid() != 0 or not directory.is_dir():
+        return
+    owner = directory.stat()
+    if owner.st_uid == 0:
+        return
+    try:
+        become(pwd.getpwuid(owner.st_uid))
+    except KeyError:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)

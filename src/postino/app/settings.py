@@ -1,0 +1,193 @@
+"""Every setting of the server, as one typed schema.
+
+The reference page, the commented file `postino init` writes and the messages of `postino check-config`
+all come from here, so a setting is documented by being declared.
+Invariants: a key nobody declared is refused, never ignored; values are what the schema says, in its unit.
+Not here: reading a file (app/settings_file.py), printing the reference (app/settings_reference.py).
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from postino.core.limits import Count, Limits, Octets, Seconds, about
+
+FILE_NAME: Final = "postino.toml"
+
+
+def example(description: str, shown: object) -> Meta:
+    """The meaning of a setting whose default says little, with a value to show in the commented file."""
+    return Meta(description=description, extra={"example": shown})
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The server as a whole."""
+
+    hostname: Annotated[
+        str,
+        example(
+            "The name this server gives itself in greetings and Received fields; empty takes the machine's.",
+            "mail.example.org",
+        ),
+    ] = ""
+    data: Annotated[
+        str,
+        example(
+            "Directory of the database and the messages; a relative path starts at this file, "
+            "empty is this file's own directory.",
+            "/var/lib/postino",
+        ),
+    ] = ""
+    user: Annotated[
+        str,
+        example(
+            "User to become once the ports are open, when started as root. Postino refuses to serve as root "
+            'unless this says "root".',
+            "postino",
+        ),
+    ] = ""
+    workers: Annotated[
+        int,
+        Meta(ge=0, le=256, extra={"unit": "count"}),
+        about("Processes that serve; 0 starts one for each processor. Takes effect at the next start."),
+    ] = 1
+    shutdown_seconds: Annotated[
+        Seconds, about("Time sessions get to finish their command when the server stops.")
+    ] = 10.0
+    subaddress_separator: Annotated[
+        str,
+        Meta(max_length=1),
+        about("Character that ends the name in ann+shop@example.org; empty turns subaddresses off."),
+    ] = "+"
+    log_format: Annotated[
+        Literal["auto", "json", "text"],
+        about("How log lines look on standard error; auto writes text on a terminal and JSON elsewhere."),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("The least important events that are logged.")
+    ] = "info"
+
+
+class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where each service listens: HOST:PORT, * for every address, unix:PATH; an empty list turns it off."""
+
+    smtp: Annotated[
+        tuple[str, ...], about("Mail from other servers (SMTP, STARTTLS offered). Takes effect at a start.")
+    ] = ("*:25",)
+    submissions: Annotated[
+        tuple[str, ...], about("Mail from users, TLS from the start (RFC 8314). Takes effect at a start.")
+    ] = ("*:465",)
+    submission: Annotated[
+        tuple[str, ...], about("Mail from users, STARTTLS (RFC 6409). Takes effect at a start.")
+    ] = ("*:587",)
+    lmtp: Annotated[
+        tuple[str, ...],
+        example(
+            "Mail from another mail server on this machine (RFC 2033). Takes effect at a start.",
+            ["unix:run/lmtp.sock"],
+        ),
+    ] = ()
+    imap: Annotated[tuple[str, ...], about("Mail programs, STARTTLS. Takes effect at a start.")] = ("*:143",)
+    imaps: Annotated[
+        tuple[str, ...], about("Mail programs, TLS from the start. Takes effect at a start.")
+    ] = ("*:993",)
+    pop3: Annotated[tuple[str, ...], about("Older mail programs, STLS. Takes effect at a start.")] = (
+        "*:110",
+    )
+    pop3s: Annotated[
+        tuple[str, ...], about("Older mail programs, TLS from the start. Takes effect at a start.")
+    ] = ("*:995",)
+    metrics: Annotated[
+        tuple[str, ...],
+        about("GET /metrics for Prometheus, without a password: loopback only. Takes effect at a start."),
+    ] = ("127.0.0.1:9925",)
+
+
+class NamedCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One more certificate, shown to clients that ask for one of its names (SNI)."""
+
+    certificate: Annotated[
+        str, example("The certificate and its chain, PEM.", "/etc/letsencrypt/live/example.net/fullchain.pem")
+    ]
+    key: Annotated[str, example("Its key, PEM.", "/etc/letsencrypt/live/example.net/privkey.pem")]
+    names: Annotated[
+        tuple[str, ...],
+        example(
+            "Server names it is shown for; empty takes the names inside the certificate.",
+            ["mail.example.net"],
+        ),
+    ] = ()
+
+
+class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Certificates. Files are looked at again while the server runs; relative paths start at this file."""
+
+    certificate: Annotated[
+        str,
+        example(
+            "The default certificate and its chain, PEM; empty uses, and makes at need, a self-signed one.",
+            "/etc/letsencrypt/live/mail.example.org/fullchain.pem",
+        ),
+    ] = ""
+    key: Annotated[
+        str,
+        example("The default certificate's key, PEM.", "/etc/letsencrypt/live/mail.example.org/privkey.pem"),
+    ] = ""
+    minimum_version: Annotated[
+        Literal["1.2", "1.3"], about("The oldest version of TLS spoken. Takes effect at a start.")
+    ] = "1.2"
+    check_seconds: Annotated[
+        Seconds, about("Time between two looks at the certificate files for changes.")
+    ] = 5.0
+    more: Annotated[
+        tuple[NamedCertificate, ...],
+        about("Certificates for other server names, each a [[tls.more]] table."),
+    ] = ()
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How mail is kept."""
+
+    cache_octets: Annotated[
+        Octets,
+        about("Memory each database connection of a worker may keep pages in. Takes effect at a start."),
+    ] = 32 * 1024 * 1024
+    lock_seconds: Annotated[
+        Seconds,
+        about("How long a write waits for another worker's before it is refused. Takes effect at a start."),
+    ] = 10.0
+    expunged_seconds: Annotated[
+        Seconds, about("How long an expunged message's octets are kept before the sweep removes them.")
+    ] = 7 * 86_400.0
+    sweep_seconds: Annotated[
+        Seconds, about("Time between two sweeps, which remove what nothing refers to any more.")
+    ] = 3600.0
+    default_quota: Annotated[
+        int,
+        Meta(ge=0, extra={"unit": "octets"}),
+        about("Quota of a new account for which none is given; 0 is without limit."),
+    ] = 0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole settings file."""
+
+    server: ServerSettings = ServerSettings()
+    listen: ListenSettings = ListenSettings()
+    tls: TlsSettings = TlsSettings()
+    store: StoreSettings = StoreSettings()
+    limits: Limits = Limits()
+
+
+__all__ = [
+    "FILE_NAME",
+    "Count",
+    "Limits",
+    "ListenSettings",
+    "NamedCertificate",
+    "ServerSettings",
+    "Settings",
+    "StoreSettings",
+    "TlsSettings",
+]

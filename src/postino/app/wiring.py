@@ -1,0 +1,175 @@
+"""Put the server together: the only place that chooses the concrete store, bus, clock and services.
+
+Invariants: a context is built inside its worker, after the fork, for the store opens files and threads.
+Not here: when (app/worker.py), on which ports (app/supervisor.py).
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from postino.app.clock import SystemClock
+from postino.app.logging import LogLevel
+from postino.app.paths import DataPaths
+from postino.app.settings_file import Configuration
+from postino.core.limits import Limits
+from postino.core.ports import Bus
+from postino.net.connection import Connection
+from postino.net.listener import Service
+from postino.net.self_signed import make_self_signed
+from postino.net.tls import CertificateFiles, CertificateStore
+from postino.servers.context import ServerContext
+from postino.servers.metrics import Metrics
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from postino.store.store import Store
+
+PROTOCOLS: Final = {
+    "smtp": "smtp",
+    "submission": "submission",
+    "submissions": "submission",
+    "lmtp": "lmtp",
+    "imap": "imap",
+    "imaps": "imap",
+    "pop3": "pop3",
+    "pop3s": "pop3",
+}
+"""What is spoken by each service of [listen]."""
+
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+IMPLICIT_TLS: Final = frozenset({"submissions", "imaps", "pop3s"})
+_REFUSALS: Final = {
+    "smtp": b"421 4.7.0 Too many connections, try again later\r\n",
+    "submission": b"421 4.7.0 Too many connections, try again later\r\n",
+    "lmtp": b"421 4.3.2 Too many connections, try again later\r\n",
+    "imap": b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
+    "pop3": b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
+}
+
+
+def load_servers() -> None:
+    """Import everything a worker needs, so that workers forked after this share its memory."""
+    import postino.delivery.accept
+    import postino.servers.authentication
+    import postino.servers.imap.session
+    import postino.servers.pop3
+    import postino.servers.smtp
+    import postino.store.store  # noqa: F401
+
+
+def open_data(configuration: Configuration, *, first: bool) -> "Store":
+    """Open the store of a data directory. `first` is for the first opening of a server's start."""
+    from postino.store.engine.sqlite_connection import SqliteOptions
+    from postino.store.store import open_store
+
+    settings = configuration.settings.store
+    options = SqliteOptions(cache_octets=settings.cache_octets, lock_seconds=settings.lock_seconds)
+    return open_store(configuration.data, first=first, options=options)
+
+
+def build_context(
+    configuration: Configuration,
+    *,
+    store: "Store",
+    bus: Bus,
+    metrics: Metrics,
+    log: "FilteringBoundLogger",
+    tls_context: Callable[[], ssl.SSLContext | None],
+) -> ServerContext:
+    """What every session of a worker is given."""
+    from postino.delivery.accept import Delivery
+    from postino.servers.authentication import Authentication
+
+    clock = SystemClock()
+    limits = configuration.settings.limits
+    hostname = configuration.hostname
+    return ServerContext(
+        hostname=hostname,
+        limits=limits,
+        store=store,
+        delivery=Delivery(
+            store=store, limits=limits, clock=clock, hostname=hostname, log=log, metrics=metrics
+        ),
+        authentication=Authentication(store=store, limits=limits, clock=clock, log=log, metrics=metrics),
+        bus=bus,
+        clock=clock,
+        log=log,
+        metrics=metrics,
+        tls_context=tls_context,
+        subaddress_separator=configuration.settings.server.subaddress_separator,
+    )
+
+
+def change_settings(context: ServerContext, level: LogLevel, configuration: Configuration) -> None:
+    """Make new settings hold for what begins from now on; sessions under way keep what they read."""
+    limits: Limits = configuration.settings.limits
+    context.limits = limits
+    context.delivery.limits = limits
+    context.authentication.limits = limits
+    context.subaddress_separator = configuration.settings.server.subaddress_separator
+    level.set(configuration.settings.server.log_level)
+
+
+async def sweep(configuration: Configuration, context: ServerContext) -> None:
+    """Remove what is no longer needed: expunged messages past their time, blobs nobody names."""
+    from postino.store.sweep import sweep_store
+
+    kept = int(configuration.settings.store.expunged_seconds)
+    await sweep_store(context.store, now=context.clock.now(), retention_seconds=kept)
+
+
+def service(name: str, context: ServerContext) -> Service:
+    """What is spoken on the sockets of [listen] `name`."""
+    protocol = PROTOCOLS[name]
+    return Service(name, _session(protocol, context, name), name in IMPLICIT_TLS, _REFUSALS[protocol])
+
+
+def _session(protocol: str, context: ServerContext, name: str) -> Callable[[Connection], Awaitable[None]]:
+    if protocol == "imap":
+        from postino.servers.imap.session import serve_imap
+
+        return lambda connection: serve_imap(context, connection)
+    if protocol == "pop3":
+        from postino.servers.pop3 import serve_pop3
+
+        return lambda connection: serve_pop3(context, connection)
+    from postino.servers.smtp import SmtpRole, serve_smtp
+
+    role = {"smtp": SmtpRole.MX, "submission": SmtpRole.SUBMISSION, "lmtp": SmtpRole.LMTP}[protocol]
+    implicit = name in IMPLICIT_TLS
+    return lambda connection: serve_smtp(context, connection, role=role, implicit_tls=implicit)
+
+
+def certificate_files(
+    configuration: Configuration,
+) -> tuple[CertificateFiles, list[CertificateFiles]]:
+    """The files of the default certificate (the self-signed one where none is set) and of the others."""
+    tls, paths = configuration.settings.tls, DataPaths(configuration.data)
+    if tls.certificate:
+        default = CertificateFiles(configuration.path(tls.certificate), configuration.path(tls.key))
+    else:
+        default = CertificateFiles(paths.self_signed_certificate, paths.self_signed_key)
+    more = [
+        CertificateFiles(configuration.path(named.certificate), configuration.path(named.key), named.names)
+        for named in tls.more
+    ]
+    return default, more
+
+
+def make_missing_certificate(configuration: Configuration) -> None:
+    """Make the self-signed certificate when no certificate is set and it is not there yet."""
+    paths = DataPaths(configuration.data)
+    if configuration.settings.tls.certificate or paths.self_signed_certificate.exists():
+        return
+    make_self_signed(
+        [configuration.hostname, *LOCAL_NAMES], paths.self_signed_certificate, paths.self_signed_key
+    )
+
+
+def open_certificates(configuration: Configuration) -> CertificateStore:
+    """The certificates the settings name. Raises SettingsError."""
+    default, more = certificate_files(configuration)
+    oldest = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+    return CertificateStore(default, more, minimum_version=oldest[configuration.settings.tls.minimum_version])

@@ -1,0 +1,168 @@
+"""`postino account`: add, list, show, change and remove accounts, also while the server runs."""
+
+from pathlib import Path
+
+import click
+
+from postino.cli.options import (
+    data_options,
+    make_credentials,
+    now,
+    obtain_password,
+    open_data,
+    password_options,
+    require_account,
+    show_table,
+    shown_alias,
+)
+
+
+@click.group(epilog="Example: postino account add ann@example.org")
+def account() -> None:
+    """Add, list, change and remove accounts. The server may run meanwhile."""
+
+
+@account.command(epilog="Example: postino account add ann@example.org --quota 5GB --generate")
+@click.argument("address")
+@click.option("--quota", metavar="SIZE", help="Most mail it may hold, such as 5GB; 0 is without limit.")
+@password_options
+@data_options
+def add(
+    address: str,
+    quota: str | None,
+    password_stdin: bool,
+    generate: bool,
+    data: Path | None,
+    config: Path | None,
+) -> None:
+    """Add an account. Its domain must be there (postino domain add)."""
+    from postino.app.units import parse_size
+    from postino.cli.options import find_configuration
+    from postino.core.address import parse_address
+    from postino.core.errors import StoreError
+    from postino.store.accounts import create_account, is_local_domain
+
+    parsed = parse_address(address)
+    default = find_configuration(data, config).settings.store.default_quota
+    octets = parse_size(quota) if quota is not None else default
+    with open_data(data, config) as store:
+        # Asked for before the password, which nobody wants to type in vain.
+        if not store.read_now(lambda tx: is_local_domain(tx, parsed.domain)):
+            raise StoreError(
+                f"There is no domain {parsed.domain}; add it first with `postino domain add {parsed.domain}`"
+            )
+        password, made = obtain_password(password_stdin=password_stdin, generate=generate)
+        kept = make_credentials(password)
+        moment = now()
+        store.write_now(lambda tx: create_account(tx, parsed, *kept, octets, moment))
+    click.echo(f"Added {parsed.key}")
+    if made:
+        click.echo(f"Password: {password}")
+
+
+@account.command("list", epilog="Example: postino account list --data /var/lib/postino")
+@data_options
+def list_(data: Path | None, config: Path | None) -> None:
+    """List the accounts with what they hold."""
+    from postino.app.units import show_size
+    from postino.store.accounts import list_accounts
+
+    with open_data(data, config) as store:
+        accounts = store.read_now(list_accounts)
+    rows = [
+        [
+            found.login,
+            str(found.used_messages),
+            show_size(found.used_octets),
+            show_size(found.quota_octets) if found.quota_octets else "no limit",
+        ]
+        for found in accounts
+    ]
+    show_table(["account", "messages", "used", "quota"], rows, empty="There are no accounts yet.")
+
+
+@account.command(epilog="Example: postino account show ann@example.org")
+@click.argument("address")
+@data_options
+def show(address: str, data: Path | None, config: Path | None) -> None:
+    """Show an account: what it holds, its mailboxes and its addresses."""
+    from datetime import UTC, datetime
+
+    from postino.app.units import show_size
+    from postino.store.accounts import list_aliases
+    from postino.store.mailboxes import list_mailboxes
+
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        mailboxes = store.read_now(lambda tx: list_mailboxes(tx, found.id))
+        aliases = store.read_now(list_aliases)
+    quota = f" of {show_size(found.quota_octets)}" if found.quota_octets else ", no limit"
+    addresses = [shown_alias(a.address) for a in aliases if found.login in a.logins]
+    click.echo(f"account    {found.login}")
+    click.echo(f"since      {datetime.fromtimestamp(found.created_at, UTC):%Y-%m-%d}")
+    click.echo(f"holds      {found.used_messages} messages, {show_size(found.used_octets)}{quota}")
+    if addresses:
+        click.echo(f"aliases    {', '.join(addresses)}")
+    rows = [[m.name, str(m.messages), str(m.unseen), show_size(m.octets)] for m in mailboxes]
+    show_table(["mailbox", "messages", "unseen", "size"], rows, empty="It has no mailboxes.")
+
+
+@account.command(
+    epilog="Example: echo 'new password' | postino account password ann@example.org --password-stdin"
+)
+@click.argument("address")
+@password_options
+@data_options
+def password(
+    address: str, password_stdin: bool, generate: bool, data: Path | None, config: Path | None
+) -> None:
+    """Change an account's password."""
+    from postino.store.accounts import set_password
+
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        chosen, made = obtain_password(password_stdin=password_stdin, generate=generate)
+        kept = make_credentials(chosen)
+        store.write_now(lambda tx: set_password(tx, found.id, *kept))
+    click.echo(f"Changed the password of {found.login}")
+    if made:
+        click.echo(f"Password: {chosen}")
+
+
+@account.command(epilog="Example: postino account quota ann@example.org 5GB")
+@click.argument("address")
+@click.argument("size")
+@data_options
+def quota(address: str, size: str, data: Path | None, config: Path | None) -> None:
+    """Set the most mail an account may hold, such as 5GB; 0 is without limit."""
+    from postino.app.units import parse_size, show_size
+    from postino.store.accounts import set_quota
+
+    octets = parse_size(size)
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        store.write_now(lambda tx: set_quota(tx, found.id, octets))
+    click.echo(f"{found.login} may hold {show_size(octets) if octets else 'mail without limit'}")
+
+
+@account.command(epilog="Example: postino account remove ann@example.org --yes")
+@click.argument("address")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_options
+def remove(address: str, yes: bool, data: Path | None, config: Path | None) -> None:
+    """Remove an account with all its mail, for good."""
+    from postino.app.units import show_size
+    from postino.core.ids import BlobId
+    from postino.store.accounts import remove_account
+
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        if not yes:
+            click.confirm(
+                f"Remove {found.login} with its {found.used_messages} messages "
+                f"({show_size(found.used_octets)})? This cannot be undone",
+                abort=True,
+            )
+        for blob_id in store.write_now(lambda tx: remove_account(tx, found.id)):
+            store.blobs.delete(BlobId(blob_id))
+    click.echo(f"Removed {found.login}")
