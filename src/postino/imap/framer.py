@@ -18,8 +18,8 @@ from postino.imap.bad_command import BadCommand
 
 _MARKER: Final = re.compile(rb"\{([0-9]+)(\+?)\}\Z")
 _MAX_DIGITS: Final = 19
-_TAG: Final = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,64}) ")
-_APPEND: Final = re.compile(rb"[^ ]{1,64} APPEND ", re.IGNORECASE)
+_TAG: Final = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,128}) ")
+_APPEND: Final = re.compile(rb"[^ ]{1,128} APPEND ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +301,8 @@ class Framer:
             return frame
         if mode is _Mode.DISCARD_LINE:
             self._text_octets = 0
-            return self._skip_on(marker)
+            self._skip_on(marker)
+            return None
         self._text_octets += len(line)
         if mode is _Mode.APPEND_LINE:
             if marker is None:

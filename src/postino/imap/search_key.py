@@ -36,10 +36,9 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """One of the two holds (OR)."""
+    """At least one of `keys` holds (OR, and chains of it)."""
 
-    first: "SearchKey"
-    second: "SearchKey"
+    keys: tuple["SearchKey", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,8 @@ def resolve_key(
             return search.UidIn(uid_to_uids(numbers))
         case Every(keys):
             return search.AllOf(tuple(resolve_key(each, seq_to_uids, uid_to_uids) for each in keys))
-        case Either(first, second):
-            return search.AnyOf(
-                (
-                    resolve_key(first, seq_to_uids, uid_to_uids),
-                    resolve_key(second, seq_to_uids, uid_to_uids),
-                )
-            )
+        case Either(keys):
+            return search.AnyOf(tuple(resolve_key(each, seq_to_uids, uid_to_uids) for each in keys))
         case Not(inner):
             return search.Negated(resolve_key(inner, seq_to_uids, uid_to_uids))
         case _:

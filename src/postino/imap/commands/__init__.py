@@ -6,6 +6,13 @@ from postino.imap.commands.authenticate import Authenticate
 from postino.imap.commands.copy import Copy
 from postino.imap.commands.create import Create
 from postino.imap.commands.delete import Delete
+from postino.imap.commands.dispatch import (
+    Command,
+    parse_append_head,
+    parse_append_next,
+    parse_append_rest,
+    parse_command,
+)
 from postino.imap.commands.enable import Enable
 from postino.imap.commands.fetch import Fetch
 from postino.imap.commands.identify import Id
@@ -42,39 +49,6 @@ from postino.imap.fetch_item import (
 )
 from postino.imap.numbers import SAVED_RESULT, Numbers, SavedResult
 from postino.imap.parse_options import ParseOptions
-
-Command = (
-    Capability
-    | Noop
-    | Logout
-    | Starttls
-    | Idle
-    | Namespace
-    | Close
-    | Unselect
-    | Check
-    | Expunge
-    | Authenticate
-    | Login
-    | Enable
-    | Id
-    | Select
-    | Create
-    | Delete
-    | Rename
-    | Subscribe
-    | Unsubscribe
-    | List
-    | Lsub
-    | Status
-    | UidExpunge
-    | Fetch
-    | Store
-    | Copy
-    | Move
-    | Search
-)
-"""What parse_command() gives; APPEND comes as AppendHead through parse_append_head()."""
 
 __all__ = [
     "SAVED_RESULT",
@@ -122,4 +96,8 @@ __all__ = [
     "UidExpunge",
     "Unselect",
     "Unsubscribe",
+    "parse_append_head",
+    "parse_append_next",
+    "parse_append_rest",
+    "parse_command",
 ]

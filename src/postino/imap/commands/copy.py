@@ -4,8 +4,10 @@ RFC: 9051 §6.4.7 and §6.4.9.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from postino.imap.numbers import Numbers
+from postino.imap.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,16 @@ class Copy:
     def name(self) -> str:
         """The command's name, for metrics."""
         return "UID COPY" if self.by_uid else "COPY"
+
+
+USAGE: Final = "COPY needs messages and a mailbox, such as COPY 2:4 Archive"
+
+
+def parse(tag: bytes, scan: Scanner, by_uid: bool) -> Copy:
+    """`SP sequence-set SP mailbox`."""
+    scan.space()
+    numbers = scan.numbers()
+    scan.space()
+    mailbox = scan.mailbox()
+    scan.end()
+    return Copy(tag, numbers, by_uid, mailbox)

@@ -4,7 +4,10 @@ RFC: 9051 §6.3.4, 6154 §3 (USE).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from postino.imap.mailbox_name import SEPARATOR
+from postino.imap.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +18,32 @@ class Create:
     tag: bytes
     mailbox: str
     special_use: tuple[str, ...] = ()
+
+
+USAGE: Final = "CREATE needs a name for the mailbox, such as CREATE Archive"
+_SPELLED: Final = {
+    name.upper(): name
+    for name in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Important")
+}
+
+
+def parse(tag: bytes, scan: Scanner) -> Create:
+    r"""`SP mailbox [SP "(USE (" use-attr ... "))"]`."""
+    scan.space()
+    # A trailing separator says that inferiors will follow, which every mailbox here may have (§6.3.4).
+    mailbox = scan.mailbox().removesuffix(SEPARATOR)
+    uses: list[str] = []
+    if scan.accept(b" ("):
+        scan.usage = r"CREATE takes the parameter USE, such as CREATE Archive (USE (\Archive))"
+        if scan.keyword() != b"USE":
+            scan.fail()
+        scan.require(b" (")
+        while not scan.accept(b")"):
+            if uses:
+                scan.space()
+            scan.require(b"\\")
+            use = "\\" + scan.atom().decode("ascii")
+            uses.append(_SPELLED.get(use.upper(), use))
+        scan.require(b")")
+    scan.end()
+    return Create(tag, mailbox, tuple(dict.fromkeys(uses)))

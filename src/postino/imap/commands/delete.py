@@ -4,7 +4,9 @@ RFC: 9051 §6.3.5.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from postino.imap.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +16,14 @@ class Delete:
     name: ClassVar[str] = "DELETE"
     tag: bytes
     mailbox: str
+
+
+USAGE: Final = "DELETE needs a mailbox"
+
+
+def parse(tag: bytes, scan: Scanner) -> Delete:
+    """`SP mailbox`."""
+    scan.space()
+    mailbox = scan.mailbox()
+    scan.end()
+    return Delete(tag, mailbox)

@@ -4,10 +4,14 @@ RFC: 9051 §6.4.5 and §6.4.9, 7162 §3.1.4.1 (CHANGEDSINCE) and §3.2.6 (VANISH
 Not here: the items as values (fetch_item.py), how they are answered (fetch_plan.py).
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
+from postino.imap.fetch_grammar import fetch_items
 from postino.imap.fetch_item import FetchItem
 from postino.imap.numbers import Numbers
+from postino.imap.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +29,41 @@ class Fetch:
     def name(self) -> str:
         """The command's name, for metrics."""
         return "UID FETCH" if self.by_uid else "FETCH"
+
+
+USAGE: Final = "FETCH needs messages and a list of items, such as FETCH 2:4 (FLAGS UID)"
+_CHANGED_SINCE: Final = re.compile(rb"CHANGEDSINCE ", re.IGNORECASE)
+_VANISHED: Final = re.compile(rb"VANISHED(?=[ )])", re.IGNORECASE)
+
+
+def parse(tag: bytes, scan: Scanner, by_uid: bool) -> Fetch:
+    """`SP sequence-set SP items [SP "(" fetch-modifiers ")"]`."""
+    scan.space()
+    numbers = scan.numbers()
+    scan.space()
+    items = fetch_items(scan)
+    if scan.accept(b" ("):
+        changed_since, vanished = _modifiers(scan, by_uid)
+        scan.end()
+        return Fetch(tag, numbers, by_uid, items, changed_since, vanished)
+    scan.end()
+    return Fetch(tag, numbers, by_uid, items)
+
+
+def _modifiers(scan: Scanner, by_uid: bool) -> tuple[int | None, bool]:
+    scan.usage = "FETCH takes the modifiers CHANGEDSINCE n and VANISHED, such as (CHANGEDSINCE 12345)"
+    changed_since = None
+    vanished = False
+    while True:
+        if changed_since is None and scan.match(_CHANGED_SINCE) is not None:
+            changed_since = scan.number64(least=1)
+        elif not vanished and scan.match(_VANISHED) is not None:
+            vanished = True
+        else:
+            scan.fail()
+        if scan.accept(b")"):
+            break
+        scan.space()
+    if vanished and (changed_since is None or not by_uid):
+        scan.fail("VANISHED is for UID FETCH with CHANGEDSINCE")
+    return changed_since, vanished

@@ -4,8 +4,10 @@ RFC: 9051 §6.4.8 and §6.4.9, 6851.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from postino.imap.numbers import Numbers
+from postino.imap.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,16 @@ class Move:
     def name(self) -> str:
         """The command's name, for metrics."""
         return "UID MOVE" if self.by_uid else "MOVE"
+
+
+USAGE: Final = "MOVE needs messages and a mailbox, such as MOVE 2:4 Archive"
+
+
+def parse(tag: bytes, scan: Scanner, by_uid: bool) -> Move:
+    """`SP sequence-set SP mailbox`."""
+    scan.space()
+    numbers = scan.numbers()
+    scan.space()
+    mailbox = scan.mailbox()
+    scan.end()
+    return Move(tag, numbers, by_uid, mailbox)

@@ -4,7 +4,10 @@ RFC: 9051 §6.3.6.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from postino.imap.mailbox_name import SEPARATOR
+from postino.imap.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +18,16 @@ class Rename:
     tag: bytes
     source: str
     target: str
+
+
+USAGE: Final = "RENAME needs the mailbox and its new name"
+
+
+def parse(tag: bytes, scan: Scanner) -> Rename:
+    """`SP mailbox SP mailbox`."""
+    scan.space()
+    source = scan.mailbox()
+    scan.space()
+    target = scan.mailbox().removesuffix(SEPARATOR)
+    scan.end()
+    return Rename(tag, source, target)

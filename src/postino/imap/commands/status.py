@@ -4,7 +4,9 @@ RFC: 9051 §6.3.11, 7162 §3.1.7 (HIGHESTMODSEQ), 8438 (SIZE), 8474 §4.3 (MAILB
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from postino.imap.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +17,43 @@ class Status:
     tag: bytes
     mailbox: str
     items: tuple[str, ...]
+
+
+USAGE: Final = "STATUS needs a mailbox and a list of items, such as STATUS INBOX (MESSAGES UNSEEN)"
+STATUS_ITEMS: Final = frozenset(
+    {
+        "MESSAGES",
+        "RECENT",
+        "UIDNEXT",
+        "UIDVALIDITY",
+        "UNSEEN",
+        "DELETED",
+        "SIZE",
+        "HIGHESTMODSEQ",
+        "MAILBOXID",
+    }
+)
+
+
+def parse(tag: bytes, scan: Scanner) -> Status:
+    """`SP mailbox SP "(" status-att *(SP status-att) ")"`."""
+    scan.space()
+    mailbox = scan.mailbox()
+    scan.space()
+    items = status_items(scan)
+    scan.end()
+    return Status(tag, mailbox, items)
+
+
+def status_items(scan: Scanner) -> tuple[str, ...]:
+    """The list of items, also of LIST's STATUS option."""
+    scan.require(b"(")
+    items: dict[str, None] = {}
+    while True:
+        item = scan.keyword().decode("ascii")
+        if item not in STATUS_ITEMS:
+            scan.fail("STATUS knows the items " + " ".join(sorted(STATUS_ITEMS)))
+        items[item] = None
+        if scan.accept(b")"):
+            return tuple(items)
+        scan.space()

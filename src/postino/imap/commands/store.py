@@ -3,11 +3,15 @@
 RFC: 9051 §6.4.6 and §6.4.9, 7162 §3.1.3 (UNCHANGEDSINCE).
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from postino.core.flags import FlagSet
+from postino.imap.flag_list import flags_to_end
 from postino.imap.numbers import Numbers
+from postino.imap.scanner import Scanner
 
 
 class FlagMode(Enum):
@@ -34,3 +38,28 @@ class Store:
     def name(self) -> str:
         """The command's name, for metrics."""
         return "UID STORE" if self.by_uid else "STORE"
+
+
+USAGE: Final = r"STORE needs messages, FLAGS, +FLAGS or -FLAGS, and flags, such as STORE 2:4 +FLAGS (\Seen)"
+_MODIFIER: Final = re.compile(rb"\(UNCHANGEDSINCE ", re.IGNORECASE)
+_WHAT: Final = re.compile(rb"([+-]?)FLAGS(\.SILENT)? ", re.IGNORECASE)
+_MODES: Final = {b"": FlagMode.SET, b"+": FlagMode.ADD, b"-": FlagMode.REMOVE}
+
+
+def parse(tag: bytes, scan: Scanner, by_uid: bool) -> Store:
+    """`SP sequence-set [SP "(" UNCHANGEDSINCE SP n ")"] SP store-att-flags`."""
+    scan.space()
+    numbers = scan.numbers()
+    scan.space()
+    unchanged_since = None
+    if scan.match(_MODIFIER) is not None:
+        unchanged_since = scan.number64()
+        scan.require(b") ")
+    what = scan.match(_WHAT)
+    if what is None:
+        scan.fail()
+    flags = flags_to_end(scan)
+    scan.end()
+    return Store(
+        tag, numbers, by_uid, _MODES[what.group(1)], what.group(2) is not None, flags, unchanged_since
+    )
