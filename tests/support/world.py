@@ -13,18 +13,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from postino.directory.credentials import Argon2Cost, Credentials
-from postino.servers.authentication import Authentication
-from postino.store.store import Store, open_store
-from postino.store.verify import verify
-from tests.support.memory_network import FixedClock, MemoryBus, NullMetrics, RecordingLog
-
 from postino.core.address import parse_address
 from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
+from postino.directory.credentials import Argon2Cost, Credentials
 from postino.net.connection import Connection
+from postino.servers.authentication import Authentication
 from postino.servers.context import ServerContext
 from postino.store import accounts
+from postino.store.store import Store, open_store
+from postino.store.verify import verify
+from tests.support.memory_network import FixedClock, MemoryBus, NullMetrics, RecordingLog
 
 HOSTNAME = "mail.example.org"
 DOMAIN = "example.org"
@@ -50,7 +49,7 @@ async def seeded_directory(name: str, seed: Seed, target: Path) -> None:
         keep = tempfile.TemporaryDirectory(prefix="postino-seed-", ignore_cleanup_errors=True)
         directory = Path(keep.name) / "data"
         directory.mkdir()
-        store = open_store(directory)
+        store = open_store(directory, first=True)
         try:
             password_hash, scram = test_credentials()
 
@@ -96,7 +95,7 @@ async def open_world(
     """A World over a fresh copy of the seed; at the end the store must verify without findings."""
     await seeded_directory(seed_name, seed, directory)
     limits = limits or Limits()
-    store = open_store(directory)
+    store = open_store(directory, first=True)
     bus = MemoryBus()
     store.on_commit = bus.publish
     log: Any = RecordingLog()

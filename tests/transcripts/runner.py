@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.support.memory_network import MemoryClient
 
 from postino.core.limits import Limits
 from postino.net.connection import Connection, Peer
+from tests.support.memory_network import MemoryClient
 
 HERE = Path(__file__).parent
 MESSAGES = HERE / "messages"
@@ -89,15 +89,10 @@ def parse_transcript(path: Path) -> Transcript:
         if step is None:
             raise TranscriptError(f"{path.name}:{number}: not a line of a transcript: {line!r}")
         kind = "-" if step[2] == ">-" else step[2]
-        made.steps.append(Step(number, step[1], kind, _keep_space(step[3] or "", raw)))
+        made.steps.append(Step(number, step[1], kind, step[3] or ""))
     if not made.about:
         raise TranscriptError(f"{path.name}: has no about:")
     return made
-
-
-def _keep_space(text: str, raw: str) -> str:
-    r"""A backslash at the end of the line keeps the space after it: `NOOP \ ` sends `NOOP  `."""
-    return text[:-1] + " " if raw.endswith("\\ ") and text.endswith("\\") else text
 
 
 # Text of a transcript to octets and patterns
@@ -175,6 +170,7 @@ _TOKEN = re.compile(r"\\\.\.\.|\.\.\.|\\\{|" + _NAME.pattern)
 def pattern(text: str, known: dict[str, str]) -> re.Pattern[str]:
     """The regular expression of an expected line; captured names become groups."""
     made = []
+    text = text.replace("\\x20", " ")
     seen: set[str] = set()
     at = 0
     for match in _TOKEN.finditer(text):

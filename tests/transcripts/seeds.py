@@ -3,16 +3,15 @@
 Add yours below and to SEEDS. `ids` maps `ann` and `bob` to their account ids.
 """
 
-from postino.delivery.facts import derive_facts
-from postino.store.store import Store
-from tests.support.world import NOW, Seed, no_seed
-from tests.transcripts.runner import message_octets
-
 from postino.core.flags import NO_FLAGS, FlagSet
 from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
+from postino.delivery.facts import derive_facts
 from postino.store import mailboxes, messages
 from postino.store.content import InlineBody, NewEmail
+from postino.store.store import Store
+from tests.support.world import NOW, Seed, no_seed
+from tests.transcripts.runner import message_octets
 
 
 def new_email(octets: bytes, *, flags: FlagSet = NO_FLAGS, internal_date: Instant = NOW) -> NewEmail:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
+
+from postino.servers.login_guard import GuardRules
 from tests.support.world import open_world, serve_function
 from tests.transcripts.runner import (
     HERE,
@@ -36,7 +38,7 @@ async def play(transcript: Transcript, mode: Mode, directory: Path) -> None:
         seed=SEEDS[transcript.seed],
         limits=transcript.limits,
         tls_context=material.server,
-        failure_delay_seconds=0.0,
+        rules=GuardRules(first_delay_seconds=0.0),
     ) as world:
         player = Player(transcript, mode, lambda kind: serve_function(world.context, kind), material)
         await player.play()

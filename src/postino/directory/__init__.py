@@ -1,1 +1,4 @@
-"""Domains, accounts, addresses and credentials: the rules, without the SQL."""
+"""Who is who: credentials, principals, what a password may be.
+
+Not here: the rows (store/accounts.py), logging in (servers/authentication.py).
+"""

@@ -1,0 +1,316 @@
+"""Find out who a client is: run its SASL exchange or check its password, slowly enough for guessers.
+
+RFC: 4422 (SASL), 4616, 5802, 7677 (mechanisms), 9106 (Argon2id).
+Exposure: everything here is driven by unauthenticated clients.
+Invariants: an unknown login and a wrong password look and cost the same; a password in clear is never
+    taken where somebody could listen; passwords are neither kept nor logged.
+Not here: mechanisms (sasl/), hashes (directory/credentials.py), counting failures (login_guard.py).
+"""
+
+import asyncio
+import base64
+import hashlib
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, assert_never
+
+from structlog.typing import FilteringBoundLogger
+
+from postino.core.errors import (
+    AuthenticationCancelled,
+    AuthenticationFailed,
+    ProtocolViolation,
+    TemporarilyUnavailable,
+)
+from postino.core.limits import Limits
+from postino.core.ports import Clock
+from postino.directory.credentials import Credentials, verify_password
+from postino.directory.principal import Principal
+from postino.net.connection import Connection
+from postino.sasl.exchange import (
+    MAX_PASSWORD_OCTETS,
+    Answer,
+    Challenge,
+    CheckPassword,
+    FindScramKeys,
+    ReportProof,
+    ScramKeys,
+    login_key,
+)
+from postino.sasl.mechanisms import begin, find_mechanism, offered
+from postino.sasl.scram import ChannelBinding, invented_keys, parse_keys
+from postino.servers.login_guard import GuardRules, LoginGuard
+from postino.store.accounts import AccountRow, account_by_login
+from postino.store.secret import find_secret, make_secret
+from postino.store.store import Store
+
+if TYPE_CHECKING:
+    from postino.servers.metrics import Metrics
+
+REMEMBER_SECONDS: Final = 300.0
+MAX_REMEMBERED: Final = 10_000
+MAX_WAITING: Final = 500
+"""Passwords waiting for a thread before further clients are told to come again."""
+WRONG: Final = "The login or the password is wrong"
+
+Ask = Callable[[bytes], Awaitable[bytes]]
+
+
+class Authentication:
+    """One for each worker; its memory of successes and failures is the worker's own."""
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        *,
+        metrics: "Metrics | None" = None,
+        credentials: Credentials | None = None,
+        rules: GuardRules | None = None,
+        threads: int | None = None,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits
+        self.guard = LoginGuard(rules)
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+        self._credentials = credentials or Credentials()
+        self._steady = steady
+        # Argon2id takes memory bandwidth and a whole core: more threads than cores only queue better.
+        self._threads = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), "password")
+        self._pending: dict[bytes, asyncio.Future[bool]] = {}
+        self._remembered: OrderedDict[bytes, float] = OrderedDict()
+        self._process_key = os.urandom(32)
+        self._login_secret: bytes | None = None
+        self._decoy_hash = _decoy_hash(self._credentials)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def mechanisms(self, connection: Connection) -> list[str]:
+        """The SASL mechanisms to announce on this connection now, best first."""
+        binding = ChannelBinding(connection.server_certificate_hash)
+        return [found.value for found in offered(is_secure=connection.is_secure, binding=binding)]
+
+    async def exchange(
+        self,
+        connection: Connection,
+        mechanism: str,
+        initial: bytes | None,
+        ask: Ask,
+        *,
+        protocol: str,
+        log: FilteringBoundLogger | None = None,
+    ) -> Principal:
+        """Run a SASL exchange to its end.
+
+        `initial` is the decoded initial response, None when the client sent none. `ask` sends a
+        challenge and gives the decoded answer; it raises AuthenticationCancelled on `*`.
+        Raises AuthenticationFailed (after a pause that grows), ProtocolViolation, TemporarilyUnavailable.
+        """
+        found = find_mechanism(mechanism)
+        if found.value not in self.mechanisms(connection):
+            raise ProtocolViolation(f"{found.value} needs TLS; start TLS first")
+        attempt = _Attempt(self, connection, protocol, found.value, log or self._log)
+        exchange = begin(
+            found,
+            initial,
+            nonce=secrets.token_urlsafe(18).encode(),
+            binding=ChannelBinding(connection.server_certificate_hash),
+        )
+        try:
+            step = next(exchange)
+            while True:
+                answer: Answer
+                match step:
+                    case Challenge():
+                        answer = await ask(step.octets)
+                    case CheckPassword():
+                        await attempt.check_password(step.login, step.password)
+                        answer = True
+                    case FindScramKeys():
+                        answer = await attempt.find_keys(step.login)
+                    case ReportProof():
+                        await attempt.take_proof(step.holds)
+                        answer = True
+                    case _:
+                        assert_never(step)
+                step = exchange.send(answer)
+        except StopIteration:
+            # The exchange ended with success; who succeeded is what the directory said, not the client.
+            return attempt.finish()
+        except (ProtocolViolation, AuthenticationCancelled):
+            attempt.log.info("login.aborted", mechanism=found.value)
+            raise
+        finally:
+            exchange.close()
+
+    async def password(
+        self,
+        connection: Connection,
+        login: str,
+        password: str,
+        *,
+        protocol: str,
+        log: FilteringBoundLogger | None = None,
+    ) -> Principal:
+        """Check a login and password that came in a command (LOGIN, PASS); raises like exchange()."""
+        if not connection.is_secure:
+            raise ProtocolViolation("A password may not travel in the clear; start TLS first")
+        attempt = _Attempt(self, connection, protocol, "password", log or self._log)
+        await attempt.check_password(login, password)
+        return attempt.finish()
+
+    # What an attempt uses
+
+    def find_account(self, key: str) -> AccountRow | None:
+        """The account of a folded login."""
+        return self._store.read_now(lambda tx: account_by_login(tx, key))
+
+    async def verify(self, account: AccountRow | None, key: str, password: str) -> tuple[bool, bytes]:
+        """Whether the password is the account's, and the password's fingerprint."""
+        stored = account.password_hash if account is not None else self._decoy_hash
+        fingerprint = self._fingerprint(stored, key, password)
+        until = self._remembered.get(fingerprint)
+        if until is not None and until > self._steady():
+            return True, fingerprint
+        if len(password.encode()) > MAX_PASSWORD_OCTETS:
+            return False, fingerprint
+        pending = self._pending.get(fingerprint)
+        if pending is None:
+            if len(self._pending) >= MAX_WAITING:
+                raise TemporarilyUnavailable("Too many are logging in at once; try again in a minute")
+            loop = asyncio.get_running_loop()
+            pending = loop.run_in_executor(self._threads, verify_password, password, stored)
+            self._pending[fingerprint] = pending
+            pending.add_done_callback(lambda _: self._pending.pop(fingerprint, None))
+        # Shielded: several clients may wait for this one, and each may go away alone.
+        holds = await asyncio.shield(pending) and account is not None
+        if holds:
+            self._remember(fingerprint)
+        return holds, fingerprint
+
+    async def invented_keys(self, key: str) -> ScramKeys:
+        """Keys for a login nobody has, the same in every worker and after every restart."""
+        if self._login_secret is None:
+            self._login_secret = self._store.read_now(find_secret)
+        if self._login_secret is None:
+            fresh = os.urandom(32)
+            self._login_secret = await self._store.write(lambda tx: make_secret(tx, fresh))
+        return invented_keys(key, self._login_secret, self._credentials.scram_iterations)
+
+    def now(self) -> float:
+        """Steady seconds, for the guard."""
+        return self._steady()
+
+    def count(self, protocol: str, *, ok: bool) -> None:
+        """Count a login."""
+        if self._metrics is not None:
+            self._metrics.login(protocol, ok)
+
+    def _fingerprint(self, stored: str, key: str, password: str) -> bytes:
+        """A password's name in memory: keyed by this process and bound to the hash it was checked against."""
+        digest = hashlib.blake2b(key=self._process_key, digest_size=16)
+        for part in (stored, key, password):
+            octets = part.encode("utf-8", "surrogatepass")
+            digest.update(len(octets).to_bytes(4, "big") + octets)
+        return digest.digest()
+
+    def _remember(self, fingerprint: bytes) -> None:
+        self._remembered[fingerprint] = self._steady() + REMEMBER_SECONDS
+        self._remembered.move_to_end(fingerprint)
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+
+class _Attempt:
+    """One client's one try."""
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        connection: Connection,
+        protocol: str,
+        mechanism: str,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._authentication = authentication
+        self._peer = connection.peer
+        self._protocol = protocol
+        self.log = log.bind(
+            protocol=protocol, peer=str(connection.peer), mechanism=mechanism, tls=connection.tls_version()
+        )
+        self._key = ""
+        self._account: AccountRow | None = None
+        self._proved = False
+
+    async def check_password(self, login: str, password: str) -> None:
+        """Raises AuthenticationFailed unless the password is right."""
+        self._look_up(login)
+        authentication = self._authentication
+        holds, fingerprint = await authentication.verify(self._account, self._key, password)
+        if not holds:
+            await self._fail(fingerprint)
+        self._proved = True
+
+    async def find_keys(self, login: str) -> ScramKeys:
+        """The keys to challenge this login with."""
+        self._look_up(login)
+        keys = parse_keys(self._account.scram) if self._account is not None else None
+        if keys is None:
+            self._account = None
+            keys = await self._authentication.invented_keys(self._key)
+        return keys
+
+    async def take_proof(self, holds: bool) -> None:
+        """Raises AuthenticationFailed unless the proof holds and there is such an account."""
+        if not holds or self._account is None:
+            # Which password was tried cannot be known, so each failure is a new one.
+            await self._fail(os.urandom(16))
+        self._proved = True
+
+    def finish(self) -> Principal:
+        """Say who it was."""
+        if not self._proved or self._account is None:
+            raise AuthenticationFailed(WRONG)
+        authentication = self._authentication
+        authentication.guard.succeeded(self._peer, self._key, authentication.now())
+        authentication.count(self._protocol, ok=True)
+        self.log.info("login.ok", account=self._account.login)
+        return Principal(self._account.id, self._account.login)
+
+    def _look_up(self, login: str) -> None:
+        self._key = login_key(login)
+        authentication = self._authentication
+        wait = authentication.guard.refused_for(self._peer, self._key, authentication.now())
+        if wait > 0:
+            authentication.count(self._protocol, ok=False)
+            self.log.info("login.refused", account=self._key, seconds=round(wait))
+            minutes = max(1, round(wait / 60))
+            raise TemporarilyUnavailable(f"Too many wrong passwords; try again in {minutes} minutes")
+        self._account = authentication.find_account(self._key)
+
+    async def _fail(self, fingerprint: bytes) -> None:
+        authentication = self._authentication
+        delay = authentication.guard.failed(self._peer, self._key, fingerprint, authentication.now())
+        authentication.count(self._protocol, ok=False)
+        self.log.info("login.failed", account=self._key, known=self._account is not None, delay=delay)
+        if delay:
+            await asyncio.sleep(delay)
+        raise AuthenticationFailed(WRONG)
+
+
+def _decoy_hash(credentials: Credentials) -> str:
+    """A hash no password has, which costs as much to check as a real one."""
+    cost = credentials.argon2
+    salt, tag = (base64.b64encode(os.urandom(n)).decode().rstrip("=") for n in (16, 32))
+    return f"$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p={cost.lanes}${salt}${tag}"

@@ -1,0 +1,463 @@
+"""A POP3 session: a fixed view of INBOX over one connection.
+
+RFC: 1939 (without APOP), 2449 (CAPA), 2595 §4 (STLS), 3206 (response codes), 5034 (AUTH).
+Exposure: reads unauthenticated octets; holds one command line, and of answers at most
+    `limits.output_octets` and one batch of messages.
+Invariants: nothing is deleted before QUIT, and then all of it in one transaction; message numbers
+    never change within a session, whatever happens to INBOX meanwhile.
+Not here: grammar and answers (pop3/), who may log in (authentication.py).
+"""
+
+import asyncio
+import base64
+import secrets
+from typing import Any, Final
+
+from postino.core.errors import (
+    AuthenticationCancelled,
+    AuthenticationFailed,
+    NoSuchMailbox,
+    PostinoError,
+    ProtocolViolation,
+    TemporarilyUnavailable,
+)
+from postino.core.numset import NumberSet
+from postino.directory.principal import Principal
+from postino.net.connection import Connection, ConnectionLost
+from postino.pop3 import commands
+from postino.pop3.commands import Command, parse_command, retr_number
+from postino.pop3.framer import LineFramer
+from postino.pop3.replies import (
+    END,
+    ResponseCode,
+    Stuffer,
+    err,
+    first_lines,
+    multi_line,
+    numbered,
+    ok,
+    stuffed,
+)
+from postino.pop3.states import State, require_allowed
+from postino.sasl.exchange import decode_base64, decode_initial
+from postino.servers.context import ServerContext
+from postino.store.fetch import Column, body_octets, fetch_rows, open_body
+from postino.store.maildrop import Maildrop, maildrop_messages, open_maildrop
+from postino.store.messages import expunge
+
+MAX_BAD_COMMANDS: Final = 20
+READ_AHEAD: Final = 64
+"""Pipelined RETRs that are read from the store in one query."""
+BATCH_OCTETS: Final = 512 * 1024
+STREAM_OCTETS: Final = 512 * 1024
+"""Messages larger than this are sent in pieces."""
+PIECE_OCTETS: Final = 256 * 1024
+LONG_MAILDROP: Final = 5000
+"""Messages from which on a maildrop is opened in a thread, not on the event loop."""
+_WHOLE: Final = frozenset({Column.HEADER, Column.BODY})
+_HEADER: Final = frozenset({Column.HEADER})
+_GONE: Final = "This message was deleted by another session"
+
+
+async def serve_pop3(context: ServerContext, connection: Connection) -> None:
+    """Run a session to its end."""
+    log = context.log.bind(session=secrets.token_hex(6), protocol="pop3", peer=str(connection.peer))
+    context.metrics.connection_opened("pop3")
+    log.info("connection.opened", tls=connection.tls_version())
+    session = Session(context, connection, log)
+    reason = "quit"
+    try:
+        await session.run()
+        reason = session.end_reason
+    except TimeoutError:
+        # RFC 1939 §3: the autologout timer closes without an answer and deletes nothing.
+        reason = "timeout"
+    except ConnectionLost:
+        reason = "lost"
+    finally:
+        connection.close()
+        context.metrics.connection_closed("pop3")
+        log.info("connection.closed", reason=reason, retrieved=session.retrieved, deleted=session.removed)
+
+
+class Session:
+    """One dialogue. Answers are gathered in `_out` and written when no more commands are at hand."""
+
+    def __init__(self, context: ServerContext, connection: Connection, log: Any) -> None:
+        self._context = context
+        self._connection = connection
+        self._log = log
+        self._limits = context.limits
+        self._framer = LineFramer(context.limits.pop3_line_octets)
+        self._out: list[bytes] = []
+        self._out_octets = 0
+        self._state = State.AUTHORIZATION
+        self._user = ""
+        self._failed_logins = 0
+        self._bad_commands = 0
+        self._login_deadline = asyncio.get_running_loop().time() + context.limits.login_seconds
+        self._principal: Principal | None = None
+        self._drop = Maildrop(*_NO_MAILDROP)
+        self._deleted: set[int] = set()
+        self._octets = 0
+        self._read_ahead: dict[int, tuple[Any, ...]] = {}
+        self._open = True
+        self.end_reason = "quit"
+        self.retrieved = 0
+        self.removed = 0
+
+    async def run(self) -> None:
+        """Answer commands until the end. Raises TimeoutError and ConnectionLost."""
+        self._say(ok(f"{self._context.hostname} Postino POP3 is ready"))
+        framer = self._framer
+        while True:
+            while self._open and framer.has_line:
+                await self._next_command()
+                if self._out_octets >= self._limits.output_octets:
+                    await self._flush()
+            await self._flush()
+            if not self._open:
+                return
+            data = await self._connection.read(self._patience())
+            if not data:
+                self.end_reason = "closed by client"
+                return
+            framer.feed(data)
+
+    async def _next_command(self) -> None:
+        try:
+            line = self._framer.next_line()
+            if line is None:
+                return
+            command = parse_command(line)
+            require_allowed(self._state, command)
+            if not self._answer_at_once(command):
+                await self._answer_slowly(command)
+            self._bad_commands = 0
+        except ProtocolViolation as error:
+            self._say(err(str(error)))
+            self._bad_commands += 1
+            if self._bad_commands >= MAX_BAD_COMMANDS:
+                self._end("too many bad commands")
+        except TemporarilyUnavailable as error:
+            self._say(err(str(error), ResponseCode.SYS_TEMP))
+        except NoSuchMailbox as error:
+            self._say(err(str(error), ResponseCode.SYS_PERM))
+        except PostinoError as error:
+            self._log.error("pop3.failed", error=str(error))
+            self._say(err(str(error), ResponseCode.SYS_TEMP))
+
+    def _answer_at_once(self, command: Command) -> bool:
+        """Answer what needs no waiting; False for the rest. PERF: no coroutine for these."""
+        match command:
+            case commands.Retr():
+                return self._retrieve(command.number)
+            case commands.Top():
+                self._top(command.number, command.lines)
+            case commands.Dele():
+                self._require(command.number)
+                self._deleted.add(command.number)
+                self._octets -= self._drop.sizes[command.number - 1]
+                self._say(b"+OK it will be deleted at QUIT\r\n")
+            case commands.List():
+                self._list(command.number)
+            case commands.Uidl():
+                self._uidl(command.number)
+            case commands.Stat():
+                self._say(b"+OK %d %d\r\n" % (self._count(), self._octets))
+            case commands.Noop():
+                self._say(b"+OK\r\n")
+            case commands.Rset():
+                self._deleted.clear()
+                self._octets = sum(self._drop.sizes)
+                self._say(b"+OK %d messages (%d octets)\r\n" % (self._count(), self._octets))
+            case commands.Capa():
+                self._say(multi_line(b"+OK what this server can do\r\n", self._capabilities()))
+            case commands.User():
+                self._take_user(command.login)
+            case _:
+                return False
+        return True
+
+    async def _answer_slowly(self, command: Command) -> None:
+        match command:
+            case commands.Pass():
+                await self._pass(command.password)
+            case commands.Auth():
+                await self._auth(command)
+            case commands.Stls():
+                await self._start_tls()
+            case commands.Quit():
+                await self._quit()
+            case commands.Retr():
+                await self._stream(command.number)
+            case _:
+                raise AssertionError(f"{command} has no answer")
+
+    # Before the login
+
+    def _capabilities(self) -> list[str]:
+        connection, context = self._connection, self._context
+        found = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"]
+        if connection.is_secure:
+            found.append("USER")
+        mechanisms = context.authentication.mechanisms(connection)
+        if mechanisms:
+            found.append("SASL " + " ".join(mechanisms))
+        if self._may_start_tls():
+            found.append("STLS")
+        found.append("IMPLEMENTATION Postino")
+        return found
+
+    def _may_start_tls(self) -> bool:
+        return (
+            self._state is State.AUTHORIZATION
+            and not self._connection.is_tls
+            and self._context.tls_context() is not None
+        )
+
+    def _take_user(self, login: str) -> None:
+        if not self._connection.is_secure:
+            raise ProtocolViolation("A password may not travel in the clear; use STLS first")
+        # Whether there is such an account is told at PASS, and then not which half was wrong.
+        self._user = login
+        self._say(b"+OK now the password\r\n")
+
+    async def _pass(self, password: str) -> None:
+        user, self._user = self._user, ""
+        if not user:
+            raise ProtocolViolation("USER comes before PASS")
+        try:
+            principal = await self._context.authentication.password(
+                self._connection, user, password, protocol="pop3", log=self._log
+            )
+        except AuthenticationFailed as error:
+            self._login_failed(error)
+        else:
+            await self._log_in(principal)
+
+    async def _auth(self, command: commands.Auth) -> None:
+        authentication = self._context.authentication
+        if not command.mechanism:
+            # The listing of RFC 1734's days, which some mail programs still ask for.
+            self._say(multi_line(b"+OK mechanisms\r\n", authentication.mechanisms(self._connection)))
+            return
+        initial = None if command.initial is None else decode_initial(command.initial)
+        try:
+            principal = await authentication.exchange(
+                self._connection, command.mechanism, initial, self._ask, protocol="pop3", log=self._log
+            )
+        except AuthenticationFailed as error:
+            self._login_failed(error)
+        except AuthenticationCancelled:
+            self._say(b"-ERR cancelled\r\n")
+        else:
+            await self._log_in(principal)
+
+    async def _ask(self, challenge: bytes) -> bytes:
+        self._say(b"+ %s\r\n" % base64.b64encode(challenge))
+        await self._flush()
+        framer = self._framer
+        framer.line_octets = self._limits.smtp_auth_line_octets
+        try:
+            while not framer.has_line:
+                data = await self._connection.read(self._patience())
+                if not data:
+                    raise ConnectionLost("the client closed during AUTH")
+                framer.feed(data)
+            line = framer.next_line()
+        finally:
+            framer.line_octets = self._limits.pop3_line_octets
+        if line is None or line == b"*":
+            raise AuthenticationCancelled("The client took its AUTH back")
+        return decode_base64(line)
+
+    def _login_failed(self, error: AuthenticationFailed) -> None:
+        self._say(err(str(error), ResponseCode.AUTH))
+        self._failed_logins += 1
+        if self._failed_logins >= self._limits.login_attempts:
+            self._end("too many failed logins")
+
+    async def _log_in(self, principal: Principal) -> None:
+        store = self._context.store
+        account_id = principal.account_id
+        if store.read_now(lambda tx: maildrop_messages(tx, account_id)) >= LONG_MAILDROP:
+            self._drop = await store.read(lambda tx: open_maildrop(tx, account_id))
+        else:
+            self._drop = store.read_now(lambda tx: open_maildrop(tx, account_id))
+        self._principal = principal
+        self._log = self._log.bind(account=principal.login)
+        self._octets = sum(self._drop.sizes)
+        self._state = State.TRANSACTION
+        self._say(b"+OK %d messages (%d octets)\r\n" % (self._count(), self._octets))
+
+    async def _start_tls(self) -> None:
+        context = self._context.tls_context()
+        if context is None or not self._may_start_tls():
+            raise ProtocolViolation("There is no TLS to begin here")
+        self._say(b"+OK begin TLS\r\n")
+        await self._flush()
+        # SECURITY: what came behind STLS in the clear is dropped (RFC 2595 §2.1 and §4), here what
+        # was cut into lines already, in start_tls() what was not.
+        self._framer.clear()
+        self._user = ""
+        await self._connection.start_tls(context)
+        self._log.info("tls.started", tls=self._connection.tls_version())
+
+    # After the login
+
+    def _count(self) -> int:
+        return len(self._drop.uids) - len(self._deleted)
+
+    def _require(self, number: int) -> int:
+        """The UID of a message number. Raises ProtocolViolation when there is none."""
+        if number > len(self._drop.uids):
+            raise ProtocolViolation(f"There is no message {number}; the last is {len(self._drop.uids)}")
+        if number in self._deleted:
+            raise ProtocolViolation(f"Message {number} is deleted; RSET brings it back")
+        return self._drop.uids[number - 1]
+
+    def _list(self, number: int) -> None:
+        if number:
+            self._require(number)
+            self._say(b"+OK %d %d\r\n" % (number, self._drop.sizes[number - 1]))
+            return
+        self._say(b"+OK %d messages (%d octets)\r\n" % (self._count(), self._octets))
+        self._say(numbered(self._drop.sizes, b"%d %d\r\n", self._deleted))
+        self._say(END)
+
+    def _uidl(self, number: int) -> None:
+        template = b"%%d %d.%%d\r\n" % self._drop.uid_validity
+        if number:
+            uid = self._require(number)
+            self._say(b"+OK " + template % (number, uid))
+            return
+        self._say(b"+OK\r\n")
+        self._say(numbered(self._drop.uids, template, self._deleted))
+        self._say(END)
+
+    def _retrieve(self, number: int) -> bool:
+        self._require(number)
+        if self._drop.sizes[number - 1] > STREAM_OCTETS:
+            return False
+        row = self._read_ahead.pop(number, None)
+        if row is None:
+            self._read(number)
+            row = self._read_ahead.pop(number, None)
+            if row is None:
+                raise ProtocolViolation(_GONE)
+        _, header, body = row
+        octets = header + (body if type(body) is bytes else body_octets(body, self._context.store.blobs))
+        self.retrieved += 1
+        self._say(b"+OK %d octets\r\n" % len(octets))
+        self._say(stuffed(octets))
+        return True
+
+    def _read(self, number: int) -> None:
+        """Read a message, and those that the client has asked for already, in one query."""
+        drop, sizes = self._drop, self._drop.sizes
+        wanted = {drop.uids[number - 1]: number}
+        octets = sizes[number - 1]
+        for line in self._framer.peek(READ_AHEAD):
+            following = retr_number(line)
+            if not 0 < following <= len(sizes) or following in self._deleted:
+                break
+            octets += sizes[following - 1]
+            if octets > BATCH_OCTETS:
+                break
+            wanted[drop.uids[following - 1]] = following
+        rows = self._fetch(NumberSet.of(wanted), _WHOLE)
+        self._read_ahead = {wanted[row[0]]: row for row in rows}
+
+    def _top(self, number: int, lines: int) -> None:
+        uid = self._require(number)
+        rows = self._fetch(NumberSet.of((uid,)), _WHOLE if lines else _HEADER)
+        if not rows:
+            raise ProtocolViolation(_GONE)
+        octets = rows[0][1]
+        if lines:
+            octets += first_lines(body_octets(rows[0][2], self._context.store.blobs), lines)
+        self._say(b"+OK\r\n")
+        self._say(stuffed(octets))
+
+    def _fetch(self, uids: NumberSet, columns: frozenset[Column]) -> list[tuple[Any, ...]]:
+        assert self._principal is not None
+        account_id, mailbox_id = self._principal.account_id, self._drop.mailbox_id
+        return self._context.store.read_now(lambda tx: fetch_rows(tx, account_id, mailbox_id, uids, columns))
+
+    async def _stream(self, number: int) -> None:
+        """Send a large message in pieces, none of them read before the client took the last."""
+        rows = self._fetch(NumberSet.of((self._require(number),)), _WHOLE)
+        if not rows:
+            raise ProtocolViolation(_GONE)
+        _, header, body = rows[0]
+        source = open_body(body, self._context.store.blobs)
+        stuffer = Stuffer()
+        self._say(b"+OK %d octets\r\n" % (len(header) + source.size))
+        self._say(stuffer.feed(header))
+        at = 0
+        try:
+            while at < source.size:
+                piece = await asyncio.to_thread(source.read, at, PIECE_OCTETS)
+                if not piece:
+                    raise TemporarilyUnavailable("The message ends too early")
+                at += len(piece)
+                self._say(stuffer.feed(piece))
+                await self._flush()
+        except (PostinoError, OSError) as error:
+            # The answer has begun; only its missing end can tell the client that it is not whole.
+            self._log.error("pop3.message_unreadable", uid=self._drop.uids[number - 1], error=str(error))
+            self._connection.abort()
+            raise ConnectionLost("a message could not be read to its end") from error
+        self.retrieved += 1
+        self._say(stuffer.finish())
+
+    async def _quit(self) -> None:
+        if self._principal is not None and self._deleted:
+            drop, account_id = self._drop, self._principal.account_id
+            uids = NumberSet.of(drop.uids[number - 1] for number in self._deleted)
+            now = self._context.clock.now()
+            try:
+                await self._context.store.write(
+                    lambda tx: expunge(tx, account_id, drop.mailbox_id, uids, only_deleted=False, now=now)
+                )
+            except PostinoError as error:
+                self._log.error("pop3.delete_failed", error=str(error))
+                self._say(err("The deleted messages were not removed; try again", ResponseCode.SYS_TEMP))
+                self._end("delete failed")
+                return
+            self.removed = len(self._deleted)
+        self._say(b"+OK goodbye, %d messages deleted\r\n" % self.removed)
+        self._end("quit")
+
+    # Speaking
+
+    def _patience(self) -> float:
+        """Seconds to wait for input. Raises TimeoutError when the time to log in is over."""
+        if self._state is State.TRANSACTION:
+            return self._limits.pop3_idle_seconds
+        left = self._login_deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def _say(self, octets: bytes) -> None:
+        self._out.append(octets)
+        self._out_octets += len(octets)
+
+    async def _flush(self) -> None:
+        if not self._out:
+            return
+        out = self._out
+        self._connection.write(out[0] if len(out) == 1 else b"".join(out))
+        out.clear()
+        self._out_octets = 0
+        if self._connection.must_drain:
+            await self._connection.drain(self._limits.write_seconds)
+
+    def _end(self, reason: str) -> None:
+        self._open = False
+        self.end_reason = reason
+
+
+_NO_MAILDROP: Final[tuple[Any, ...]] = (0, 0, (), ())
