@@ -7,6 +7,7 @@ Not here: finding parts (mime/index.py).
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote_from_bytes
 
@@ -28,13 +29,17 @@ def encode_bodystructure(part: Part, extended: bool = True) -> bytes:
             return b"(%b %b)" % (children, subtype)
         return b"(%b %b %b %b)" % (children, subtype, _parameters(part.params), _placement(part))
     octets = part.end - part.body_start
-    basic = b'"%b" "%b" %b %b %b %b %d' % (
-        part.media_type.encode(),
-        part.media_subtype.encode(),
-        _parameters(part.params),
+    params = part.params
+    # PERF: text parts come with few different types; names of files hardly repeat.
+    if not params or (len(params) == 1 and params[0][0] == "charset"):
+        media = _repeated_media(part.media_type, part.media_subtype, params)
+    else:
+        media = _media(part.media_type, part.media_subtype, params)
+    basic = b"%b %b %b %b %d" % (
+        media,
         b"NIL" if part.content_id is None else encode_string(part.content_id),
         b"NIL" if part.description is None else encode_string(part.description),
-        encode_string(part.encoding.encode()),
+        b'"%b"' % part.encoding.encode(),
         octets,
     )
     if part.is_message:
@@ -53,6 +58,13 @@ def body_of(bodystructure: bytes) -> bytes:
     return _Basic(bodystructure).body()
 
 
+def _media(media_type: str, media_subtype: str, params: Parameters) -> bytes:
+    return b'"%b" "%b" %b' % (media_type.encode(), media_subtype.encode(), _parameters(params))
+
+
+_repeated_media = lru_cache(maxsize=1024)(_media)
+
+
 def _parameters(params: Parameters) -> bytes:
     if not params:
         return b"NIL"
@@ -68,6 +80,8 @@ def _parameters(params: Parameters) -> bytes:
 
 def _placement(part: Part) -> bytes:
     """Disposition, language and location."""
+    if not (part.disposition or part.language or part.location):
+        return b"NIL NIL NIL" if part.location is None else b'NIL NIL ""'
     disposition = b"NIL"
     if part.disposition:
         disposition = b'("%b" %b)' % (part.disposition.encode(), _parameters(part.disposition_params))

@@ -7,8 +7,9 @@ Not here: addresses as the server compares them (core/address.py), SMTP paths (s
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from postino.mime.encoded_word import decode_header_text
 
@@ -16,8 +17,7 @@ MAX_ADDRESSES: Final = 10_000
 """Addresses read from one field; more are of no use to anyone, and each costs 20 octets of ENVELOPE."""
 
 
-@dataclass(slots=True)
-class Mailbox:
+class Mailbox(msgspec.Struct, gc=False):
     """One address. Octets without their quoting; `name` is None when the sender gave none."""
 
     name: bytes | None
@@ -38,12 +38,11 @@ class Mailbox:
         return decode_header_text(address)
 
 
-@dataclass(slots=True)
-class Group:
+class Group(msgspec.Struct):
     """A named list, possibly empty: `undisclosed-recipients:;`."""
 
     name: bytes
-    members: list[Mailbox] = field(default_factory=list)
+    members: list[Mailbox] = []
 
 
 _ATOM: Final = rb"[^\s\x00()<>\[\]:;@\\,\".]+"

@@ -13,23 +13,8 @@ from typing import Final
 # SECURITY: Python's codec search imports modules by name, remembers unknown names for ever and has
 # codecs that are quadratic (idna, punycode) or are no charsets; so only names from this list reach it.
 _NO_CHARSETS: Final = frozenset(
-    {
-        "base64_codec",
-        "bz2_codec",
-        "hex_codec",
-        "quopri_codec",
-        "rot_13",
-        "uu_codec",
-        "zlib_codec",
-        "idna",
-        "punycode",
-        "unicode_escape",
-        "raw_unicode_escape",
-        "undefined",
-        "unicode_internal",
-        "mbcs",
-        "oem",
-    }  # fmt: skip
+    b"base64_codec bz2_codec hex_codec quopri_codec rot_13 uu_codec zlib_codec idna punycode "
+    b"unicode_escape raw_unicode_escape undefined unicode_internal mbcs oem".decode().split()
 )
 _KNOWN: Final = {
     alias: codec for alias, codec in encodings.aliases.aliases.items() if codec not in _NO_CHARSETS

@@ -12,7 +12,9 @@ from typing import Final
 from postino.mime.charset import decode
 from postino.mime.header import unfold
 
-_WORD: Final = re.compile(rb"=\?([^?*\s]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?\n]*+)\?=")
+_WORD: Final = re.compile(
+    rb"=\?([^?*\s]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?\n]*+(?:\?(?!=)[^?\n]{0,100}+){0,8}+)\?="
+)
 _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64: Final = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")

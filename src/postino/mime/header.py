@@ -24,7 +24,8 @@ LISTED_FIELDS: Final = frozenset(
     priority x-priority importance x-msmail-priority
     list-id list-post list-unsubscribe list-unsubscribe-post list-help list-subscribe list-owner list-archive
     x-mailer user-agent organization disposition-notification-to delivered-to
-    resent-from resent-to resent-date auto-submitted precedence x-label x-keywords keywords comments lines archived-at
+    resent-from resent-to resent-date auto-submitted precedence
+    x-label x-keywords keywords comments lines archived-at
     x-spam-status x-spam-flag x-spam-level x-spam-score x-spam-checker-version x-bogosity
     x-mozilla-status x-mozilla-status2 x-mozilla-keys x-forwarded-message-id x-original-to x-draft-info
     """.split()

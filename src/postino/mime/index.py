@@ -11,7 +11,8 @@ Not here: splitting fields (header.py), reading Content-Type (parameters.py).
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from postino.core.limits import Limits
 from postino.mime.header import header_octets, raw_fields, unfold
@@ -31,15 +32,29 @@ MAX_DEPTH: Final = 250
 
 _MAX_BOUNDARY_OCTETS: Final = 1024  # RFC 2046 §5.1.1 allows 70
 _MAX_DELIMITER_OCTETS: Final = 4096  # with the blanks that mail systems put behind it
+_MAX_LANGUAGES: Final = 100
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 _CONTENT_FIELD: Final = re.compile(
     rb"^(content-(?:type|transfer-encoding|id|description|disposition|language|location|md5))[ \t]*+:"
     rb"([^\n]*+(?:\n[ \t][^\n]*+)*+)",
     re.IGNORECASE | re.MULTILINE,
 )
-_STRUCTURAL: Final = frozenset({b"content-type", b"content-transfer-encoding"})
-_MAX_LANGUAGES: Final = 100
-_IN_PLACE: Final = frozenset({"7bit", "8bit", "binary", ""})
+_REPEATED_OCTETS: Final = 120
+_IN_PLACE: Final = frozenset({"7bit", "8bit", "binary"})
+
+
+class _Content(NamedTuple):
+    """What the content fields of one header say; `media` is None where the default counts."""
+
+    media: tuple[str, str, Parameters] | None
+    encoding: str
+    content_id: bytes | None
+    description: bytes | None
+    disposition: str
+    disposition_params: Parameters
+    language: tuple[bytes, ...]
+    location: bytes | None
+    md5: bytes | None
 
 
 class _Open:
@@ -49,17 +64,15 @@ class _Open:
         "body_start",
         "boundary",
         "content",
-        "encoding",
         "header",
         "header_start",
         "kind",
+        "lines",
         "media",
         "parts",
     )
 
-    def __init__(
-        self, content: Mapping[bytes, bytes], header_start: int, body_start: int, header: bytes
-    ) -> None:
+    def __init__(self, content: _Content, header_start: int, body_start: int, header: bytes) -> None:
         self.content = content
         self.header_start = header_start
         self.body_start = body_start
@@ -67,8 +80,8 @@ class _Open:
         self.parts: list[Part] = []
         self.boundary = b""
         self.kind = _LEAF
-        self.encoding = ""
         self.media: tuple[str, str, Parameters] = _TEXT
+        self.lines = 0
 
 
 _LEAF: Final = 0
@@ -84,7 +97,7 @@ def index_message(octets: Buffer, limits: MimeLimits) -> Part:
     """Index a whole message."""
     header_length = header_octets(octets)
     header = octets[: min(header_length, limits.header_octets)]
-    return _Indexer(octets, header_length, 0, limits).run(_root_content(header), header_length)
+    return _Indexer(octets, header_length, 0, limits).run(_root_fields(header))
 
 
 def index_split(header: bytes, body: Buffer, limits: MimeLimits, body_start: int = 0) -> Part:
@@ -92,27 +105,56 @@ def index_split(header: bytes, body: Buffer, limits: MimeLimits, body_start: int
 
     Ranges are those of the header and the body put together.
     """
-    return index_body(_root_content(header[: limits.header_octets]), len(header), body, limits, body_start)
+    return index_body(_root_fields(header[: limits.header_octets]), len(header), body, limits, body_start)
 
 
 def index_body(
-    content: Mapping[bytes, bytes], header_length: int, body: Buffer, limits: MimeLimits, body_start: int = 0
+    fields: Mapping[bytes, bytes], header_length: int, body: Buffer, limits: MimeLimits, body_start: int = 0
 ) -> Part:
-    """`index_split` for a header that was read already: `content` has its fields by lower-case name."""
-    indexer = _Indexer(body, body_start, header_length - body_start, limits)
-    return indexer.run(content, header_length)
+    """`index_split` for a header that was read already: `fields` has its values by lower-case name."""
+    return _Indexer(body, body_start, header_length - body_start, limits).run(fields)
 
 
-def _root_content(header: bytes) -> dict[bytes, bytes]:
-    content: dict[bytes, bytes] = {}
-    for _, name, value in raw_fields(header):
-        content.setdefault(name.lower(), value)
-    return content
+def _root_fields(header: bytes) -> dict[bytes, bytes]:
+    return {name.lower(): value for _, name, value in reversed(raw_fields(header))}
 
 
-def _unfolded(content: Mapping[bytes, bytes], name: bytes) -> bytes | None:
-    value = content.get(name)
-    return None if value is None else unfold(value)
+def _read_content(fields: Mapping[bytes, bytes]) -> _Content:
+    get = fields.get
+    media = None
+    value = get(b"content-type")
+    if value is not None:
+        media = parse_content_type(value) or _TEXT_BY_DEFAULT
+    value = get(b"content-transfer-encoding")
+    encoding = (value is not None and parse_token(value)) or "7bit"
+    disposition: str = ""
+    disposition_params: Parameters = ()
+    value = get(b"content-disposition")
+    if value is not None:
+        disposition, disposition_params = parse_disposition(value) or ("", ())
+    language: tuple[bytes, ...] = ()
+    value = get(b"content-language")
+    if value is not None:
+        tags = unfold(value).split(b",", _MAX_LANGUAGES)[:_MAX_LANGUAGES]
+        language = tuple([tag.strip() for tag in tags if tag.strip()])
+    return _Content(
+        media,
+        encoding,
+        None if (value := get(b"content-id")) is None else unfold(value),
+        None if (value := get(b"content-description")) is None else unfold(value),
+        disposition,
+        disposition_params,
+        language,
+        None if (value := get(b"content-location")) is None else unfold(value),
+        None if (value := get(b"content-md5")) is None else unfold(value),
+    )
+
+
+def _part_content(header: bytes) -> _Content:
+    return _read_content({name.lower(): value for name, value in reversed(_CONTENT_FIELD.findall(header))})
+
+
+_repeated_content = lru_cache(maxsize=1024)(_part_content)
 
 
 class _Indexer:
@@ -120,7 +162,7 @@ class _Indexer:
 
     __slots__ = (
         "active", "body_start", "buffer", "count", "delimiter_lines", "depth", "empty_line", "end", "limits",
-        "needle", "shift", "stack",
+        "lines", "lines_at", "needle", "shift", "stack",
     )  # fmt: skip
 
     def __init__(self, buffer: Buffer, body_start: int, shift: int, limits: MimeLimits) -> None:
@@ -137,10 +179,11 @@ class _Indexer:
         self.count = 0
         self.delimiter_lines = 0
         self.empty_line: tuple[int, int] = (-1, -1)
+        self.lines = 0
+        self.lines_at = 0
 
-    def run(self, content: Mapping[bytes, bytes], header_length: int) -> Part:
-        root = _Open(content, -self.shift, self.body_start, b"")
-        self.open(root, _TEXT_BY_DEFAULT)
+    def run(self, fields: Mapping[bytes, bytes]) -> Part:
+        self.open(_Open(_read_content(fields), -self.shift, self.body_start, b""), _TEXT_BY_DEFAULT)
         stack = self.stack
         at = self.body_start - 1
         delimiter: tuple[int, int, int, bool] | None = None
@@ -162,7 +205,7 @@ class _Indexer:
             while len(stack) - 1 > level:
                 self.close(cut)
             if is_last:
-                self.deactivate(stack[level].boundary)
+                self.deactivate(stack[level])
                 at = after - 1
             elif self.count >= self.limits.mime_parts:
                 break
@@ -178,22 +221,22 @@ class _Indexer:
         self, start: int, default: tuple[str, str, Parameters], *, is_message: bool
     ) -> tuple[int, tuple[int, int, int, bool] | None]:
         """Open the part at `start`. Gives where to search on, and the delimiter if one cut its header."""
+        buffer = self.buffer
         body_start = self.body_after(start)
         delimiter = None
-        if self.active and self.buffer.find(self.needle, max(start - 1, 0), body_start) >= 0:
+        if self.active and (start == 0 or buffer.find(self.needle, start - 1, body_start) >= 0):
             delimiter = self.next_delimiter(start - 1, body_start)
-        elif self.active and start == 0:
-            delimiter = self.next_delimiter(-1, body_start)
-        if delimiter is not None:
-            body_start = delimiter[0]
+            if delimiter is not None:
+                body_start = delimiter[0]
         header_end = min(body_start, start + self.limits.header_octets)
-        content = {
-            name.lower(): value
-            for name, value in reversed(_CONTENT_FIELD.findall(self.buffer, start, header_end))
-        }
-        part = _Open(content, start, body_start, self.buffer[start:header_end] if is_message else b"")
-        self.open(part, default)
-        return (delimiter[0] if delimiter else body_start) - 1, delimiter
+        header = buffer[start:header_end]
+        # PERF: senders use few different headers for text parts, so most are known already: 0.3 us, not 3.
+        if len(header) <= _REPEATED_OCTETS and b"oundary" not in header and b"ame" not in header:
+            content = _repeated_content(header)
+        else:
+            content = _part_content(header)
+        self.open(_Open(content, start, body_start, header if is_message else b""), default)
+        return body_start - 1, delimiter
 
     def body_after(self, start: int) -> int:
         """Where the header that begins at `start` is over: behind its empty line, or at the very end."""
@@ -247,11 +290,7 @@ class _Indexer:
 
     def open(self, part: _Open, default: tuple[str, str, Parameters]) -> None:
         """Decide what a part is, and put it on the stack."""
-        content = part.content
-        value = content.get(b"content-type")
-        media = default if value is None else parse_content_type(value) or _TEXT_BY_DEFAULT
-        value = content.get(b"content-transfer-encoding")
-        part.encoding = parse_token(value) if value is not None else ""
+        media = part.content.media or default
         kind = _LEAF
         if media[0] == "multipart":
             boundary = b""
@@ -271,12 +310,13 @@ class _Indexer:
             # RFC 2046 §5.2.1 forbids encoding message/rfc822; one that is, has no parts to point at.
             if (
                 len(self.stack) >= self.depth
-                or part.encoding not in _IN_PLACE
+                or part.content.encoding not in _IN_PLACE
                 or self.count + 2 > self.limits.mime_parts
             ):
                 media = _PLAIN_OCTETS
             else:
                 kind = _MESSAGE
+                part.lines = self.lines_before(part.body_start)
         part.kind = kind
         part.media = media
         self.count += 1
@@ -288,73 +328,75 @@ class _Indexer:
 
     def finished(self, part: _Open, end: int) -> Part:
         if part.boundary:
-            self.deactivate(part.boundary)
-        end = max(end, part.body_start)
-        media_type, media_subtype, params = part.media
-        if part.kind == _MULTIPART and not part.parts:
-            # Without a single delimiter there is only text to show, and IMAP has no empty multipart.
-            media_type, media_subtype, params = _TEXT
-        lines = 0
-        if media_type in {"text", "message"}:
-            lines = count_lines(self.buffer, part.body_start, end)
-        content = part.content
-        content_id = description = location = md5 = None
-        disposition: str = ""
-        disposition_params: Parameters = ()
-        language: tuple[bytes, ...] = ()
-        if not content.keys() <= _STRUCTURAL:
-            content_id = _unfolded(content, b"content-id")
-            description = _unfolded(content, b"content-description")
-            location = _unfolded(content, b"content-location")
-            md5 = _unfolded(content, b"content-md5")
-            value = content.get(b"content-disposition")
-            if value is not None:
-                disposition, disposition_params = parse_disposition(value) or ("", ())
-            value = content.get(b"content-language")
-            if value is not None:
-                tags = unfold(value).split(b",", _MAX_LANGUAGES)[:_MAX_LANGUAGES]
-                language = tuple([tag.strip() for tag in tags if tag.strip()])
+            self.deactivate(part)
+        body_start = part.body_start
+        if end < body_start:  # a delimiter directly behind the header
+            end = body_start
         shift = self.shift
+        media_type, media_subtype, params = part.media
+        lines = 0
+        if part.kind == _MESSAGE:
+            lines = self.lines_before(end) - part.lines
+            if not part.parts:
+                at = body_start + shift
+                part.parts.append(Part(header_start=at, body_start=at, end=end + shift))
+        else:
+            if part.kind == _MULTIPART and not part.parts:
+                # Without a single delimiter there is only text to show, and IMAP has no empty multipart.
+                media_type, media_subtype, params = _TEXT
+            if media_type == "text":
+                lines = count_lines(self.buffer, body_start, end)
+        content = part.content
         return Part(
             media_type=media_type,
             media_subtype=media_subtype,
             params=params,
-            encoding=part.encoding or "7bit",
+            encoding=content.encoding,
             header_start=part.header_start + shift,
-            body_start=part.body_start + shift,
+            body_start=body_start + shift,
             end=end + shift,
             lines=lines,
             parts=tuple(part.parts),
-            content_id=content_id,
-            description=description,
-            disposition=disposition,
-            disposition_params=disposition_params,
-            language=language,
-            location=location,
-            md5=md5,
+            content_id=content.content_id,
+            description=content.description,
+            disposition=content.disposition,
+            disposition_params=content.disposition_params,
+            language=content.language,
+            location=content.location,
+            md5=content.md5,
             header=part.header,
         )
 
-    def deactivate(self, boundary: bytes) -> None:
-        """Take the innermost use of a boundary out of force."""
-        levels = self.active.get(boundary)
-        if levels is None:
-            return
+    def lines_before(self, at: int) -> int:
+        """Line feeds before `at`, counted on from the last place asked for.
+
+        Messages nested in each other end together; each counting all of itself would be quadratic.
+        """
+        if at >= self.lines_at:
+            self.lines += count_lines(self.buffer, self.lines_at, at)
+        else:
+            self.lines -= count_lines(self.buffer, at, self.lines_at)
+        self.lines_at = at
+        return self.lines
+
+    def deactivate(self, part: _Open) -> None:
+        """Take a multipart's boundary out of force: at its last delimiter, or when it ends without."""
+        levels = self.active[part.boundary]
         levels.pop()
         if not levels:
-            del self.active[boundary]
+            del self.active[part.boundary]
+        part.boundary = b""
         self.set_needle()
 
     def set_needle(self) -> None:
         """What all delimiters in force begin with: the longer, the faster `find` skips."""
         if not self.active:
             return
-        first, last = min(self.active), max(self.active)
-        common = len(first)
-        if first != last:
-            common = 0
-            for one, other in zip(first, last, strict=False):
-                if one != other:
-                    break
-                common += 1
-        self.needle = b"\n--" + first[:common]
+        if len(self.active) == 1:
+            (shared,) = self.active
+        else:
+            # Any common beginning will do, and the least and greatest share what all share.
+            shared, last = min(self.active), max(self.active)
+            while not last.startswith(shared):
+                shared = shared[: len(shared) * 3 // 4]
+        self.needle = b"\n--" + shared
