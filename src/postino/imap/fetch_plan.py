@@ -1,0 +1,371 @@
+r"""Compile a FETCH once: which columns to read, and a template that makes a row's answer in one step.
+
+RFC: 9051 §6.4.5 (items), §7.5.2 (FETCH response), 3501 §6.4.5 (RFC822 items), 7162 §3.1.4.2 (MODSEQ),
+    8514 §4.3 (SAVEDATE), 8474 §5 (EMAILID).
+Invariants: the answer to an item is the same whichever way makes it, in bulk or message by message;
+    octets of messages are never scanned, only cut.
+Not here: reading the rows (servers/imap/fetch.py), finding sections (section.py).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import lru_cache
+from typing import Any, Final, Protocol, assert_never
+
+from postino.core.flags import FlagSet
+from postino.imap import section
+from postino.imap.bodystructure import body_of
+from postino.imap.datetime_text import format_date_time
+from postino.imap.fetch_item import BinarySection, BinarySize, BodySection, FetchAtt, FetchItem, SectionText
+from postino.mime.header import LISTED_FIELDS, FieldSelector, field_selector
+from postino.mime.part import Part
+from postino.mime.transfer import decode_transfer
+
+
+class Need(Enum):
+    """A column of the store that an item is made of; named like the store's."""
+
+    INTERNAL_DATE = auto()
+    SAVE_DATE = auto()
+    SIZE = auto()
+    CONTENT_ID = auto()
+    ENVELOPE = auto()
+    BODYSTRUCTURE = auto()
+    FIELDS = auto()
+    PARTS = auto()
+    HEADER = auto()
+    BODY = auto()
+
+
+Columns = dict[Need, Sequence[Any]]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Some messages, column by column; all columns of one length."""
+
+    numbers: Sequence[int]
+    uids: Sequence[int] = ()
+    flags: Sequence[FlagSet] = ()
+    mod_seqs: Sequence[int] = ()
+    columns: Columns = field(default_factory=dict)
+
+
+class Octets(Protocol):
+    """One message's octets, header and body, read by range."""
+
+    header: bytes
+    size: int
+
+    def read(self, start: int, end: int) -> bytes:
+        """The octets from `start` up to `end`."""
+        ...
+
+    def part(self) -> Part:
+        """The index of its parts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an item's literal holds: octets, or a range of the message's still to be read."""
+
+    start: int
+    end: int
+    octets: bytes | None = None
+
+    def cut(self, partial: tuple[int, int] | None) -> "Found":
+        """The octets `<first.count>` asks for; none when it begins past the end (RFC 9051 §6.4.5)."""
+        if partial is None:
+            return self
+        first, count = partial
+        if self.octets is not None:
+            octets = self.octets[first : first + count]
+            return Found(0, len(octets), octets)
+        start = min(self.start + first, self.end)
+        return Found(start, min(start + count, self.end))
+
+
+class UnknownTransferEncodingError(Exception):
+    """BINARY was asked of a part whose encoding is not known here (RFC 9051 §7.1, UNKNOWN-CTE)."""
+
+
+Source = Callable[[Batch], Sequence[Any]]
+BodyItem = BodySection | BinarySection | BinarySize
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlan:
+    """One FETCH's items, ready to be applied to any number of batches."""
+
+    needs: frozenset[Need]
+    template: bytes
+    """Of everything but `apart`; when there are such items they and the final parenthesis follow."""
+    sources: tuple[Source, ...]
+    whole: bytes | None
+    """The one item that is the whole message or its text, when that is the only one apart: its label."""
+    whole_has_header: bool
+    apart: tuple[BodyItem, ...]
+    """Items made message by message, after the template."""
+    sets_seen: bool
+    tells_flags: bool
+
+    @property
+    def is_from_memory(self) -> bool:
+        """Whether the view alone can answer."""
+        return not self.needs
+
+    def heads(self, batch: Batch) -> list[bytes]:
+        """The template filled for each message; whole responses when nothing is apart."""
+        # PERF: one % a message is all there is: 5 million FLAGS responses a second (bench: fetch plan).
+        template = self.template
+        columns = [source(batch) for source in self.sources]
+        return [template % row for row in zip(batch.numbers, *columns, strict=True)]
+
+    def responses(self, batch: Batch) -> bytes:
+        """The whole answer for a batch when nothing is apart."""
+        return b"".join(self.heads(batch))
+
+    def whole_responses(self, batch: Batch) -> bytes:
+        """The answer when the one item apart is `whole` and every body is at hand as bytes."""
+        assert self.whole is not None
+        headers: Sequence[bytes] = batch.columns[Need.HEADER]
+        bodies: Sequence[bytes] = batch.columns[Need.BODY]
+        count = len(bodies)
+        if self.whole_has_header:
+            sizes = [len(header) + len(body) for header, body in zip(headers, bodies, strict=True)]
+            pieces = [b")\r\n"] * (5 * count)
+            pieces[2::5] = headers
+            pieces[3::5] = bodies
+            step = 5
+        else:
+            sizes = [len(body) for body in bodies]
+            pieces = [b")\r\n"] * (4 * count)
+            pieces[2::4] = bodies
+            step = 4
+        label = b"%b {%%d}\r\n" % self.whole.replace(b"%", b"%%")
+        pieces[0::step] = self.heads(batch)
+        pieces[1::step] = [label % size for size in sizes]
+        return b"".join(pieces)
+
+    def find(self, item: BodyItem, octets: Octets) -> Found | None:
+        """What an item apart is for one message; None is answered NIL (0 for BINARY.SIZE)."""
+        match item:
+            case BodySection():
+                found = _find_section(item, octets)
+            case BinarySection() | BinarySize():
+                found = _find_binary(item.part, octets)
+            case _:
+                assert_never(item)
+        if found is None or isinstance(item, BinarySize):
+            return found
+        return found.cut(item.partial)
+
+
+def literal_head(item: BodyItem, found: Found | None) -> bytes:
+    """What stands before the octets of an item apart; the whole item when it has no octets."""
+    label = item.label()
+    if isinstance(item, BinarySize):
+        return b"%b %d" % (label, found.end - found.start if found else 0)
+    if found is None:
+        return b"%b NIL" % label
+    # A literal with NUL in it is a literal8, and only BINARY may be one (RFC 9051 §4.3.1).
+    is_binary = isinstance(item, BinarySection) and found.octets is not None and b"\0" in found.octets
+    return b"%b %b{%d}\r\n" % (label, b"~" if is_binary else b"", found.end - found.start)
+
+
+@lru_cache(maxsize=256)
+def compile_fetch(
+    items: tuple[FetchItem, ...], *, uid: bool = False, flags: bool = False, mod_seq: bool = False
+) -> FetchPlan:
+    """The plan for these items; `uid`, `flags` and `mod_seq` are told also when not asked for."""
+    atts = [item for item in items if isinstance(item, FetchAtt)]
+    simple = list(dict.fromkeys(atts))
+    # Named first, as clients like to find them.
+    for wanted, att in ((mod_seq, FetchAtt.MOD_SEQ), (flags, FetchAtt.FLAGS), (uid, FetchAtt.UID)):
+        if wanted and att not in simple:
+            simple.insert(0, att)
+    fragments: list[bytes] = []
+    sources: list[Source] = []
+    needs: set[Need] = set()
+    apart: list[BodyItem] = []
+    for att in simple:
+        fragments.append(_FRAGMENTS[att])
+        source, need = _SOURCES[att]
+        if source is not None:
+            sources.append(source)
+        if need is not None:
+            needs.add(need)
+    for item in items:
+        if isinstance(item, FetchAtt):
+            continue
+        if isinstance(item, BodySection) and _is_header_alone(item):
+            fragment, added, need = _header_item(item)
+            fragments.append(fragment)
+            sources += added
+            needs.add(need)
+        else:
+            apart.append(item)
+            needs |= _needs_apart(item)
+    inner = b" ".join(fragments)
+    ending = b")\r\n" if not apart else b" " if fragments else b""
+    template = b"* %d FETCH (" + inner + ending
+    whole = apart[0] if len(apart) == 1 else None
+    is_whole = (
+        isinstance(whole, BodySection)
+        and not whole.section.part
+        and whole.partial is None
+        and whole.section.text in (SectionText.NONE, SectionText.TEXT)
+    )
+    return FetchPlan(
+        needs=frozenset(needs),
+        template=template,
+        sources=tuple(sources),
+        whole=whole.label() if whole is not None and is_whole else None,
+        whole_has_header=isinstance(whole, BodySection) and whole.section.text is SectionText.NONE,
+        apart=tuple(apart),
+        sets_seen=any(isinstance(item, BodySection | BinarySection) and not item.peek for item in items),
+        tells_flags=FetchAtt.FLAGS in simple,
+    )
+
+
+# Items that are one column
+
+
+def _wires(batch: Batch) -> Sequence[bytes]:
+    return [flags.wire for flags in batch.flags]
+
+
+def _column(need: Need) -> Source:
+    return lambda batch: batch.columns[need]
+
+
+def _dates(need: Need) -> Source:
+    return lambda batch: [format_date_time(instant) for instant in batch.columns[need]]
+
+
+def _bodies(batch: Batch) -> Sequence[bytes]:
+    return [body_of(structure) for structure in batch.columns[Need.BODYSTRUCTURE]]
+
+
+_FRAGMENTS: Final[dict[FetchAtt, bytes]] = {
+    FetchAtt.FLAGS: b"FLAGS %b",
+    FetchAtt.UID: b"UID %d",
+    FetchAtt.MOD_SEQ: b"MODSEQ (%d)",
+    FetchAtt.INTERNAL_DATE: b"INTERNALDATE %b",
+    FetchAtt.SAVE_DATE: b"SAVEDATE %b",
+    FetchAtt.RFC822_SIZE: b"RFC822.SIZE %d",
+    FetchAtt.ENVELOPE: b"ENVELOPE %b",
+    FetchAtt.BODY_STRUCTURE: b"BODYSTRUCTURE %b",
+    FetchAtt.BODY: b"BODY %b",
+    FetchAtt.EMAIL_ID: b"EMAILID (M%d)",
+    FetchAtt.THREAD_ID: b"THREADID NIL",
+}
+_SOURCES: Final[dict[FetchAtt, tuple[Source | None, Need | None]]] = {
+    FetchAtt.FLAGS: (_wires, None),
+    FetchAtt.UID: (lambda batch: batch.uids, None),
+    FetchAtt.MOD_SEQ: (lambda batch: batch.mod_seqs, None),
+    FetchAtt.INTERNAL_DATE: (_dates(Need.INTERNAL_DATE), Need.INTERNAL_DATE),
+    FetchAtt.SAVE_DATE: (_dates(Need.SAVE_DATE), Need.SAVE_DATE),
+    FetchAtt.RFC822_SIZE: (_column(Need.SIZE), Need.SIZE),
+    FetchAtt.ENVELOPE: (_column(Need.ENVELOPE), Need.ENVELOPE),
+    FetchAtt.BODY_STRUCTURE: (_column(Need.BODYSTRUCTURE), Need.BODYSTRUCTURE),
+    FetchAtt.BODY: (_bodies, Need.BODYSTRUCTURE),
+    FetchAtt.EMAIL_ID: (_column(Need.CONTENT_ID), Need.CONTENT_ID),
+    FetchAtt.THREAD_ID: (None, None),
+}
+
+
+# The message's own header, whole or some fields of it: a column, or cut from one
+
+
+def _is_header_alone(item: BodySection) -> bool:
+    return (
+        not item.section.part
+        and item.partial is None
+        and item.section.text
+        in (SectionText.HEADER, SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT)
+    )
+
+
+def _header_item(item: BodySection) -> tuple[bytes, tuple[Source, ...], Need]:
+    label = item.label().replace(b"%", b"%%")
+    if item.section.text is SectionText.HEADER:
+
+        def octets(batch: Batch) -> Sequence[int]:
+            return [len(header) for header in batch.columns[Need.HEADER]]
+
+        return label + b" {%d}\r\n%b", (octets, _column(Need.HEADER)), Need.HEADER
+    names = {name.lower() for name in item.section.fields}
+    is_not = item.section.text is SectionText.HEADER_FIELDS_NOT
+    need = Need.FIELDS if not is_not and names <= LISTED_FIELDS else Need.HEADER
+    select = field_selector(names, is_not)
+
+    def sizes_and_fields(batch: Batch) -> Sequence[bytes]:
+        # One source gives the size too: choosing the fields twice would double the work.
+        chosen = map(select, batch.columns[need])
+        return [b"{%d}\r\n%b\r\n" % (len(fields) + 2, fields) for fields in chosen]
+
+    return label + b" %b", (sizes_and_fields,), need
+
+
+# Everything else, message by message
+
+
+def _needs_apart(item: BodyItem) -> set[Need]:
+    if isinstance(item, BodySection) and not item.section.part:
+        if item.section.text in (SectionText.NONE, SectionText.TEXT):
+            return {Need.HEADER, Need.BODY}
+        return {Need.HEADER}
+    return {Need.HEADER, Need.BODY, Need.PARTS}
+
+
+_RANGE_TEXT: Final = {
+    SectionText.NONE: section.SectionText.ALL,
+    SectionText.TEXT: section.SectionText.TEXT,
+    SectionText.MIME: section.SectionText.MIME,
+    SectionText.HEADER: section.SectionText.HEADER,
+    SectionText.HEADER_FIELDS: section.SectionText.HEADER,
+    SectionText.HEADER_FIELDS_NOT: section.SectionText.HEADER,
+}
+
+
+@lru_cache(maxsize=256)
+def _selector(fields: tuple[bytes, ...], invert: bool) -> FieldSelector:
+    return field_selector({name.lower() for name in fields}, invert)
+
+
+def _find_section(item: BodySection, octets: Octets) -> Found | None:
+    asked = item.section
+    if asked.part:
+        found = section.section_range(octets.part(), asked.part, _RANGE_TEXT[asked.text])
+    elif asked.text is SectionText.NONE:
+        found = (0, octets.size)
+    elif asked.text is SectionText.TEXT:
+        found = (len(octets.header), octets.size)
+    else:
+        found = (0, len(octets.header))
+    if found is None:
+        return None
+    if asked.text in (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT):
+        select = _selector(asked.fields, asked.text is SectionText.HEADER_FIELDS_NOT)
+        chosen = select(octets.read(*found)) + b"\r\n"
+        return Found(0, len(chosen), chosen)
+    return Found(*found)
+
+
+def _find_binary(numbers: tuple[int, ...], octets: Octets) -> Found | None:
+    root = octets.part()
+    part = section.find_section(root, numbers)
+    if part is None:
+        return None
+    if not numbers:
+        # The message as a whole has no transfer encoding to undo (RFC 3516 §4.3).
+        return Found(0, octets.size)
+    if part.is_multipart or part.encoding in ("7bit", "8bit", "binary"):
+        return Found(part.body_start, part.end)
+    decoded = decode_transfer(part.encoding, octets.read(part.body_start, part.end))
+    if decoded is None:
+        raise UnknownTransferEncodingError
+    return Found(0, len(decoded), decoded)

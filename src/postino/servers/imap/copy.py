@@ -1,0 +1,81 @@
+"""COPY, MOVE and their UID forms.
+
+RFC: 9051 §6.4.7, §6.4.8, §6.4.9; 4315 §3 (COPYUID); 6851 (MOVE); 2180 §4.4 (messages expunged meanwhile).
+Invariants: all or none; after a MOVE every message is in exactly one of the two mailboxes.
+"""
+
+from typing import TYPE_CHECKING
+
+from postino.core.errors import NoSuchMailbox, StoreError
+from postino.imap.commands import Copy, Move
+from postino.imap.responses.status import CANNOT, EXPUNGE_ISSUED, copy_uid, untagged_status
+from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
+from postino.store import messages
+from postino.store.mailboxes import mailbox_by_name
+from postino.store.messages import Copied
+from postino.store.tx import Tx
+
+if TYPE_CHECKING:
+    from postino.servers.imap.session import ImapSession
+
+
+class _MessagesGone(StoreError):
+    """Some of the messages were expunged by another session; nothing was copied."""
+
+
+class _NoTarget(StoreError):
+    """The mailbox to copy to does not exist."""
+
+
+async def run_copy(session: "ImapSession", command: Copy) -> Completion:
+    """Copy messages to another mailbox."""
+    copied = await _transfer(session, command)
+    if isinstance(copied, Completion):
+        return copied
+    return ok("Copied", copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids))
+
+
+async def run_move(session: "ImapSession", command: Move) -> Completion:
+    """Move messages to another mailbox."""
+    selected = session.selected
+    assert selected is not None
+    if selected.read_only:
+        return no("The mailbox is open for reading only; SELECT it to move messages", CANNOT)
+    copied = await _transfer(session, command)
+    if isinstance(copied, Completion):
+        return copied
+    # Before the EXPUNGEs, so that the client knows where the messages went (RFC 6851 §4.3).
+    code = copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids)
+    session.say(untagged_status("OK", "Where the messages are now", code))
+    return ok("Moved")
+
+
+async def _transfer(session: "ImapSession", command: Copy | Move) -> Copied | Completion:
+    selected = session.selected
+    assert selected is not None
+    await selected.load()
+    spans = selected.resolve(command.numbers, by_uid=command.by_uid)
+    expected = sum(end - first for first, end in spans)
+    uids = selected.view.uid_ranges(spans)
+    now = session.context.clock.now()
+    transfer = messages.move if isinstance(command, Move) else messages.copy
+
+    def run(tx: Tx) -> Copied:
+        try:
+            target = mailbox_by_name(tx, selected.account_id, command.mailbox)
+        except NoSuchMailbox as error:
+            raise _NoTarget(str(error)) from None
+        copied = transfer(tx, selected.account_id, selected.id, uids, target.id, now=now)
+        if not command.by_uid and len(copied.source_uids) != expected:
+            raise _MessagesGone("Some of the messages no longer exist; nothing was copied")
+        return copied
+
+    try:
+        copied = await session.context.store.write(run)
+    except _MessagesGone as error:
+        return no(str(error), EXPUNGE_ISSUED)
+    except _NoTarget as error:
+        return refusal_of_target(NoSuchMailbox(str(error)))
+    if not copied.source_uids:
+        return ok("There are no such messages")
+    return copied

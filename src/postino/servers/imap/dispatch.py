@@ -1,0 +1,75 @@
+"""Which function carries out which command.
+
+Invariants: every command the grammar can give has its function here (a test compares).
+Not here: APPEND, which streams and so is not one command value (append.py).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from postino.imap import commands
+from postino.servers.imap.completion import Completion
+from postino.servers.imap.copy import run_copy, run_move
+from postino.servers.imap.expunge import run_expunge, run_uid_expunge
+from postino.servers.imap.fetch import run_fetch
+from postino.servers.imap.general import (
+    run_capability,
+    run_check,
+    run_enable,
+    run_id,
+    run_logout,
+    run_namespace,
+    run_noop,
+)
+from postino.servers.imap.idle import run_idle
+from postino.servers.imap.list import run_list, run_lsub
+from postino.servers.imap.login import run_authenticate, run_login, run_starttls
+from postino.servers.imap.mailboxes import (
+    run_create,
+    run_delete,
+    run_rename,
+    run_subscribe,
+    run_unsubscribe,
+)
+from postino.servers.imap.search import run_search
+from postino.servers.imap.select import run_close, run_select, run_unselect
+from postino.servers.imap.status import run_status
+from postino.servers.imap.store import run_store
+
+if TYPE_CHECKING:
+    from postino.servers.imap.session import ImapSession
+
+Executor = Callable[["ImapSession", Any], Awaitable[Completion | None]]
+"""Says untagged answers through the session and gives the tagged one; None when it has said that too."""
+
+EXECUTORS: Final[dict[type[commands.Command], Executor]] = {
+    commands.Capability: run_capability,
+    commands.Noop: run_noop,
+    commands.Logout: run_logout,
+    commands.Starttls: run_starttls,
+    commands.Authenticate: run_authenticate,
+    commands.Login: run_login,
+    commands.Enable: run_enable,
+    commands.Id: run_id,
+    commands.Namespace: run_namespace,
+    commands.Idle: run_idle,
+    commands.Select: run_select,
+    commands.Close: run_close,
+    commands.Unselect: run_unselect,
+    commands.Create: run_create,
+    commands.Delete: run_delete,
+    commands.Rename: run_rename,
+    commands.Subscribe: run_subscribe,
+    commands.Unsubscribe: run_unsubscribe,
+    commands.List: run_list,
+    commands.Lsub: run_lsub,
+    commands.Status: run_status,
+    commands.Check: run_check,
+    commands.Expunge: run_expunge,
+    commands.UidExpunge: run_uid_expunge,
+    commands.Fetch: run_fetch,
+    commands.Store: run_store,
+    commands.Copy: run_copy,
+    commands.Move: run_move,
+    commands.Search: run_search,
+}

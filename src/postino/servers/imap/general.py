@@ -1,0 +1,87 @@
+"""Commands about the session itself: CAPABILITY, NOOP, CHECK, ID, ENABLE, NAMESPACE, LOGOUT.
+
+RFC: 9051 §6.1 (any state), §6.3.1 (ENABLE), §6.3.10 (NAMESPACE), 2971 (ID), 3501 §6.4.1 (CHECK).
+"""
+
+from typing import TYPE_CHECKING
+
+from postino import __version__
+from postino.imap.capability import ENABLEABLE, spelling
+from postino.imap.commands import Capability, Check, Enable, Id, Logout, Namespace, Noop
+from postino.imap.parse_options import ParseOptions
+from postino.imap.responses.mailbox import namespace_response
+from postino.imap.responses.server import capability_response, enabled_response, id_response
+from postino.imap.responses.status import highest_mod_seq, tagged, untagged_status
+from postino.imap.states import State
+from postino.servers.imap.completion import Completion, ok
+
+if TYPE_CHECKING:
+    from postino.servers.imap.session import ImapSession
+
+
+async def run_capability(session: "ImapSession", command: Capability) -> Completion:
+    """Name the capabilities."""
+    session.say(capability_response(session.capabilities()))
+    return ok("These are the capabilities")
+
+
+async def run_noop(session: "ImapSession", command: Noop) -> Completion:
+    """Do nothing; news is told after every command."""
+    return ok("Nothing done")
+
+
+async def run_check(session: "ImapSession", command: Check) -> Completion:
+    """A checkpoint: everything acknowledged is on disk already."""
+    return ok("Everything is safe")
+
+
+async def run_id(session: "ImapSession", command: Id) -> Completion:
+    """Say who we are; what the client says of itself goes to the log."""
+    named = dict(command.fields or ())
+    session.log.info("client.id", name=_shown(named.get("name")), version=_shown(named.get("version")))
+    session.say(id_response((("name", "Postino"), ("version", __version__))))
+    return ok("Pleased to meet you")
+
+
+def _shown(value: str | None) -> str:
+    return (value or "")[:64]
+
+
+async def run_namespace(session: "ImapSession", command: Namespace) -> Completion:
+    """One personal namespace without a prefix."""
+    session.say(namespace_response())
+    return ok("This is the namespace")
+
+
+async def run_enable(session: "ImapSession", command: Enable) -> Completion:
+    """Switch on what was asked and can be; the rest is ignored (RFC 5161 §3.1)."""
+    enabled = []
+    for name in dict.fromkeys(command.capabilities):
+        if name not in ENABLEABLE:
+            continue
+        enabled.append(spelling(name))
+        if name == "IMAP4REV2":
+            session.options = ParseOptions.of(session.limits, utf8=True)
+        elif name == "CONDSTORE":
+            enable_condstore(session)
+    session.say(enabled_response(enabled))
+    return ok("Enabled")
+
+
+def enable_condstore(session: "ImapSession") -> None:
+    """The client has named mod-sequences: from now on FETCH responses tell them (RFC 7162 §3.1)."""
+    if session.condstore:
+        return
+    session.condstore = True
+    if session.selected is not None:
+        # The client selected without learning it (RFC 7162 §3.1.2: the first command that enables tells).
+        code = highest_mod_seq(session.selected.view.mod_seq)
+        session.say(untagged_status("OK", "The highest mod-sequence", code))
+
+
+async def run_logout(session: "ImapSession", command: Logout) -> None:
+    """Say goodbye; the session then closes."""
+    session.say(untagged_status("BYE", "Until next time"))
+    session.say(tagged(command.tag, "OK", "Logged out"))
+    session.deselect()
+    session.state = State.LOGOUT

@@ -1,0 +1,111 @@
+r"""SELECT, EXAMINE, CLOSE and UNSELECT.
+
+RFC: 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; 3501 §6.3.1 (RECENT, UNSEEN); 7162 §3.1.2 (HIGHESTMODSEQ).
+Invariants: the counts told are one moment's, and the view starts from exactly that moment.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from postino.core.errors import NoSuchMailbox
+from postino.core.flags import SYSTEM_FLAG_NAMES
+from postino.core.ids import AccountId
+from postino.imap.commands import Close, Select, Unselect
+from postino.imap.responses import status
+from postino.imap.responses.mailbox import (
+    exists_response,
+    flags_response,
+    list_response,
+    permanent_flags,
+    recent_response,
+)
+from postino.imap.responses.status import untagged_status
+from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.selected import SelectedMailbox
+from postino.store.mailboxes import MailboxRow, mailbox_by_name
+from postino.store.messages import expunge
+from postino.store.tx import Tx
+
+if TYPE_CHECKING:
+    from postino.servers.imap.session import ImapSession
+
+KNOWN_KEYWORDS: Final = ("$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishing", "$Important")
+"""Keywords every mailbox is said to have (RFC 9051 §2.3.2), besides those seen on its messages."""
+
+# PERF: loading a mailbox at SELECT makes UNSEEN and all keywords known, but an idle session
+# would then hold 20 octets a message; larger mailboxes are loaded when a command needs it.
+_LOAD_AT_ONCE: Final = 500
+
+
+async def run_select(session: "ImapSession", command: Select) -> Completion:
+    """Open a mailbox."""
+    if session.selected is not None:
+        session.deselect()
+        session.say(untagged_status("OK", "The previous mailbox is no longer selected", status.CLOSED))
+    if command.condstore:
+        session.condstore = True
+    try:
+        mailbox = session.context.store.read_now(
+            lambda tx: mailbox_by_name(tx, session.account_id, command.mailbox)
+        )
+    except NoSuchMailbox as error:
+        return no(str(error), status.NONEXISTENT)
+    selected = SelectedMailbox(
+        session.context.store,
+        session.context.bus,
+        session.account_id,
+        mailbox,
+        read_only=command.read_only,
+    )
+    session.select(selected)
+    if mailbox.messages <= _LOAD_AT_ONCE:
+        await selected.load()
+    _say_state(session, mailbox, selected)
+    if command.read_only:
+        return ok("The mailbox is open for reading", status.READ_ONLY)
+    return ok("The mailbox is open", status.READ_WRITE)
+
+
+def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMailbox) -> None:
+    say = session.say
+    names = [*SYSTEM_FLAG_NAMES.values(), *KNOWN_KEYWORDS]
+    known = {name.lower() for name in names}
+    names += [word for word in selected.view.keywords() if word.lower() not in known]
+    say(flags_response(names))
+    may_create = not selected.read_only
+    code = permanent_flags(names if may_create else (), may_create=may_create)
+    say(untagged_status("OK", "The flags that are kept", code))
+    say(exists_response(selected.view.told))
+    if not session.options.utf8:
+        say(recent_response())
+        unseen = selected.view.first_unseen()
+        if unseen:
+            say(untagged_status("OK", "The first unseen message", status.unseen(unseen)))
+    say(untagged_status("OK", "UIDs are valid", status.uid_validity(mailbox.uid_validity)))
+    say(untagged_status("OK", "The next UID, or one below it", status.uid_next(mailbox.uid_next)))
+    say(untagged_status("OK", "The highest mod-sequence", status.highest_mod_seq(mailbox.highest_mod_seq)))
+    if session.options.utf8:
+        say(list_response(mailbox.name, (), utf8=True))
+
+
+async def run_close(session: "ImapSession", command: Close) -> Completion:
+    r"""Remove the messages with \Deleted, saying nothing of each, and leave the mailbox."""
+    selected = session.selected
+    assert selected is not None
+    session.deselect()
+    if not selected.read_only:
+        try:
+            await session.context.store.write(lambda tx: _expunge_deleted(session, selected, tx))
+        except NoSuchMailbox:
+            return ok("Closed; the mailbox was deleted meanwhile")
+    return ok("Closed")
+
+
+def _expunge_deleted(session: "ImapSession", selected: SelectedMailbox, tx: Tx) -> None:
+    now = session.context.clock.now()
+    expunge(tx, AccountId(session.account_id), selected.id, None, only_deleted=True, now=now)
+
+
+async def run_unselect(session: "ImapSession", command: Unselect) -> Completion:
+    """Leave the mailbox as it is."""
+    session.deselect()
+    return ok("No mailbox is selected")

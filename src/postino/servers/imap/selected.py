@@ -1,0 +1,132 @@
+"""The selected mailbox: a session's view joined to the store and to the bus.
+
+RFC: 9051 §5.2 (updates), 7162 §3.1 (mod-sequences).
+Invariants: what the bus says is a hint; the view changes only by comparing mod-sequences with the store,
+    its contents and the changes read in one transaction.
+Not here: numbers and pending updates (postino.imap.view), the commands (select.py, fetch.py, ...).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from postino.core.ids import AccountId, MailboxId
+from postino.core.numset import NumberSet
+from postino.core.ports import Bus, MailboxChange
+from postino.imap.numbers import Numbers, SavedResult
+from postino.imap.view import MessageRow, Span, View
+from postino.store.changes import Changes, changes_since, load_messages
+from postino.store.mailboxes import MailboxRow
+from postino.store.store import Store
+from postino.store.tx import Tx
+
+# PERF: reading a message's state takes about a microsecond; past this many, other sessions of the worker
+# would notice, and a thread reads instead.
+_READ_IN_PLACE: Final = 2_000
+_NOTHING: Final = NumberSet()
+
+
+class SelectedMailbox:
+    """From SELECT to CLOSE. Must be closed, or the bus keeps calling."""
+
+    __slots__ = (
+        "_bus",
+        "_store",
+        "account_id",
+        "id",
+        "name",
+        "on_news",
+        "read_only",
+        "saved",
+        "uid_validity",
+        "view",
+    )
+
+    def __init__(
+        self, store: Store, bus: Bus, account_id: AccountId, mailbox: MailboxRow, *, read_only: bool
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self.account_id = account_id
+        self.id: MailboxId = mailbox.id
+        self.name = mailbox.name
+        self.uid_validity = mailbox.uid_validity
+        self.read_only = read_only
+        self.view = View(mailbox.messages, mailbox.uid_next, mailbox.highest_mod_seq)
+        self.saved = _NOTHING
+        """The UIDs `$` stands for (RFC 5182)."""
+        self.on_news: Callable[[], None] | None = None
+        """Called when the mailbox may have changed; set while the session idles."""
+        bus.subscribe(account_id, self.id, self._hear)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.on_news = None
+        self._bus.unsubscribe(self.account_id, self.id, self._hear)
+
+    def _hear(self, change: MailboxChange) -> None:
+        # The session's own changes come back too; the view may have them already.
+        if self.on_news is not None and change.mod_seq > self.view.mod_seq:
+            self.on_news()
+
+    async def sync(self) -> None:
+        """Fold what changed in the store into the view; nothing is told yet. Raises NoSuchMailbox."""
+        if not self.view.is_loaded and self.view.told > _READ_IN_PLACE:
+            # Whether the whole mailbox must be read is known only afterwards: look first.
+            changes = self._store.read_now(self._changes)
+            if changes.highest_mod_seq <= self.view.mod_seq:
+                return
+            if self.view.must_load(changes.rows, changes.expunged):
+                await self.load()
+                return
+            self._fold(changes)
+            return
+        changes, rows = self._store.read_now(self._changes_and_rows)
+        if rows is not None:
+            self._load(rows, changes)
+        elif changes.highest_mod_seq > self.view.mod_seq:
+            self._fold(changes)
+
+    async def load(self) -> None:
+        """Have the view know every message, with what changed since included. Raises NoSuchMailbox."""
+        if self.view.is_loaded:
+            return
+        if self.view.told > _READ_IN_PLACE:
+            changes, rows = await self._store.read(self._everything)
+        else:
+            changes, rows = self._store.read_now(self._everything)
+        self._load(rows, changes)
+
+    def resolve(self, numbers: Numbers, *, by_uid: bool) -> list[Span]:
+        """The messages a command means; the view must be loaded."""
+        if isinstance(numbers, SavedResult):
+            return self.view.find(self.saved)
+        return self.view.by_uid(numbers) if by_uid else self.view.by_seq(numbers)
+
+    # In a transaction
+
+    def _changes(self, tx: Tx) -> Changes:
+        return changes_since(tx, self.account_id, self.id, self.view.mod_seq)
+
+    def _changes_and_rows(self, tx: Tx) -> tuple[Changes, list[MessageRow] | None]:
+        changes = self._changes(tx)
+        if self.view.must_load(changes.rows, changes.expunged):
+            return changes, load_messages(tx, self.account_id, self.id)
+        return changes, None
+
+    def _everything(self, tx: Tx) -> tuple[Changes, list[MessageRow]]:
+        return self._changes(tx), load_messages(tx, self.account_id, self.id)
+
+    # And after it
+
+    def _load(self, rows: list[MessageRow], changes: Changes) -> None:
+        self.view.load(rows, changes.expunged)
+        self._fold(changes, loading=True)
+
+    def _fold(self, changes: Changes, *, loading: bool = False) -> None:
+        self.view.fold(
+            changes.rows,
+            changes.expunged,
+            mod_seq=changes.highest_mod_seq,
+            uid_next=changes.uid_next,
+            loading=loading,
+        )

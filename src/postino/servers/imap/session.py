@@ -1,0 +1,321 @@
+"""One IMAP session: read commands, have each carried out in its turn, say what became of it.
+
+RFC: 9051 §3 (states), §5.3 (autologout), §5.5 (commands in progress), §7.1 (tagged answers).
+Exposure: unauthenticated octets, through the framer and the grammar.
+Invariants: commands are carried out one after the other, in the order they came; every command gets one
+    tagged answer, after all its untagged ones; answers of more than _FLUSH_OCTETS are sent, and the
+    client waited for, before the next command.
+Not here: what a command does (one module each, found through dispatch.py).
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from postino.core.errors import NoSuchMailbox, PostinoError, ProtocolViolation
+from postino.core.ids import AccountId
+from postino.imap.bad_command import BadCommand
+from postino.imap.capability import after_login, before_login
+from postino.imap.commands import Command, parse_command
+from postino.imap.framer import (
+    AppendData,
+    AppendEnd,
+    AppendRest,
+    AppendStarted,
+    CommandFrame,
+    ContinuationNeeded,
+    Framer,
+    FramerLimits,
+    LineFrame,
+)
+from postino.imap.parse_options import ParseOptions
+from postino.imap.responses.status import (
+    UNAVAILABLE,
+    continuation,
+    greeting,
+    tagged,
+    untagged_status,
+)
+from postino.imap.states import State, may_report_expunges, require_state
+from postino.imap.view import UpdateForm
+from postino.net.connection import Connection, ConnectionLost, ServerClosing
+from postino.servers.context import ServerContext
+from postino.servers.imap.append import Appending
+from postino.servers.imap.completion import Completion, refusal
+from postino.servers.imap.dispatch import EXECUTORS
+
+if TYPE_CHECKING:
+    from postino.servers.imap.selected import SelectedMailbox
+
+PROTOCOL: Final = "imap"
+_FLUSH_OCTETS: Final = 64 * 1024
+# A client may pipeline thousands of cheap commands; the worker's other sessions get their turn in between.
+_COMMANDS_A_TURN: Final = 32
+
+
+async def serve_imap(context: ServerContext, connection: Connection) -> None:
+    """Run one session to its end. Never raises but for cancellation."""
+    await ImapSession(context, connection).run()
+
+
+class ImapSession:
+    """The state of one session, and what its commands need of it."""
+
+    __slots__ = (
+        "_bad_commands",
+        "_farewell",
+        "_login_ends",
+        "_out",
+        "_out_octets",
+        "_turn",
+        "account_id",
+        "appending",
+        "condstore",
+        "connection",
+        "context",
+        "failed_logins",
+        "framer",
+        "limits",
+        "log",
+        "login",
+        "options",
+        "selected",
+        "state",
+    )
+
+    def __init__(self, context: ServerContext, connection: Connection) -> None:
+        self.context = context
+        self.connection = connection
+        self.limits = context.limits
+        self.log = context.log.bind(protocol=PROTOCOL, peer=str(connection.peer))
+        self.framer = Framer(FramerLimits.before_login(self.limits))
+        self.options = ParseOptions.of(self.limits)
+        self.state = State.NOT_AUTHENTICATED
+        self.account_id = AccountId(0)
+        self.login = ""
+        self.selected: SelectedMailbox | None = None
+        self.condstore = False
+        """The client has shown that it understands mod-sequences (RFC 7162 §3.1)."""
+        self.failed_logins = 0
+        self.appending = Appending(self)
+        self._out: list[bytes] = []
+        self._out_octets = 0
+        self._bad_commands = 0
+        self._turn = 0
+        self._farewell = ""
+        self._login_ends = asyncio.get_running_loop().time() + self.limits.login_seconds
+
+    # From beginning to end
+
+    async def run(self) -> None:
+        """Greet, serve, say goodbye, close."""
+        context = self.context
+        context.metrics.connection_opened(PROTOCOL)
+        self.log.info("connection.opened", tls=self.connection.is_tls)
+        reason = "logout"
+        try:
+            self.say(greeting(context.hostname, self.capabilities()))
+            await self._serve()
+        except ServerClosing:
+            reason = "shutdown"
+            self.say(
+                untagged_status("BYE", "The server is shutting down; connect again in a moment", UNAVAILABLE)
+            )
+        except TimeoutError:
+            reason = "timeout"
+            self.say(untagged_status("BYE", "Logged out after a long silence"))
+        except ConnectionLost as error:
+            reason = str(error)
+        except ProtocolViolation as error:
+            reason = "protocol violation"
+            self.say(untagged_status("BYE", str(error)))
+        except NoSuchMailbox:
+            reason = "mailbox deleted"
+            self.say(untagged_status("BYE", "The selected mailbox was deleted by another session"))
+        except Exception:
+            reason = "fault"
+            context.metrics.session_fault(PROTOCOL)
+            self.log.exception("session.fault")
+            self.say(untagged_status("BYE", "Something went wrong here; connect again", UNAVAILABLE))
+        finally:
+            await self._end(reason)
+
+    async def _end(self, reason: str) -> None:
+        try:
+            # What a client sent whole is stored even when the client is gone meanwhile.
+            await self.appending.settle()
+        except ConnectionLost:
+            pass
+        finally:
+            self.appending.discard()
+            self.deselect()
+            self._write_out()
+            self.connection.close()
+            self.context.metrics.connection_closed(PROTOCOL)
+            self.log.info("connection.closed", reason=reason)
+
+    async def _serve(self) -> None:
+        while self.state is not State.LOGOUT:
+            try:
+                frame = self.framer.next()
+                if frame is None:
+                    await self.read()
+                    continue
+                match frame:
+                    case CommandFrame():
+                        await self._run_command(parse_command(frame, self.options))
+                    case ContinuationNeeded():
+                        await self.appending.settle()
+                        self.say(continuation())
+                    case AppendData(octets):
+                        self.appending.add(octets)
+                    case AppendStarted():
+                        await self.appending.start(frame)
+                    case AppendEnd():
+                        await self.appending.end()
+                    case AppendRest(line):
+                        await self.appending.finish(line)
+                        self._bad_commands = 0
+                    case LineFrame():
+                        raise AssertionError("a line that nobody asked for")
+            except BadCommand as error:
+                await self._refuse(error)
+
+    async def _run_command(self, command: Command) -> None:
+        if self.appending.is_busy:
+            await self.appending.settle()
+        self.context.metrics.command(PROTOCOL, command.name)
+        require_state(command, self.state)
+        try:
+            completion = await EXECUTORS[type(command)](self, command)
+        except BadCommand as error:
+            error.tag = command.tag
+            raise
+        except PostinoError as error:
+            completion = refusal(error)
+        if completion is not None:
+            await self.complete(command, completion)
+        self._bad_commands = 0
+        self._turn += 1
+        if self._out_octets >= _FLUSH_OCTETS:
+            await self.flush()
+        if self._turn % _COMMANDS_A_TURN == 0:
+            await asyncio.sleep(0)
+
+    async def complete(self, command: Command, completion: Completion) -> None:
+        """Say what news the client may have now, and how the command ended."""
+        gone: NoSuchMailbox | None = None
+        if self.selected is not None:
+            try:
+                await self.selected.sync()
+            except NoSuchMailbox as error:
+                gone = error
+            else:
+                by_uid = command.name.startswith("UID ")
+                self.say_news(by_uid=by_uid, may_expunge=may_report_expunges(command))
+        self.say(tagged(command.tag, completion.status, completion.text, completion.code))
+        if self._farewell:
+            raise ProtocolViolation(self._farewell, fatal=True)
+        if gone is not None:
+            # DEVIATION: RFC 2180 §3 leaves this open; without its mailbox a session has no state to go on in.
+            raise gone
+
+    def say_news(self, *, by_uid: bool = False, may_expunge: bool) -> None:
+        """Tell what is pending in the view."""
+        assert self.selected is not None
+        if self.selected.view.has_news:
+            form = UpdateForm(uid=by_uid, mod_seq=self.condstore)
+            self.say(self.selected.view.release(form, may_expunge=may_expunge))
+
+    async def _refuse(self, error: BadCommand) -> None:
+        await self.appending.settle()
+        self.say(tagged(error.tag, error.status, str(error), error.code))
+        if error.fatal:
+            raise error
+        self._bad_commands += 1
+        if self._bad_commands >= self.limits.imap_bad_commands:
+            raise ProtocolViolation("Too many commands in a row made no sense", fatal=True)
+
+    # What commands use
+
+    def say(self, octets: bytes) -> None:
+        """Add to what the client will be sent; flush() sends it, at the latest before waiting for input."""
+        if octets:
+            self._out.append(octets)
+            self._out_octets += len(octets)
+
+    async def flush(self) -> None:
+        """Send what was said; wait while the client does not read. Raises ConnectionLost."""
+        self._write_out()
+        if self.connection.must_drain:
+            await self.connection.drain(self.limits.write_seconds)
+
+    def _write_out(self) -> None:
+        if self._out:
+            self.connection.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
+            self._out.clear()
+            self._out_octets = 0
+
+    def send_now(self) -> None:
+        """Send what was said without waiting for the client; for answers that come from elsewhere."""
+        self._write_out()
+
+    def end_after_answer(self, farewell: str) -> None:
+        """Have the session end once the command is answered."""
+        self._farewell = farewell
+
+    async def read(self) -> None:
+        """Wait for octets and give them to the framer. Raises ConnectionLost at the end of input."""
+        data = self.connection.read_nowait()
+        if not data:
+            self.appending.submit()
+            await self.flush()
+            data = await self.connection.read(self.patience())
+            if not data:
+                raise ConnectionLost("the client closed the connection")
+        self.framer.feed(data)
+
+    async def read_line(self) -> bytes:
+        """One line that is no command: SASL data."""
+        self.framer.expect_line()
+        while (frame := self.framer.next()) is None:
+            await self.read()
+        assert isinstance(frame, LineFrame)
+        return frame.octets
+
+    def patience(self) -> float:
+        """How long to wait for input: until the login is due, or as long as a session may be silent."""
+        if self.state is State.NOT_AUTHENTICATED:
+            return max(0.0, self._login_ends - asyncio.get_running_loop().time())
+        return self.limits.imap_idle_seconds
+
+    def capabilities(self) -> tuple[str, ...]:
+        """What the server can do for this client now."""
+        if self.state is not State.NOT_AUTHENTICATED:
+            return after_login()
+        connection = self.connection
+        return before_login(
+            starttls=not connection.is_tls and self.context.tls_context() is not None,
+            mechanisms=self.context.authentication.mechanisms(connection),
+            login=connection.is_secure,
+        )
+
+    def logged_in(self, account_id: AccountId, login: str) -> None:
+        """Go on as this account."""
+        self.account_id = account_id
+        self.login = login
+        self.log = self.log.bind(account=login)
+        self.state = State.AUTHENTICATED
+        self.framer.limits = FramerLimits.after_login(self.limits)
+
+    def select(self, selected: "SelectedMailbox") -> None:
+        """Go on with this mailbox selected."""
+        self.deselect()
+        self.selected = selected
+        self.state = State.SELECTED
+
+    def deselect(self) -> None:
+        """Leave the selected mailbox, if there is one."""
+        if self.selected is not None:
+            self.selected.close()
+            self.selected = None
+            self.state = State.AUTHENTICATED

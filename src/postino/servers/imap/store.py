@@ -1,0 +1,95 @@
+"""STORE and UID STORE.
+
+RFC: 9051 §6.4.6, §6.4.9; 7162 §3.1.3 (UNCHANGEDSINCE, MODIFIED); 2180 §4.2 (messages expunged meanwhile).
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from postino.core.numset import NumberSet
+from postino.imap.commands import FetchAtt, Store
+from postino.imap.fetch_plan import compile_fetch
+from postino.imap.responses.status import CANNOT, EXPUNGE_ISSUED, LIMIT, modified
+from postino.imap.view import Span
+from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.fetch import say_from_view
+from postino.servers.imap.general import enable_condstore
+from postino.store.messages import FlagChange, FlagMode, FlagsStored, store_flags
+
+if TYPE_CHECKING:
+    from postino.servers.imap.selected import SelectedMailbox
+    from postino.servers.imap.session import ImapSession
+
+_MODES: Final = {mode.value: mode for mode in FlagMode}
+
+
+async def run_store(session: "ImapSession", command: Store) -> Completion:
+    """Change flags."""
+    selected = session.selected
+    assert selected is not None
+    if selected.read_only:
+        return no("The mailbox is open for reading only; SELECT it to change flags", CANNOT)
+    if command.unchanged_since is not None:
+        enable_condstore(session)
+    await selected.load()
+    view = selected.view
+    spans = selected.resolve(command.numbers, by_uid=command.by_uid)
+    if not spans:
+        return ok("There are no such messages")
+    change = FlagChange(_MODES[command.mode.value], command.flags)
+    if _too_many_keywords(session, selected, spans, change):
+        return no(f"A message may have at most {session.limits.keywords} keywords", LIMIT)
+    uids = view.uid_ranges(spans)
+    stored = await session.context.store.write(
+        lambda tx: store_flags(tx, selected.account_id, selected.id, uids, change, command.unchanged_since),
+        durable=False,
+    )
+    view.stored(stored.changed, change.applied_to, is_silent=command.silent)
+    await selected.sync()
+    await _echo(session, command, spans, stored)
+    return _completion(selected, command, view.gone(spans), stored.modified)
+
+
+def _too_many_keywords(
+    session: "ImapSession", selected: "SelectedMailbox", spans: list[Span], change: FlagChange
+) -> bool:
+    if not change.flags.keywords or change.mode is FlagMode.REMOVE:
+        return False
+    before = {flags for span in spans for flags in selected.view.flags(span)}
+    return any(len(change.applied_to(flags).keywords) > session.limits.keywords for flags in before)
+
+
+async def _echo(session: "ImapSession", command: Store, spans: list[Span], stored: FlagsStored) -> None:
+    """Tell the flags as they are now; of a silent STORE the new mod-sequences only (RFC 7162 §3.1.3)."""
+    selected = session.selected
+    assert selected is not None
+    view = selected.view
+    if command.silent:
+        if session.condstore:
+            spans = view.find(NumberSet.of(uid for uid, _, _ in stored.changed))
+            await say_from_view(session, compile_fetch((FetchAtt.MOD_SEQ,), uid=command.by_uid), spans)
+        return
+    untouched = view.gone(spans).union(stored.modified)
+    if untouched:
+        spans = view.find(view.uid_set(spans).difference(untouched))
+    plan = compile_fetch((FetchAtt.FLAGS,), uid=command.by_uid, mod_seq=session.condstore)
+    await say_from_view(session, plan, spans)
+    view.forget_changes(spans)
+
+
+def _completion(
+    selected: "SelectedMailbox", command: Store, gone: NumberSet, left_alone: NumberSet
+) -> Completion:
+    # RFC 2180 §4.2.1: the others are changed, and NO tells that some were not there any more. By UID
+    # there is nothing to tell, for a UID that is gone was never an error.
+    is_missing = bool(gone) and not command.by_uid
+    if command.unchanged_since is not None:
+        failed = left_alone.union(gone) if is_missing else left_alone
+        if failed:
+            numbers = failed if command.by_uid else NumberSet.of(selected.view.numbers_of(list(failed)))
+            code = modified(numbers)
+            if is_missing:
+                return no("Some of the messages no longer exist", code)
+            return ok("Some of the messages were changed by another session", code)
+    if is_missing:
+        return no("Some of the messages no longer exist", EXPUNGE_ISSUED)
+    return ok("Flags changed")
