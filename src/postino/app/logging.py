@@ -8,7 +8,7 @@ Not here: which events there are (servers/, delivery/ name them where they happe
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import msgspec
 
@@ -49,18 +49,19 @@ class LogLevel:
         return event
 
 
-def make_logger(level: LogLevel, log_format: str, **bound: object) -> "FilteringBoundLogger":
-    """A logger to standard error. `log_format` is `json`, `text` or `auto`."""
-    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+def make_logger(level: LogLevel, log_format: str, file: BinaryIO | None = None) -> "FilteringBoundLogger":
+    """A logger to `file` (standard error). `log_format` is `json`, `text` or `auto`."""
+    out = file if file is not None else sys.stderr.buffer
+    as_text = log_format == "text" or (log_format == "auto" and out.isatty())
     render = _render_text if as_text else _render_json
     logger = structlog.wrap_logger(
-        structlog.BytesLogger(sys.stderr.buffer),
+        structlog.BytesLogger(out),
         processors=[level, _hide_secrets, structlog.processors.format_exc_info, _stamp, render],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS["debug"]),
         context_class=dict,
         cache_logger_on_first_use=True,
     )
-    return cast("FilteringBoundLogger", logger.bind(**bound))
+    return cast("FilteringBoundLogger", logger.bind())
 
 
 def _hide_secrets(logger: "WrappedLogger", method: str, event: "EventDict") -> "EventDict":

@@ -15,7 +15,7 @@ def change(account: int, mailbox: int, mod_seq: int) -> MailboxChange:
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not only an event
             await asyncio.sleep(0.001)
 
 

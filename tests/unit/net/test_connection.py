@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
+
 from postino.net.connection import READ_PAUSE_OCTETS, Connection, ConnectionLost, Peer, ServerClosing
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+
 from postino.core.limits import Limits
 from postino.net.connection import Connection, ServerClosing
 from postino.net.listener import Listeners, Service
@@ -67,7 +68,7 @@ async def open_to(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not only an event
             await asyncio.sleep(0.001)
 
 

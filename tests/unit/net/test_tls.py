@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
+
 from postino.core.errors import SettingsError
 from postino.net.connection import Connection, ConnectionLost
 from postino.net.self_signed import make_self_signed

@@ -1,0 +1,78 @@
+"""One line an event; no secrets; nothing a client sends can forge a line."""
+
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from postino.app.logging import LogLevel, make_logger
+
+
+class Lines(io.BytesIO):
+    """A log file in memory."""
+
+    def lines(self) -> list[str]:
+        return self.getvalue().decode().splitlines()
+
+
+@pytest.fixture
+def out() -> Lines:
+    return Lines()
+
+
+def test_json_lines(out: Lines) -> None:
+    log = make_logger(LogLevel("info"), "auto", out).bind(session="s1")
+    log.info("login.ok", account="ann@example.org", tls=None)
+    event: dict[str, Any] = json.loads(out.lines()[0])
+    assert event.pop("time").endswith("Z")
+    assert event == {
+        "level": "info",
+        "event": "login.ok",
+        "session": "s1",
+        "account": "ann@example.org",
+        "tls": None,
+    }
+
+
+def test_text_lines_keep_what_clients_send_on_one_line(out: Lines) -> None:
+    log = make_logger(LogLevel("info"), "text", out)
+    log.warning(
+        "message.refused", helo="evil\n2026 info forged", peer="192.0.2.1:5", empty="", list=["a", "b"]
+    )
+    (line,) = out.lines()
+    assert line.endswith("helo='evil\\n2026 info forged' peer=192.0.2.1:5 empty='' list=a,b")
+    assert " warning message.refused" in line
+
+
+def test_the_level_changes_for_loggers_that_exist(out: Lines) -> None:
+    level = LogLevel("warning")
+    log = make_logger(level, "json", out).bind(worker=1)
+    log.info("hidden")
+    level.set("debug")
+    log.debug("shown")
+    assert [json.loads(line)["event"] for line in out.lines()] == ["shown"]
+
+
+def test_secrets_are_hidden(out: Lines) -> None:
+    make_logger(LogLevel("info"), "json", out).info("x", password="hunter2", token="t0ken", account="a")
+    text = out.getvalue().decode()
+    assert "hunter2" not in text
+    assert "t0ken" not in text
+    assert json.loads(text)["account"] == "a"
+
+
+def test_exceptions_and_odd_values_are_printed(out: Lines) -> None:
+    log = make_logger(LogLevel("info"), "json", out)
+    log.error("session.fault", exc_info=ValueError("odd"), where=ValueError)
+    event = json.loads(out.lines()[0])
+    assert "ValueError: odd" in event["exception"]
+    assert event["where"] == "<class 'ValueError'>"
+
+
+def test_a_server_does_not_load_the_table_printer() -> None:
+    program = "import sys, postino.app.logging; print('rich' in sys.modules); import rich.table"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
