@@ -37,15 +37,25 @@ def load_messages(
     )
 
 
-def changes_since(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, mod_seq: int) -> Changes:
-    """What a view as of `mod_seq` lacks. Raises NoSuchMailbox."""
+def changes_since(
+    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, mod_seq: int, known_uid_next: int = 0
+) -> Changes:
+    """What a view as of `mod_seq` lacks. Raises NoSuchMailbox.
+
+    Tell in `known_uid_next` the uid_next of that same view, if you know it: when there are only new
+    messages, as mostly, the others are not looked at.
+    """
     mailbox = tx.one(
-        "SELECT highest_mod_seq, uid_next FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)
+        "SELECT highest_mod_seq, uid_next, changed_mod_seq FROM mailbox WHERE account_id=? AND id=?",
+        (account_id, mailbox_id),
     )
     if mailbox is None:
         raise no_such_mailbox()
     if mailbox[0] <= mod_seq:
         return Changes([], NumberSet(), mailbox[0], mailbox[1])
+    if known_uid_next and mailbox[2] <= mod_seq:
+        new = load_messages(tx, account_id, mailbox_id, known_uid_next - 1)
+        return Changes(new, NumberSet(), mailbox[0], mailbox[1])
     rows = tx.all(
         "SELECT uid, flags, keywords, mod_seq FROM message"
         " WHERE account_id=? AND mailbox_id=? AND mod_seq>? ORDER BY uid",

@@ -85,11 +85,11 @@ def adjust_mailbox(
     deleted: int = 0,
     octets: int = 0,
 ) -> None:
-    """Change a mailbox's totals by these differences."""
+    """Change a mailbox's totals by these differences, because messages that were there changed or left."""
     tx.run(
-        "UPDATE mailbox SET highest_mod_seq=?, messages=messages+?, unseen=unseen+?, deleted=deleted+?,"
-        " octets=octets+? WHERE account_id=? AND id=?",
-        (mod_seq, messages, unseen, deleted, octets, account_id, mailbox_id),
+        "UPDATE mailbox SET highest_mod_seq=?, changed_mod_seq=?, messages=messages+?, unseen=unseen+?,"
+        " deleted=deleted+?, octets=octets+? WHERE account_id=? AND id=?",
+        (mod_seq, mod_seq, messages, unseen, deleted, octets, account_id, mailbox_id),
     )
 
 

@@ -133,6 +133,10 @@ def _mailboxes(tx: Tx) -> Iterator[Finding]:
         for name, kept, counted in zip(names, row[2:6], row[6:10], strict=True):
             if kept != counted:
                 yield _damage(row[0], f"mailbox {row[1]!r} says {name}={kept}, counting gives {counted}")
+    for account_id, name in tx.all(
+        "SELECT account_id, name FROM mailbox WHERE changed_mod_seq>highest_mod_seq"
+    ):
+        yield _damage(account_id, f"mailbox {name!r} changed after its highest mod_seq")
     for table in ("message", "expunged"):
         for account_id, name, uid_next, highest, uid, mod_seq in tx.all(
             "SELECT b.account_id, b.name, b.uid_next, b.highest_mod_seq, max(m.uid), max(m.mod_seq)"

@@ -37,6 +37,7 @@ CREATE TABLE mailbox (
   uid_validity     INTEGER NOT NULL,
   uid_next         INTEGER NOT NULL DEFAULT 1,
   highest_mod_seq  INTEGER NOT NULL,
+  changed_mod_seq  INTEGER NOT NULL DEFAULT 0, -- the last of a change that was not only a new message
   special_use      TEXT NOT NULL DEFAULT '',   -- '\Sent', ... or ''
   subscribed       INTEGER NOT NULL DEFAULT 1,
   messages         INTEGER NOT NULL DEFAULT 0,
@@ -70,6 +71,9 @@ CREATE TABLE message (
 ) WITHOUT ROWID;
 CREATE INDEX message_content ON message (account_id, content_id);
 
+-- Tables with large rows are plain ones: a WITHOUT ROWID tree keeps a quarter of a page of a row at most
+-- and wastes the rest of its last overflow page (docs/adr/0003-sqlite-engine.md has the figures).
+
 -- Written once, shared by copies; never changed. Everything FETCH of a list needs, ready made.
 CREATE TABLE content (
   account_id     INTEGER NOT NULL,
@@ -89,7 +93,7 @@ CREATE TABLE content (
   bcc_text       TEXT NOT NULL,
   message_id     TEXT NOT NULL,                -- without <>, '' if none
   PRIMARY KEY (account_id, id)
-) WITHOUT ROWID;
+);
 
 -- The octets. header + body are exactly what FETCH BODY[] gives.
 CREATE TABLE octets (
@@ -101,15 +105,15 @@ CREATE TABLE octets (
   blob_id     TEXT,                            -- codec 2: shared_body.id; 3: the BlobStore's name
   blob_offset INTEGER NOT NULL DEFAULT 0,      -- codec 3: where the body begins in the blob
   PRIMARY KEY (account_id, content_id)
-) WITHOUT ROWID;
+);
 CREATE INDEX octets_blob ON octets (blob_id) WHERE blob_id IS NOT NULL;
 
 -- One body for a message that went to several accounts; belongs to no account.
 CREATE TABLE shared_body (
-  id     TEXT PRIMARY KEY,
+  id     TEXT NOT NULL PRIMARY KEY,
   codec  INTEGER NOT NULL,                     -- 0 as is, 1 zstd
   body   BLOB NOT NULL
-) WITHOUT ROWID;
+);
 
 -- What was expunged: VANISHED for QRESYNC, and content kept for undelete until the sweep.
 CREATE TABLE expunged (
