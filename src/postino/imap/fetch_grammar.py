@@ -62,13 +62,11 @@ def fetch_items(scan: Scanner) -> tuple[FetchItem, ...]:
             scan.at = span.end()
             return found
     items = _parse(scan)
-    if scan.text is text and scan.at - start <= _MAX_REMEMBERED_OCTETS:
-        consumed = text[start : scan.at]
-        # A bare item ends where the command does; only then may it be recognised by its octets alone.
-        if consumed.startswith(b"(") or scan.at == len(text):
-            if len(_remembered) >= _MAX_REMEMBERED:
-                _remembered.clear()
-            _remembered[consumed] = items
+    # Only what the pattern cuts out by itself could be found again.
+    if span is not None and scan.text is text and scan.at == span.end() <= start + _MAX_REMEMBERED_OCTETS:
+        if len(_remembered) >= _MAX_REMEMBERED:
+            _remembered.clear()
+        _remembered[span.group()] = items
     return items
 
 
