@@ -6,6 +6,7 @@ Invariants: when accept() returns, every recipient has the message, durably; whe
 Not here: receiving the octets (incoming.py), who may send to whom (servers/smtp).
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +20,7 @@ from postino.core.ids import Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.incoming import Content
+from postino.delivery.recipients import Recipients
 from postino.mime.dates import format_date
 from postino.mime.index import pack_index, unpack_index
 from postino.mime.part import Part
@@ -91,6 +93,7 @@ class Delivery:
         self.hostname = hostname
         self.log = log
         self.metrics = metrics
+        self.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic)
 
     async def accept(self, inbound: Inbound) -> None:
         """Deliver to all recipients, durably, or to none.

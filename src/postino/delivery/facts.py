@@ -7,7 +7,6 @@ Not here: where facts are kept (store/messages.py), what may be delivered (accep
 """
 
 import re
-import unicodedata
 from typing import Final
 
 from postino.core.ids import Instant
@@ -19,6 +18,7 @@ from postino.mime.encoded_word import decode_header_text
 from postino.mime.header import LISTED_FIELDS, raw_fields
 from postino.mime.index import index_body, pack_index
 from postino.mime.octets import Buffer
+from postino.mime.text import fold
 from postino.store.content import ContentFacts
 
 _MESSAGE_ID: Final = re.compile(rb"<\s*([^<>]*?)\s*>")
@@ -55,8 +55,7 @@ def _searched(value: bytes | None) -> str:
     """A field's decoded value without regard to case: names and addresses as they stand in it."""
     if value is None:
         return ""
-    text = decode_header_text(value)
-    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+    return fold(decode_header_text(value))
 
 
 def _message_id(value: bytes | None) -> str:

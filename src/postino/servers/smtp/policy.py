@@ -1,6 +1,6 @@
 """Who may send as whom, and to whom: the questions MAIL, RCPT and the From field raise.
 
-RFC: 5321 §3.6 (no open relaying), §4.5.1 (postmaster), 6409 §6.1 (submission rights), 1870 §6.
+RFC: 5321 §3.6 (no open relaying), 6409 §6.1 (submission rights), 1870 §6.
 Invariants: every function is a short read of the directory and gives a Reply for a refusal.
 Not here: the order of commands (smtp/states.py), passwords (servers/authentication.py).
 """
@@ -17,16 +17,13 @@ from postino.servers.smtp.events import Reason
 from postino.smtp import replies
 from postino.smtp.commands import MailCommand
 from postino.smtp.reply import Reply
-from postino.store import accounts
 from postino.store.accounts import ResolvedRecipient
-from postino.store.tx import Tx
 
 
 def owns_address(context: ServerContext, account_id: AccountId, address: Address) -> bool:
     """Whether mail to `address` comes to the account, so that it may send as that address."""
-    separator = context.subaddress_separator
-    found = context.store.read_now(lambda tx: accounts.resolve(tx, address, separator))
-    return any(recipient.account_id == account_id for recipient in found)
+    found = context.delivery.recipients.resolve(address, context.subaddress_separator, context.hostname)
+    return found is not None and any(recipient.account_id == account_id for recipient in found)
 
 
 def refuse_sender(context: ServerContext, account_id: AccountId | None, mail: MailCommand) -> Reply | None:
@@ -60,34 +57,16 @@ def resolve_recipient(
     `octets` is the announced size, 0 when unknown. An alias is refused when any of its accounts is
     full: the sender keeps the message and tries again, which an answer of half would not get.
     """
-    separator = context.subaddress_separator
-
-    def look(tx: Tx) -> list[ResolvedRecipient] | RecipientRefused:
-        if not forward_path.domain:
-            return _own_postmaster(tx, context.hostname, separator) or _UNKNOWN
-        found = accounts.resolve(tx, forward_path, separator)
-        if found:
-            return found
-        if accounts.is_local_domain(tx, forward_path.domain):
-            return _UNKNOWN
+    found = context.delivery.recipients.resolve(forward_path, context.subaddress_separator, context.hostname)
+    if found is None:
         return _NO_OUTBOUND if logged_in else _NO_RELAYING
-
-    found = context.store.read_now(look)
-    if isinstance(found, list):
-        for recipient in found:
-            full = refuse_room(recipient, octets)
-            if full is not None:
-                return RecipientRefused(Reason.MAILBOX_FULL, full)
+    if not found:
+        return _UNKNOWN
+    for recipient in found:
+        full = refuse_room(recipient, octets)
+        if full is not None:
+            return RecipientRefused(Reason.MAILBOX_FULL, full)
     return found
-
-
-def _own_postmaster(tx: Tx, hostname: str, separator: str) -> list[ResolvedRecipient]:
-    """Who answers for this server: postmaster at its name, else at the first domain that has one."""
-    for domain in (hostname, *(row.name for row in accounts.list_domains(tx))):
-        found = accounts.resolve(tx, Address("postmaster", domain), separator)
-        if found:
-            return found
-    return []
 
 
 def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:
