@@ -160,7 +160,7 @@ def main() -> int:
         return 130
     finally:
         runner.close()
-        if not options.keep:
+        if not options.keep and not runner.samples.failures:
             for directory in ("debian", "postino", "postino-1-worker"):
                 shutil.rmtree(options.work / directory, ignore_errors=True)
 

@@ -42,7 +42,7 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """Postino against the peers, more than 1 when Postino is faster."""
-        if not self.postino or not self.peers:
+        if not self.postino or not self.peers or not self.figure.unit:
             return None
         return self.postino / self.peers if self.figure.better is Better.MORE else self.peers / self.postino
 

@@ -81,6 +81,14 @@ class Imap:
             if not line.startswith(b"*"):
                 raise DriverError(f"IDLE refused: {line!r}")
 
+    def end_idle(self) -> None:
+        """Leave IDLE and see it acknowledged."""
+        self.wire.send(b"DONE\r\n")
+        tag = b"b%d " % self._number
+        while not (line := self.wire.line()).startswith(tag + b"OK"):
+            if line.startswith(tag):
+                raise DriverError(f"DONE was answered {line!r}")
+
     def wait_for_exists(self) -> None:
         """Wait until the idle session is told of a new number of messages."""
         while not self.wire.line().endswith(b" EXISTS"):

@@ -70,19 +70,24 @@ class IdleSuite:
         time.sleep(1.0)
         with ExitStack() as sessions:
             before = _pss_kib(server)
-            self._idle(server, sessions, count)
+            held = self._idle(server, sessions, count)
             time.sleep(1.0)
             grown = _pss_kib(server) - before
+            for session in held:
+                session.end_idle()  # each is still there and answers
         time.sleep(1.0)
         return {"idle.memory": grown / count, "idle.sessions": float(count)}
 
     @staticmethod
-    def _idle(server: Server, sessions: ExitStack, count: int) -> None:
+    def _idle(server: Server, sessions: ExitStack, count: int) -> list[Imap]:
+        held = []
         for number in range(count):
             login = HUNDRED[number % len(HUNDRED)]
             session = sessions.enter_context(Imap.logged_in(HOST, server.ports.imap, login, PASSWORD))
             session.select()
             session.start_idle()
+            held.append(session)
+        return held
 
     @staticmethod
     def _start(server: Server, _: int) -> Mapping[str, float]:
