@@ -23,9 +23,9 @@ from postino.core.errors import (
 )
 from postino.core.numset import NumberSet
 from postino.directory.principal import Principal
-from postino.net.connection import Connection, ConnectionLost
+from postino.net.connection import Connection, ConnectionLost, ServerClosing
 from postino.pop3 import commands
-from postino.pop3.commands import Command, parse_command, retr_number
+from postino.pop3.commands import Command, parse_command
 from postino.pop3.framer import LineFramer
 from postino.pop3.replies import (
     END,
@@ -41,22 +41,18 @@ from postino.pop3.replies import (
 from postino.pop3.states import State, require_allowed
 from postino.sasl.exchange import decode_base64, decode_initial
 from postino.servers.context import ServerContext
-from postino.store.fetch import Column, body_octets, fetch_rows, open_body
+from postino.servers.pop3_reading import MessageReader
 from postino.store.maildrop import Maildrop, maildrop_messages, open_maildrop
 from postino.store.messages import expunge
 
 MAX_BAD_COMMANDS: Final = 20
-READ_AHEAD: Final = 64
-"""Pipelined RETRs that are read from the store in one query."""
-BATCH_OCTETS: Final = 512 * 1024
+GUESS_SECONDS: Final = 5.0
+"""Silence after which what was read on a guess is forgotten, so that an idle session holds nothing."""
 STREAM_OCTETS: Final = 512 * 1024
 """Messages larger than this are sent in pieces."""
 PIECE_OCTETS: Final = 256 * 1024
 LONG_MAILDROP: Final = 5000
 """Messages from which on a maildrop is opened in a thread, not on the event loop."""
-_WHOLE: Final = frozenset({Column.HEADER, Column.BODY})
-_HEADER: Final = frozenset({Column.HEADER})
-_GONE: Final = "This message was deleted by another session"
 
 
 async def serve_pop3(context: ServerContext, connection: Connection) -> None:
@@ -100,7 +96,7 @@ class Session:
         self._drop = Maildrop(*_NO_MAILDROP)
         self._deleted: set[int] = set()
         self._octets = 0
-        self._read_ahead: dict[int, tuple[Any, ...]] = {}
+        self._reader: MessageReader | None = None
         self._open = True
         self.end_reason = "quit"
         self.retrieved = 0
@@ -118,7 +114,7 @@ class Session:
             await self._flush()
             if not self._open:
                 return
-            data = await self._connection.read(self._patience())
+            data = await self._more()
             if not data:
                 self.end_reason = "closed by client"
                 return
@@ -153,7 +149,7 @@ class Session:
             case commands.Retr():
                 return self._retrieve(command.number)
             case commands.Top():
-                self._top(command.number, command.lines)
+                return self._top(command.number, command.lines)
             case commands.Dele():
                 self._require(command.number)
                 self._deleted.add(command.number)
@@ -190,7 +186,9 @@ class Session:
             case commands.Quit():
                 await self._quit()
             case commands.Retr():
-                await self._stream(command.number)
+                await self._stream(command.number, None)
+            case commands.Top():
+                await self._stream(command.number, command.lines)
             case _:
                 raise AssertionError(f"{command} has no answer")
 
@@ -287,6 +285,7 @@ class Session:
             self._drop = store.read_now(lambda tx: open_maildrop(tx, account_id))
         self._principal = principal
         self._log = self._log.bind(account=principal.login)
+        self._reader = MessageReader(store, account_id, self._drop, self._framer, self._deleted)
         self._octets = sum(self._drop.sizes)
         self._state = State.TRANSACTION
         self._say(b"+OK %d messages (%d octets)\r\n" % (self._count(), self._octets))
@@ -305,6 +304,10 @@ class Session:
         self._log.info("tls.started", tls=self._connection.tls_version())
 
     # After the login
+
+    def _messages(self) -> MessageReader:
+        assert self._reader is not None, "states.py lets nobody here before the login"
+        return self._reader
 
     def _count(self) -> int:
         return len(self._drop.uids) - len(self._deleted)
@@ -340,60 +343,27 @@ class Session:
         self._require(number)
         if self._drop.sizes[number - 1] > STREAM_OCTETS:
             return False
-        row = self._read_ahead.pop(number, None)
-        if row is None:
-            self._read(number)
-            row = self._read_ahead.pop(number, None)
-            if row is None:
-                raise ProtocolViolation(_GONE)
-        _, header, body = row
-        octets = header + (body if type(body) is bytes else body_octets(body, self._context.store.blobs))
+        octets = self._messages().whole(number)
         self.retrieved += 1
         self._say(b"+OK %d octets\r\n" % len(octets))
         self._say(stuffed(octets))
         return True
 
-    def _read(self, number: int) -> None:
-        """Read a message, and those that the client has asked for already, in one query."""
-        drop, sizes = self._drop, self._drop.sizes
-        wanted = {drop.uids[number - 1]: number}
-        octets = sizes[number - 1]
-        for line in self._framer.peek(READ_AHEAD):
-            following = retr_number(line)
-            if not 0 < following <= len(sizes) or following in self._deleted:
-                break
-            octets += sizes[following - 1]
-            if octets > BATCH_OCTETS:
-                break
-            wanted[drop.uids[following - 1]] = following
-        rows = self._fetch(NumberSet.of(wanted), _WHOLE)
-        self._read_ahead = {wanted[row[0]]: row for row in rows}
-
-    def _top(self, number: int, lines: int) -> None:
-        uid = self._require(number)
-        rows = self._fetch(NumberSet.of((uid,)), _WHOLE if lines else _HEADER)
-        if not rows:
-            raise ProtocolViolation(_GONE)
-        octets = rows[0][1]
-        if lines:
-            octets += first_lines(body_octets(rows[0][2], self._context.store.blobs), lines)
+    def _top(self, number: int, lines: int) -> bool:
+        self._require(number)
+        if lines and self._drop.sizes[number - 1] > STREAM_OCTETS:
+            return False
+        octets = self._messages().top(number, lines)
         self._say(b"+OK\r\n")
         self._say(stuffed(octets))
+        return True
 
-    def _fetch(self, uids: NumberSet, columns: frozenset[Column]) -> list[tuple[Any, ...]]:
-        assert self._principal is not None
-        account_id, mailbox_id = self._principal.account_id, self._drop.mailbox_id
-        return self._context.store.read_now(lambda tx: fetch_rows(tx, account_id, mailbox_id, uids, columns))
-
-    async def _stream(self, number: int) -> None:
-        """Send a large message in pieces, none of them read before the client took the last."""
-        rows = self._fetch(NumberSet.of((self._require(number),)), _WHOLE)
-        if not rows:
-            raise ProtocolViolation(_GONE)
-        _, header, body = rows[0]
-        source = open_body(body, self._context.store.blobs)
+    async def _stream(self, number: int, lines: int | None) -> None:
+        """Send a large message, or its first lines, in pieces; none is read before the last was taken."""
+        self._require(number)
+        header, source = self._messages().opened(number)
         stuffer = Stuffer()
-        self._say(b"+OK %d octets\r\n" % (len(header) + source.size))
+        self._say(b"+OK %d octets\r\n" % (len(header) + source.size) if lines is None else b"+OK\r\n")
         self._say(stuffer.feed(header))
         at = 0
         try:
@@ -402,6 +372,12 @@ class Session:
                 if not piece:
                     raise TemporarilyUnavailable("The message ends too early")
                 at += len(piece)
+                if lines is not None:
+                    found = piece.count(b"\n")
+                    if found >= lines:
+                        self._say(stuffer.feed(first_lines(piece, lines)))
+                        break
+                    lines -= found
                 self._say(stuffer.feed(piece))
                 await self._flush()
         except (PostinoError, OSError) as error:
@@ -409,7 +385,7 @@ class Session:
             self._log.error("pop3.message_unreadable", uid=self._drop.uids[number - 1], error=str(error))
             self._connection.abort()
             raise ConnectionLost("a message could not be read to its end") from error
-        self.retrieved += 1
+        self.retrieved += lines is None
         self._say(stuffer.finish())
 
     async def _quit(self) -> None:
@@ -431,6 +407,20 @@ class Session:
         self._end("quit")
 
     # Speaking
+
+    async def _more(self) -> bytes:
+        """Wait for input; forget what was read on a guess when that takes long."""
+        patience = self._patience()
+        reader = self._reader
+        if reader is not None and reader.holds_guesses and patience > GUESS_SECONDS:
+            try:
+                return await self._connection.read(GUESS_SECONDS)
+            except ServerClosing:
+                raise
+            except TimeoutError:
+                reader.forget()
+                patience -= GUESS_SECONDS
+        return await self._connection.read(patience)
 
     def _patience(self) -> float:
         """Seconds to wait for input. Raises TimeoutError when the time to log in is over."""

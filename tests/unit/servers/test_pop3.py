@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import AccountId
 from postino.core.limits import Limits
 from postino.pop3.replies import stuffed
-from postino.servers import pop3
+from postino.servers import pop3, pop3_reading
 from postino.store import mailboxes, messages
 from postino.store.content import NewEmail
 from postino.store.store import Store
@@ -72,6 +73,44 @@ async def test_a_large_message_is_streamed_to_a_slow_reader(tmp_path: Path) -> N
         assert first == b"+OK %d octets" % len(BIG)
         expected = stuffed(BIG)
         assert rest[: len(expected)] == expected
+
+
+async def test_top_of_a_large_message_is_its_beginning(tmp_path: Path) -> None:
+    async with open_world(tmp_path, seed_name="pop3-big", seed=big) as world, session(world) as client:
+        lines = BIG[len(HEADER) :].split(b"\r\n")
+        for count in (0, 1, 3, 5000, 10_000_000):
+            wanted = b"".join(line + b"\r\n" for line in lines[:count])
+            assert await client.ask(b"TOP 2 %d\r\n" % count) == b"+OK\r\n" + stuffed(HEADER + wanted)
+
+
+async def test_reading_ahead_gives_each_message_and_is_forgotten_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pop3, "GUESS_SECONDS", 0.02)
+    async with open_world(tmp_path, seed_name="pop3-ten", seed=ten) as world, session(world) as client:
+        queries: list[int] = []
+        real = pop3_reading.fetch_rows
+
+        def counted(*how: Any) -> list[tuple[Any, ...]]:
+            queries.append(len(how[3]))
+            return real(*how)
+
+        monkeypatch.setattr(pop3_reading, "fetch_rows", counted)
+        for number in range(1, 11):
+            assert b"message %d\r\n" % (number - 1) in await client.ask(b"RETR %d\r\n" % number)
+        assert queries == [10]
+        for number in (3, 1, 2, 3, 7):
+            assert b"message %d\r\n" % (number - 1) in await client.ask(b"RETR %d\r\n" % number)
+            assert b"message" not in await client.ask(b"TOP %d 0\r\n" % number)
+        assert queries[1:] == [1] * 10
+        queries.clear()
+        await client.ask(b"RETR 1\r\n")
+        await client.ask(b"RETR 2\r\n")
+        await client.ask(b"RETR 3\r\n")
+        assert queries == [1, 9]
+        await asyncio.sleep(0.05)
+        await client.ask(b"RETR 4\r\n")
+        assert queries == [1, 9, 7]
 
 
 async def test_a_client_that_never_reads_is_cut_off(tmp_path: Path) -> None:
