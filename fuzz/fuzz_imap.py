@@ -1,0 +1,123 @@
+"""IMAP framer and grammar.
+
+Oracle: any octets, in any pieces, give the same frames; every frame gives a command or BadCommand and nothing else;
+no frame is larger than its limits; a mailbox name that was read is read again from what we would write.
+Run: python fuzz/fuzz_imap.py -max_total_time=20
+"""
+
+from common import run
+
+from postino.imap import commands
+from postino.imap.bad_command import BadCommand
+from postino.imap.framer import (
+    AppendData,
+    AppendRest,
+    AppendStarted,
+    CommandFrame,
+    Framer,
+    FramerLimits,
+)
+from postino.imap.mailbox_name import decode_mailbox, encode_mailbox
+
+LIMITS = FramerLimits(
+    line_octets=2000,
+    literal_octets=100,
+    literals=5,
+    literals_octets=300,
+    discard_octets=500,
+    streams_append=True,
+)
+OPTIONS = [
+    commands.ParseOptions(utf8=utf8, sequence_parts=100, search_keys=50, search_depth=10)
+    for utf8 in (False, True)
+]
+
+
+def frames_of(chunks: list[bytes], accept: bool) -> list[object]:
+    """What a session would see, streamed octets joined."""
+    framer = Framer(LIMITS)
+    found: list[object] = []
+    for chunk in chunks:
+        framer.feed(chunk)
+        while True:
+            try:
+                frame = framer.next()
+                if isinstance(frame, AppendStarted):
+                    if accept:
+                        framer.accept_stream()
+                    else:
+                        framer.discard_stream()
+            except BadCommand as error:
+                found.append((error.tag, str(error), error.fatal))
+                if error.fatal:
+                    return found
+                continue
+            if frame is None:
+                break
+            if isinstance(frame, AppendData) and found and isinstance(found[-1], AppendData):
+                found[-1] = AppendData(found[-1].octets + frame.octets)
+            else:
+                found.append(frame)
+    return found
+
+
+def check_frames(frames: list[object]) -> None:
+    """Give every frame to the grammar."""
+    heads: dict[bool, commands.AppendHead | None] = {False: None, True: None}
+    for frame in frames:
+        for options in OPTIONS:
+            try:
+                match frame:
+                    case CommandFrame(parts):
+                        assert sum(map(len, parts)) <= LIMITS.line_octets + LIMITS.literals_octets
+                        command = commands.parse_command(frame, options)
+                        assert command.tag
+                        repr(command)
+                        check_names(command, options.utf8)
+                    case AppendStarted(head, is_first=True):
+                        heads[options.utf8] = None
+                        heads[options.utf8] = commands.parse_append_head(head, options)
+                    case AppendStarted(head):
+                        previous = heads[options.utf8]
+                        if previous is not None:
+                            commands.parse_append_next(head, previous, options)
+                    case AppendRest(line):
+                        previous = heads[options.utf8]
+                        if previous is not None:
+                            commands.parse_append_rest(line, previous)
+                    case _:
+                        pass
+            except BadCommand as error:
+                refusal = error
+            else:
+                continue
+            assert "\n" not in str(refusal)
+            assert refusal.status in {"BAD", "NO"}
+            assert not refusal.fatal
+
+
+def check_names(command: commands.Command, utf8: bool) -> None:
+    """A name comes back from what we write; only a quoted or bare one can be read without a framer."""
+    name = getattr(command, "mailbox", None)
+    if isinstance(name, str) and name:
+        wire = encode_mailbox(name, utf8)
+        if not wire.startswith(b"{"):
+            again = commands.parse_command(CommandFrame((b"a DELETE " + wire,)), OPTIONS[utf8])
+            assert again == commands.Delete(b"a", name)
+        else:
+            assert decode_mailbox(wire.partition(b"\r\n")[2], utf8) == name
+
+
+def test_one_input(data: bytes) -> None:
+    """The first octet says how to cut the rest."""
+    if not data:
+        return
+    size, accept, octets = (data[0] >> 1) + 1, bool(data[0] & 1), data[1:]
+    whole = frames_of([octets], accept)
+    cut = frames_of([octets[at : at + size] for at in range(0, len(octets), size)], accept)
+    assert cut == whole, (whole, cut)
+    check_frames(whole)
+
+
+if __name__ == "__main__":
+    run(test_one_input, "imap")
