@@ -3,11 +3,13 @@
 Add yours below and to SEEDS. `ids` maps `ann` and `bob` to their account ids.
 """
 
+from postino.core.address import Address
 from postino.core.flags import NO_FLAGS, FlagSet
 from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.delivery.facts import derive_facts
-from postino.store import mailboxes, messages
+from postino.store import accounts, mailboxes, messages
+from postino.store.addresses import catch_all
 from postino.store.content import InlineBody, NewEmail
 from postino.store.store import Store
 from tests.support.world import NOW, Seed, no_seed
@@ -53,7 +55,30 @@ async def two_messages(store: Store, ids: dict[str, AccountId]) -> None:
     await add(store, ids["ann"], message_octets("dots.eml"))
 
 
+async def aliases(store: Store, ids: dict[str, AccountId]) -> None:
+    """team@ is ann and bob, jürgen@ is ann, postmaster@ and everybody at second.example are bob."""
+
+    def add_all(tx: object) -> None:
+        accounts.create_domain(tx, "second.example", NOW)  # type: ignore[arg-type]
+        for address, names in (
+            (Address("team", "example.org"), ("ann", "bob")),
+            (Address("jürgen", "example.org"), ("ann",)),
+            (Address("postmaster", "example.org"), ("bob",)),
+            (catch_all("second.example"), ("bob",)),
+        ):
+            accounts.add_alias(tx, address, [ids[name] for name in names])  # type: ignore[arg-type]
+
+    await store.write(add_all)
+
+
+async def small_quota(store: Store, ids: dict[str, AccountId]) -> None:
+    """ann may hold 500 octets; bob has no limit."""
+    await store.write(lambda tx: accounts.set_quota(tx, ids["ann"], 500))
+
+
 SEEDS: dict[str, Seed] = {
+    "aliases": aliases,
     "empty": no_seed,
+    "small-quota": small_quota,
     "two-messages": two_messages,
 }
