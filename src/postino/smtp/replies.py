@@ -1,7 +1,7 @@
 """The fixed answers of the server, each made once, so that one refusal reads the same everywhere.
 
 RFC: 5321 §4.2.2-§4.2.4, 3463 §3 (enhanced codes), 4954 §6 (AUTH), 3207 §4 (STARTTLS),
-    3030 §2 (BDAT), 6531 §3.7.4 (SMTPUTF8), 1870 §6 (SIZE), 6409 §4 (submission), 7505 §4.2.
+    3030 §2 (BDAT), 6531 §3.7.4 (SMTPUTF8), 1870 §6 (SIZE), 6409 §4 (submission).
 Invariants: every sentence says what was wrong or what to do; none repeats what the client sent.
 Not here: answers with parts that vary (servers/smtp).
 """

@@ -30,7 +30,7 @@ def refuse_sender(context: ServerContext, account_id: AccountId | None, mail: Ma
     """Why this MAIL is refused; `account_id` is who has logged in."""
     if mail.size > context.limits.message_octets:
         return replies.TOO_LARGE
-    # The null reverse-path is every account's: disposition notifications have it (RFC 8098 §3).
+    # The null reverse-path is every account's: disposition notifications have it.
     if account_id is None or mail.reverse_path is None:
         return None
     return None if owns_address(context, account_id, mail.reverse_path) else replies.SENDER_NOT_YOURS
