@@ -52,7 +52,8 @@ def take_tour(
         _send(ports["submission"], tls, sender, recipient, message)
         console.print(
             f"[green]✓[/] SMTP   {sender.address} sent [b]{subject}[/] to {recipient.address} "
-            f"[dim]STARTTLS, {_milliseconds(began)}[/]"
+            f"[dim]STARTTLS, {_milliseconds(began)}[/]",
+            soft_wrap=True,
         )
         began = time.perf_counter()
         where = _read_imap(ports["imaps"], tls, recipient, mark)

@@ -192,21 +192,23 @@ class Listeners:
 
     async def _open(self, accepted: socket.socket, address: str, service: Service) -> Connection | None:
         context = self._tls_context() if service.implicit_tls else None
+        # What the loop returns beside the transport is the TLS layer on uvloop, so we keep our own.
+        connection = Connection()
         try:
             if service.implicit_tls:
                 if context is None:
                     accepted.close()
                     self._log.handshake_failed(service.name, address, "this server has no certificate")
                     return None
-                _, connection = await self._loop.connect_accepted_socket(
-                    Connection,
+                await self._loop.connect_accepted_socket(
+                    lambda: connection,
                     accepted,
                     ssl=context,
                     ssl_handshake_timeout=HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=LINGER_SECONDS,
                 )
             else:
-                _, connection = await self._loop.connect_accepted_socket(Connection, accepted)
+                await self._loop.connect_accepted_socket(lambda: connection, accepted)
         except (OSError, EOFError) as error:
             accepted.close()
             if service.implicit_tls:

@@ -1,11 +1,13 @@
 """Accepting within limits, and ending in order."""
 
 import asyncio
+import inspect
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from postino.core.limits import Limits
 from postino.net.connection import Connection, ServerClosing
@@ -14,6 +16,7 @@ from postino.net.self_signed import make_self_signed
 from postino.net.sockets import CannotListen, ListenAddress, bind
 from postino.net.tls import CertificateFiles, CertificateStore
 
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 ANYWHERE = ListenAddress("127.0.0.1", 0)
 
 
@@ -49,11 +52,22 @@ class Worker:
         return port
 
 
-@pytest.fixture
-async def worker() -> AsyncIterator[Worker]:
-    made = Worker(Limits(), None)
-    yield made
-    await made.listeners.close(0.1)
+def on_both_loops(scene: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Play the scene on asyncio's own loop and on the one workers use; they differ in what they promise."""
+
+    @pytest.mark.parametrize("loop", LOOPS)
+    def play(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def whole() -> None:
+            worker = Worker(Limits(), None)
+            given = {"worker": worker, "tmp_path": tmp_path, "monkeypatch": monkeypatch}
+            async with asyncio.timeout(30):
+                await scene(**{name: given[name] for name in inspect.signature(scene).parameters})
+                await worker.listeners.close(0.1)
+
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(whole())
+
+    return play
 
 
 async def echo(connection: Connection) -> None:
@@ -72,6 +86,7 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
             await asyncio.sleep(0.001)
 
 
+@on_both_loops
 async def test_each_connection_gets_a_session_and_is_forgotten_at_its_end(worker: Worker) -> None:
     port = worker.serve(echo)
     pairs = [await open_to(port) for _ in range(3)]
@@ -86,6 +101,7 @@ async def test_each_connection_gets_a_session_and_is_forgotten_at_its_end(worker
     assert worker.listeners._by_address == {}
 
 
+@on_both_loops
 async def test_the_last_words_arrive_even_when_input_was_left_unread(worker: Worker) -> None:
     async def serve(connection: Connection) -> None:
         await connection.read(5)
@@ -98,6 +114,7 @@ async def test_the_last_words_arrive_even_when_input_was_left_unread(worker: Wor
     writer.close()
 
 
+@on_both_loops
 async def test_too_many_connections_are_told_so(worker: Worker) -> None:
     worker.limits = Limits(connections=2)
     port = worker.serve(echo, refusal=b"421 later\r\n")
@@ -116,6 +133,7 @@ async def test_too_many_connections_are_told_so(worker: Worker) -> None:
         one.close()
 
 
+@on_both_loops
 async def test_loopback_may_connect_more_often_than_other_addresses(worker: Worker) -> None:
     worker.limits = Limits(connections_per_address=1)
     port = worker.serve(echo)
@@ -130,6 +148,7 @@ async def test_loopback_may_connect_more_often_than_other_addresses(worker: Work
     del worker.listeners._by_address["192.0.2.9"]
 
 
+@on_both_loops
 async def test_a_fault_in_one_session_is_told_and_ends_that_one_only(worker: Worker) -> None:
     async def serve(connection: Connection) -> None:
         if (await connection.read(5)).startswith(b"bad"):
@@ -147,6 +166,7 @@ async def test_a_fault_in_one_session_is_told_and_ends_that_one_only(worker: Wor
     bad[1].close()
 
 
+@on_both_loops
 async def test_closing_lets_work_finish_and_the_idle_say_goodbye(worker: Worker) -> None:
     release = asyncio.Event()
     order: list[str] = []
@@ -177,6 +197,7 @@ async def test_closing_lets_work_finish_and_the_idle_say_goodbye(worker: Worker)
     assert worker.listeners.connections == 0
 
 
+@on_both_loops
 async def test_closing_does_not_wait_for_ever(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("postino.net.connection.LINGER_SECONDS", 0.05)
 
@@ -192,6 +213,7 @@ async def test_closing_does_not_wait_for_ever(worker: Worker, monkeypatch: pytes
     writer.close()
 
 
+@on_both_loops
 async def test_tls_from_the_start(tmp_path: Path) -> None:
     files = CertificateFiles(tmp_path / "c.pem", tmp_path / "k.pem")
     make_self_signed(["localhost"], files.certificate, files.key)
@@ -220,6 +242,7 @@ async def test_tls_from_the_start(tmp_path: Path) -> None:
     await worker.listeners.close(0.1)
 
 
+@on_both_loops
 async def test_without_a_certificate_tls_ports_close_and_say_why(worker: Worker) -> None:
     port = worker.serve(echo, implicit_tls=True)
     reader, writer = await open_to(port)
@@ -228,6 +251,7 @@ async def test_without_a_certificate_tls_ports_close_and_say_why(worker: Worker)
     assert worker.events.told == [("handshake_failed", "this server has no certificate")]
 
 
+@on_both_loops
 async def test_a_client_that_closes_its_half_still_gets_its_answer(worker: Worker) -> None:
     async def serve(connection: Connection) -> None:
         data = b""
