@@ -40,7 +40,7 @@ def find_section(root: Part, section_part: tuple[int, ...]) -> Part | None:
         if part.is_message:
             scope = part.parts[0]
         else:
-            scope = part if part.is_multipart and part is not scope else None
+            scope = part if part.is_multipart else None
     return part
 
 

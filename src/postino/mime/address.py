@@ -16,6 +16,8 @@ from postino.mime.encoded_word import decode_header_text
 MAX_ADDRESSES: Final = 10_000
 """Addresses read from one field; more are of no use to anyone, and each costs 20 octets of ENVELOPE."""
 
+_MAX_ODD_TOKENS: Final = 50_000  # 0.8 us each; 10,000 usual addresses need none of them
+
 
 class Mailbox(msgspec.Struct, gc=False):
     """One address. Octets without their quoting; `name` is None when the sender gave none."""
@@ -75,12 +77,15 @@ def parse_address_list(value: bytes | str) -> list[Mailbox | Group]:
     octets = octets.replace(b"\r\n", b"").replace(b"\n", b"") if b"\n" in octets else octets
     octets = octets.strip()
     found: list[Mailbox | Group] = []
+    reader: _Reader | None = None
     at = 0
     end = len(octets)
     while at < end and len(found) < MAX_ADDRESSES:
         usual = _USUAL.match(octets, at)
         if usual is None:
-            return _Reader(octets, found).read(at)
+            reader = reader or _Reader(octets, found)
+            at = reader.read(at)
+            continue
         quoted, phrase, local, domain, bare_local, bare_domain = usual.groups()
         if local is None:
             found.append(Mailbox(None, None, bare_local, bare_domain))
@@ -98,7 +103,8 @@ class _Reader:
     def __init__(self, octets: bytes, found: list[Mailbox | Group]) -> None:
         self.octets = octets
         self.found = found
-        self.count = len(found)
+        self.members = 0
+        self.tokens_left = _MAX_ODD_TOKENS
         self.group: Group | None = None
         self.clear()
 
@@ -113,10 +119,12 @@ class _Reader:
         self.in_angle = False
         self.was_angle = False
 
-    def read(self, at: int) -> list[Mailbox | Group]:
+    def read(self, at: int) -> int:
+        """Read from `at` to behind the next comma outside groups; gives where that is."""
         spaced = True
         end = len(self.octets)
-        while at < end and self.count < MAX_ADDRESSES:
+        while at < end and self.tokens_left > 0 and len(self.found) + self.members < MAX_ADDRESSES:
+            self.tokens_left -= 1
             token = _TOKEN.match(self.octets, at)
             if token is None:  # cannot be: junk matches every octet
                 break
@@ -131,6 +139,8 @@ class _Reader:
                     at = self.comment(at)
                 else:
                     self.special(special)
+                    if special == b"," and self.group is None and not self.in_angle:
+                        return at
                 spaced = True
                 continue
             if kind != "junk":
@@ -138,7 +148,7 @@ class _Reader:
             spaced = False
         self.finish_address()
         self.finish_group()
-        return self.found
+        return end  # whatever is left, the limits are reached
 
     def word(self, token: re.Match[bytes], spaced: bool) -> None:
         if self.was_angle:
@@ -158,6 +168,8 @@ class _Reader:
         elif special == b"<":
             if not self.in_angle and not self.was_angle:
                 self.phrase = self.joined_phrase()
+                if self.has_domain:  # an address stands where the name belongs
+                    self.phrase = (self.phrase or b"") + b"@" + b"".join(self.domain)
                 self.words = []
                 self.domain = []
                 self.has_domain = False
@@ -194,7 +206,8 @@ class _Reader:
         depth = 1
         pieces: list[bytes] = []
         end = len(self.octets)
-        while at < end:
+        while at < end and self.tokens_left > 0:
+            self.tokens_left -= 1
             piece = _COMMENT_PIECE.match(self.octets, at)
             if piece is None:  # cannot be: every octet is some piece
                 break
@@ -253,14 +266,13 @@ class _Reader:
             self.words = [(joined, True)] if joined else []
 
     def add(self, mailbox: Mailbox) -> None:
-        self.count += 1
         if self.group is None:
             self.found.append(mailbox)
         else:
+            self.members += 1
             self.group.members.append(mailbox)
 
     def finish_group(self) -> None:
         if self.group is not None:
-            self.count += 1
             self.found.append(self.group)
             self.group = None

@@ -46,7 +46,7 @@ def parse_date(value: bytes) -> tuple[Instant, int] | None:
     """A Date field's instant, and its own day since 1970 with time and zone left out; None if unusable."""
     value = value[:_LOOKED_AT]
     found = _DATE.match(value)
-    if found is None and b"(" in value:
+    if b"(" in value and (found is None or (found[7] is None and found[10] is None)):
         value = strip_comments(value)
         found = _DATE.match(value)
     if found is None:

@@ -11,7 +11,7 @@ from typing import Final
 
 _UNSEEN: Final = re.compile(
     r"<!--.*?(?:-->|\Z)"
-    r"|<([sS][cC][rR][iI][pP][tT]|[sS][tT][yY][lL][eE])(?=[\s/>])[^>]*+(?:>.*?(?:</(?i:\1)|\Z)|\Z)",
+    r"|<([sS][cC][rR][iI][pP][tT]|[sS][tT][yY][lL][eE])(?=[\s/>])[^>]*+(?:>.*?(?:</(?i:\1)[^>]*+>?|\Z)|\Z)",
     re.DOTALL,
 )
 # Marks inside a word do not part it: <b>H</b>ello is found as Hello.

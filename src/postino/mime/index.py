@@ -197,18 +197,18 @@ class _Indexer:
                 if delimiter is None:
                     break
             line_start, after, level, is_last = delimiter
+            if not is_last and self.count >= self.limits.mime_parts:
+                break
             delimiter = None
             # The line break before a delimiter belongs to the delimiter (RFC 2046 §5.1.1).
             cut = line_start - 1
             if cut > 0 and self.buffer[cut - 1 : cut] == b"\r":
                 cut -= 1
             while len(stack) - 1 > level:
-                self.close(cut)
+                cut = self.close(cut)
             if is_last:
                 self.deactivate(stack[level])
                 at = after - 1
-            elif self.count >= self.limits.mime_parts:
-                break
             else:
                 is_digest = stack[level].media[1] == "digest"
                 default = _MESSAGE_BY_DEFAULT if is_digest else _TEXT_BY_DEFAULT
@@ -322,9 +322,11 @@ class _Indexer:
         self.count += 1
         self.stack.append(part)
 
-    def close(self, end: int) -> None:
+    def close(self, end: int) -> int:
+        """Take the innermost part off the stack. Gives its end: behind its header, if `end` lies before."""
         part = self.stack.pop()
         self.stack[-1].parts.append(self.finished(part, end))
+        return max(end, part.body_start)
 
     def finished(self, part: _Open, end: int) -> Part:
         if part.boundary:
