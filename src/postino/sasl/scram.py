@@ -9,7 +9,6 @@ Not here: where keys come from and the made-up salt (servers/authentication.py),
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -75,14 +74,12 @@ def format_keys(keys: ScramKeys) -> str:
 
 def parse_keys(text: str) -> ScramKeys | None:
     """The reverse of format_keys; None for an account without SCRAM keys (or with damaged ones)."""
-    pieces = text.split(":")
-    if len(pieces) != 4 or not pieces[0].isdigit():
-        return None
     try:
-        salt, stored_key, server_key = (base64.b64decode(piece, validate=True) for piece in pieces[1:])
-    except binascii.Error:
+        iterations, *pieces = text.split(":")
+        salt, stored_key, server_key = (base64.b64decode(piece, validate=True) for piece in pieces)
+        return ScramKeys(int(iterations), salt, stored_key, server_key)
+    except ValueError:
         return None
-    return ScramKeys(int(pieces[0]), salt, stored_key, server_key)
 
 
 def invented_keys(login: str, secret: bytes, iterations: int = DEFAULT_ITERATIONS) -> ScramKeys:
