@@ -97,6 +97,7 @@ def test_a_killed_worker_loses_nothing_and_is_replaced(tmp_path: Path, workers: 
             senders.wait_for(30)
         finally:
             senders.finish()
+        server.wait_for_log("worker.restarted", times=3)
         assert len(children_of(server.pid)) >= workers
         check_mail(server, senders)
         server.verify()

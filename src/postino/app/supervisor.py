@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 START_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 10.0
-"""A worker that lived this long is started again at once; one that did not, a little later each time."""
+"""A worker that lived this long is started again at once; one that did not, PATIENCE times at once and
+then a little later each time."""
+PATIENCE: Final = 3
 LONGEST_PAUSE_SECONDS: Final = 10.0
 
 
@@ -270,7 +272,8 @@ class Supervisor:
                 continue
             now = time.monotonic()
             child.failures = 0 if now - child.started >= STEADY_SECONDS else child.failures + 1
-            pause = min(LONGEST_PAUSE_SECONDS, 0.1 * 2**child.failures) if child.failures > 1 else 0.0
+            hopeless = child.failures - PATIENCE
+            pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**hopeless) if hopeless > 0 else 0.0
             child.pid, child.restart_at = 0, now + pause
             self.log.error("worker.died", worker=child.number, pid=pid, status=_why(status), restart_in=pause)
 
