@@ -26,7 +26,7 @@ set from = "{user}"
 set certificate_file = "{cafile}"
 set ssl_ca_certificates_file = "{cafile}"
 set ssl_force_tls = yes
-set record = "+Sent"
+set record = ""
 set postponed = "+Drafts"
 set header_cache = "{home}/cache"
 set message_cachedir = "{home}/cache"
@@ -39,7 +39,7 @@ set mail_check = 1
 """
 
 
-def test_neomutt_sends_and_files_a_copy_in_sent(tmp_path: Path) -> None:
+def test_neomutt_sends_moves_copies_and_deletes(tmp_path: Path) -> None:
     neomutt = require_program("neomutt")
     home = tmp_path / "home"
     home.mkdir()
@@ -57,8 +57,11 @@ def test_neomutt_sends_and_files_a_copy_in_sent(tmp_path: Path) -> None:
         terminal = {"TERM": "xterm", "LINES": "40", "COLUMNS": "120"}
         send = f"{neomutt} -F {config} -s 'From neomutt' -- {BOB} < {body}"
         run_program(["sh", "-c", send], cwd=home, env=terminal)
-        # In batch: tag message 2 and move it, delete message 1, leave. `script` gives it the terminal it wants.
-        push = "<next-entry><save-message>=Archive<enter><first-entry><delete-message><sync-mailbox><quit>"
+        # Its keys: copy message 1, move message 2, delete message 1, leave. `script` gives it a terminal.
+        push = (
+            "<first-entry><copy-message>=Sent<enter><next-entry><save-message>=Archive<enter>"
+            "<first-entry><delete-message><sync-mailbox><quit>"
+        )
         run_program(
             ["script", "-qec", f"{neomutt} -F {config} -e 'push \"{push}\"'", "/dev/null"],
             cwd=home,

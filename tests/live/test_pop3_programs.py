@@ -33,19 +33,23 @@ def test_fetchmail_takes_everything_once(tmp_path: Path) -> None:
 def test_getmail_takes_everything_and_deletes_it(tmp_path: Path) -> None:
     getmail = require_program("getmail")
     home = tmp_path / "home"
-    for part in ("cur", "new", "tmp"):
-        (home / "mail" / part).mkdir(parents=True)
+    home.mkdir()
+    inbox = home / "inbox"
     with running_server(tmp_path) as server:
         deliver(server, 5)
         config = home / "getmailrc"
+        # As root getmail delivers only through a command that was allowed to be one.
         config.write_text(
             "[retriever]\ntype = SimplePOP3SSLRetriever\nserver = localhost\n"
-            f"port = {server.ports['pop3s']}\nusername = {ANN}\npassword = {PASSWORD}\nca_certs = {server.cafile}\n"
-            f"[destination]\ntype = Maildir\npath = {home}/mail/\n"
+            f"port = {server.ports['pop3s']}\nusername = {ANN}\npassword = {PASSWORD}\n"
+            f"ca_certs = {server.cafile}\n"
+            "[destination]\ntype = MDA_external\npath = /usr/bin/tee\n"
+            f'arguments = ("-a", "{inbox}")\nallow_root_commands = true\nunixfrom = false\n'
             "[options]\ndelete = true\nverbose = 1\n"
         )
         command = [getmail, "--getmaildir", str(home), "--rcfile", str(config)]
         run_program(command, cwd=home)
-        assert len(list((home / "mail/new").iterdir())) == 5
+        got = inbox.read_bytes()
+        assert got.count(b"Message-ID: <sample-") == 5
         run_program(command, cwd=home)
-        assert len(list((home / "mail/new").iterdir())) == 5
+        assert inbox.read_bytes() == got
