@@ -7,9 +7,10 @@ Invariants: verify() can recompute each of them from the rows; a mod-sequence an
 
 from typing import Final
 
-from postino.core.errors import NoSuchAccount, NoSuchMailbox, OverQuota
+from postino.core.errors import NoSuchAccount, NoSuchMailbox, OverQuota, TooManyMessages
 from postino.core.flags import Flag
 from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
+from postino.core.numset import MAX_NUMBER
 from postino.store.tx import Tx
 
 SEEN: Final = int(Flag.SEEN)
@@ -63,7 +64,10 @@ def add_to_mailbox(
     deleted: int,
     octets: int,
 ) -> tuple[int, int]:
-    """Count new messages in; give uid_validity and the first of their UIDs. Raises NoSuchMailbox."""
+    """Count new messages in; give uid_validity and the first of their UIDs.
+
+    Raises NoSuchMailbox, and TooManyMessages when the UIDs are used up.
+    """
     row = tx.one(
         "UPDATE mailbox SET uid_next=uid_next+?, highest_mod_seq=?, messages=messages+?, unseen=unseen+?,"
         " deleted=deleted+?, octets=octets+? WHERE account_id=? AND id=? RETURNING uid_validity, uid_next",
@@ -71,6 +75,8 @@ def add_to_mailbox(
     )
     if row is None:
         raise no_such_mailbox()
+    if row[1] > MAX_NUMBER:
+        raise TooManyMessages("The mailbox has given all its UIDs; move its messages to a new mailbox")
     return row[0], row[1] - messages
 
 

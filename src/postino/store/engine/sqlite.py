@@ -224,6 +224,7 @@ class SqliteEngine:
         return []
 
     def _hand_over(self, batch: list[_Job], changes: list[MailboxChange]) -> None:
+        changes = _newest(changes)
         waiting = []
         for job in batch:
             if isinstance(job.future, Future):
@@ -242,7 +243,7 @@ class SqliteEngine:
         for job in batch:
             job.settle()
         if changes and self.on_commit is not None:
-            self.on_commit(_newest(changes))
+            self.on_commit(changes)
 
     def _note_log_size(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages

@@ -1,0 +1,94 @@
+import pytest
+
+from postino.store.content import SealedBlob
+from postino.store.messages import append, deliver, expunge
+from postino.store.store import open_store
+from postino.store.verify import Severity, verify
+from tests.support.stored import NOW, email, findings, inbox_of, make_accounts
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A store with something of everything, to be damaged: not verified at the end."""
+    store = open_store(tmp_path, first=True)
+    ann, bob = make_accounts(store, "ann", "bob")
+    inbox = inbox_of(store, ann)
+    shared = email(b"shared " * 500)
+    with store.blobs.open_spool() as spool:
+        spool.write(b"in a file")
+        sealed = SealedBlob(spool.seal(), 0)
+
+    def fill(tx):
+        for n in range(4):
+            append(tx, ann, inbox, email(b"text " * 1000 * n), now=NOW)
+        deliver(tx, [(ann, None, shared), (bob, None, shared)], NOW)
+        append(tx, ann, inbox, email(b"in a file", stored=sealed), now=NOW)
+
+    store.write_now(fill)
+    store.write_now(lambda tx: expunge(tx, ann, inbox, None, only_deleted=False, now=NOW))
+    store.write_now(fill_again := lambda tx: fill(tx))
+    assert fill_again
+    assert findings(store) == []
+    yield store
+    store.close_now()
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("UPDATE mailbox SET messages=messages+1 WHERE id=2", "says messages="),
+        ("UPDATE mailbox SET unseen=unseen-1 WHERE id=2", "says unseen="),
+        ("UPDATE mailbox SET deleted=1 WHERE id=3", "says deleted="),
+        ("UPDATE mailbox SET octets=0 WHERE id=2", "says octets="),
+        ("UPDATE mailbox SET uid_next=9 WHERE id=2 AND account_id=1", "uid_next"),
+        ("UPDATE mailbox SET uid_next=5 WHERE id=2 AND account_id=1", "expunged has uid"),
+        ("UPDATE mailbox SET highest_mod_seq=3", "highest_mod_seq"),
+        ("UPDATE mailbox SET changed_mod_seq=1<<40 WHERE id=3", "changed after"),
+        ("UPDATE mailbox SET uid_validity=7", "several mailboxes"),
+        ("UPDATE setting SET value='5' WHERE name='next_uid_validity'", "was given already"),
+        ("UPDATE account SET mod_seq=3 WHERE id=1", "change counter"),
+        ("UPDATE account SET used_octets=1 WHERE id=1", "quota counts"),
+        ("UPDATE account SET used_messages=1 WHERE id=1", "quota counts"),
+        ("DELETE FROM mailbox WHERE id=2 AND account_id=1", "has no INBOX"),
+        ("DELETE FROM mailbox WHERE id=2 AND account_id=1", "does not exist but has message"),
+        ("DELETE FROM content WHERE id=8 AND account_id=1", "lost its content too early"),
+        ("DELETE FROM content WHERE account_id=1 AND id=16", "no content of its size"),
+        ("UPDATE message SET size=size+1 WHERE uid=8", "no content of its size"),
+        ("UPDATE message SET flags=99 WHERE uid=8", "cannot be"),
+        ("UPDATE message SET uid=1 WHERE uid=8", "was expunged"),
+        ("DELETE FROM octets WHERE account_id=1 AND content_id=16", "lost its octets"),
+        ("UPDATE octets SET header=x'00' WHERE account_id=1 AND content_id=16", "another length"),
+        ("UPDATE octets SET body=x'00' WHERE account_id=1 AND content_id=16", "is not of"),
+        ("UPDATE octets SET body=x'00' WHERE codec=1", "is not of"),
+        ("UPDATE octets SET body=NULL WHERE codec=0", "lost its body"),
+        ("DELETE FROM shared_body", "lost its body"),
+        ("UPDATE octets SET blob_offset=1 WHERE codec=3", "too short"),
+        ("UPDATE octets SET blob_id='aabbcc' WHERE codec=3", "lost its file"),
+        ("PRAGMA foreign_keys", ""),
+        ("DELETE FROM address WHERE account_id=1", "addresses of its own"),
+    ],
+)
+def test_damage_is_found(damaged, damage, sentence):
+    damaged.write_now(lambda tx: tx.all(damage))
+    found = findings(damaged)
+    if sentence:
+        assert any(sentence in str(one) for one in found), found
+        assert any(one.severity is Severity.DAMAGE for one in found)
+    else:
+        assert found == []
+
+
+def test_litter_is_told_apart(damaged):
+    damaged.write_now(lambda tx: tx.run("INSERT INTO shared_body VALUES ('x', 0, x'00')"))
+    damaged.write_now(lambda tx: tx.run("UPDATE expunged SET content_id=0"))
+    found = findings(damaged)
+    assert found
+    assert {one.severity for one in found} == {Severity.LITTER}
+    assert any("shared body x" in str(one) for one in found)
+
+
+def test_files_are_looked_for_only_when_asked(damaged):
+    for _, path in list(damaged.blobs.listed(before=1e12)):
+        path.unlink()
+    assert damaged.read_now(verify) == []
+    assert len(findings(damaged)) == 2
