@@ -37,10 +37,11 @@ def find_section(root: Part, section_part: tuple[int, ...]) -> Part | None:
             part = scope
         else:
             return None
+        scope = None
         if part.is_message:
             scope = part.parts[0]
-        else:
-            scope = part if part.is_multipart else None
+        elif part.is_multipart:
+            scope = part
     return part
 
 

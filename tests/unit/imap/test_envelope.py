@@ -1,12 +1,11 @@
 """ENVELOPE: RFC 9051 §7.5.2 and §9."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postino.imap.envelope import encode_envelope, encode_nstring, encode_string
+from tests.support.strict_imap_value import read_value
 
 RFC9051_8 = (
     b"Date: Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\r\n"
@@ -97,31 +96,6 @@ def test_string(value: bytes, encoded: bytes) -> None:
 
 def test_nil() -> None:
     assert encode_nstring(None) == b"NIL"
-
-
-_STRING = re.compile(rb'"(?:[^"\\\r\n\x00\x80-\xff]|\\["\\])*"|NIL')
-
-
-def read_value(octets: bytes, at: int) -> tuple[object, int]:
-    """A strict reader of lists, strings and NIL; fails on anything else."""
-    if octets[at : at + 1] == b"(":
-        at += 1
-        entries: list[object] = []
-        while octets[at : at + 1] != b")":
-            if entries and octets[at : at + 1] == b" ":
-                at += 1
-            entry, at = read_value(octets, at)
-            entries.append(entry)
-        return entries, at + 1
-    if octets[at : at + 1] == b"{":
-        end = octets.index(b"}\r\n", at)
-        start = end + 3
-        length = int(octets[at + 1 : end])
-        assert b"\0" not in octets[start : start + length]
-        return octets[start : start + length], start + length
-    found = _STRING.match(octets, at)
-    assert found is not None, octets[at:]
-    return found[0], found.end()
 
 
 LINES = st.builds(

@@ -18,14 +18,9 @@ from hypothesis import strategies as st
 from postino.core.limits import Limits
 from postino.mime.header import header_octets
 from postino.mime.index import MAX_DEPTH, Part, index_message, index_split, pack_index, unpack_index, walk
+from tests.support.mime_index import check_index, shape
 
 LIMITS = Limits()
-
-
-def shape(part: Part) -> object:
-    """A part as its type, or (type, children)."""
-    name = f"{part.media_type}/{part.media_subtype}"
-    return (name, [shape(child) for child in part.parts]) if part.parts else name
 
 
 def bodies(octets: bytes, root: Part) -> list[bytes]:
@@ -296,55 +291,7 @@ MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 def test_broken_messages_have_an_index(octets: bytes, expected: object) -> None:
     root = index_message(octets, LIMITS)
     assert shape(root) == expected
-    check(octets, root, LIMITS)
-
-
-def check(octets: bytes, root: Part, limits: Limits) -> None:
-    """What holds for every index."""
-    assert (root.header_start, root.end) == (0, len(octets))
-    assert root.body_start == header_octets(octets)
-    count = 0
-    deepest = 0
-    waiting = [(root, 1)]
-    while waiting:
-        part, depth = waiting.pop()
-        count += 1
-        deepest = max(deepest, depth)
-        assert part.header_start <= part.body_start <= part.end
-        if part.media_type == "text":
-            assert part.lines == octets.count(b"\n", part.body_start, part.end)
-        if part.media_type == "multipart":
-            assert part.parts
-        if part.is_message:
-            assert len(part.parts) == 1
-            assert part.lines == octets.count(b"\n", part.body_start, part.end)
-            assert part.parts[0].end == part.end
-        elif part.media_type != "multipart":
-            assert not part.parts
-        at = part.body_start
-        # Parts and what is between them put together are the body again.
-        pieces: list[bytes] = []
-        for child in part.parts:
-            assert child.header_start >= at
-            pieces += [octets[at : child.header_start], octets[child.header_start : child.body_start]]
-            pieces.append(octets[child.body_start : child.end])
-            at = child.end
-            waiting.append((child, depth + 1))
-        assert at <= part.end
-        pieces.append(octets[at : part.end])
-        assert b"".join(pieces) == octets[part.body_start : part.end]
-    assert count <= limits.mime_parts
-    assert deepest <= limits.mime_depth + 1
-    packed = pack_index(root)
-    again = unpack_index(packed)
-    assert pack_index(again) == packed
-    assert shape(again) == shape(root)
-    for one, other in zip(walk(again), walk(root), strict=True):
-        assert (one.header_start, one.body_start, one.end, one.encoding) == (
-            other.header_start, other.body_start, other.end, other.encoding,
-        )  # fmt: skip
-        if other.media_type == "text":
-            assert one.charset == other.charset
+    check_index(octets, root, LIMITS)
 
 
 PIECES = st.sampled_from(
@@ -360,8 +307,8 @@ PIECES = st.sampled_from(
 @example(MIXED + b"--b\r\n" + MIXED + b"--b--\r\n--b--")
 def test_any_octets_give_an_index(octets: bytes) -> None:
     limits = Limits(mime_depth=4, mime_parts=8)
-    check(octets, index_message(octets, limits), limits)
-    check(octets, index_message(octets, LIMITS), LIMITS)
+    check_index(octets, index_message(octets, limits), limits)
+    check_index(octets, index_message(octets, LIMITS), LIMITS)
 
 
 @given(st.lists(PIECES, max_size=30).map(b"".join), st.binary(max_size=5))
@@ -400,24 +347,24 @@ def nested(depth: int) -> bytes:
 def test_depth_is_limited() -> None:
     octets = nested(1000) + b"\r\nthe end"
     root = timed(octets)
-    check(octets, root, LIMITS)
+    check_index(octets, root, LIMITS)
     deepest = list(walk(root))[-1]
     assert (deepest.media_type, deepest.media_subtype) == ("application", "octet-stream")
     assert len(list(walk(root))) == 101
     messages = b"Content-Type: message/rfc822\r\n\r\n" * 1000
     root = timed(messages)
-    check(messages, root, LIMITS)
+    check_index(messages, root, LIMITS)
     assert len(list(walk(timed(messages, Limits(mime_depth=5000))))) == MAX_DEPTH + 1
 
 
 def test_parts_are_limited() -> None:
     octets = MIXED + b"--b\r\n\r\nx\r\n" * 20_000
     root = timed(octets)
-    check(octets, root, LIMITS)
+    check_index(octets, root, LIMITS)
     assert len(root.parts) == 9_999
     assert root.parts[-1].end == len(octets)
     digest = b"Content-Type: multipart/digest; boundary=b\r\n\r\n" + b"--b\r\n\r\n\r\n" * 20_000
-    check(digest, timed(digest), LIMITS)
+    check_index(digest, timed(digest), LIMITS)
 
 
 def test_header_is_looked_into_up_to_its_limit() -> None:
