@@ -69,6 +69,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".work", help="directory for everything (default bench/.work)"
     )
+    parser.add_argument(
+        "--page", type=Path, help="write the page here; a whole run writes docs/benchmarks.md"
+    )
     return parser.parse_args()
 
 
@@ -167,10 +170,16 @@ def main() -> int:
     rows = runner.samples.rows(PostinoServer.name, DebianPair.name)
     report.print_table(console, rows)
     outcome = report.Outcome(
-        here, versions, rows, runner.samples.failures, _NOTES.strip().split("\n\n"), runner.minutes
+        here,
+        versions,
+        rows,
+        runner.samples.failures,
+        _NOTES.strip().split("\n\n"),
+        runner.minutes,
+        options.quick,
     )
     partial = options.quick or options.only or options.without_peers or options.only_peers
-    page = options.work / "benchmarks.md" if partial else PAGE
+    page = options.page or (options.work / "benchmarks.md" if partial else PAGE)
     page.write_text(report.markdown(outcome), encoding="utf-8")
     console.print(f"{runner.minutes:.1f} minutes; written to {page}", highlight=False)
     for failure in runner.samples.failures:

@@ -23,6 +23,7 @@ class Outcome:
     failures: Sequence[str]
     notes: Sequence[str]
     minutes: float
+    quick: bool
 
 
 def number(value: float | None, unit: str) -> str:
@@ -88,7 +89,7 @@ def markdown(outcome: Outcome) -> str:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in outcome.machine.lines()),
         *(f"| server | {version} |" for version in outcome.versions),
-        f"| the run took | {outcome.minutes:.1f} minutes |",
+        f"| the run | {'quick' if outcome.quick else 'full'}, {outcome.minutes:.1f} minutes |",
     ]
     for group, members in groupby(outcome.rows, key=lambda row: row.figure.group):
         lines += [
