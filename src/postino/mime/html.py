@@ -16,11 +16,9 @@ _UNSEEN: Final = re.compile(
 )
 # Marks inside a word do not part it: <b>H</b>ello is found as Hello.
 _INLINE: Final = re.compile(
-    r"</?(?:a|abbr|b|big|code|em|font|i|mark|o:p|s|small|span|strong|sub|sup|tt|u|wbr)(?=[\s/>])[^<>]*+>",
-    re.IGNORECASE,
+    r"</?(?i:a|abbr|b|big|code|em|font|i|mark|o:p|s|small|span|strong|sub|sup|tt|u|wbr)(?=[\s/>])[^<>]*+>"
 )
 _TAG: Final = re.compile(r"<(?=[A-Za-z/!?])[^>]*+(?:>|\Z)")
-_SPACE: Final = re.compile(r"\s+")
 
 
 def html_text(html: str) -> str:
@@ -29,4 +27,4 @@ def html_text(html: str) -> str:
     text = _TAG.sub(" ", _INLINE.sub("", text))
     if "&" in text:
         text = unescape(text)
-    return _SPACE.sub(" ", text).strip()
+    return " ".join(text.split())

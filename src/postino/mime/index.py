@@ -32,6 +32,8 @@ MAX_DEPTH: Final = 250
 
 _MAX_BOUNDARY_OCTETS: Final = 1024  # RFC 2046 §5.1.1 allows 70
 _MAX_DELIMITER_OCTETS: Final = 4096  # with the blanks that mail systems put behind it
+_EMBEDDED_HEADERS: Final = 4
+"""How many times Limits.header_octets the embedded messages' headers together are kept for envelopes."""
 _MAX_LANGUAGES: Final = 100
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 _CONTENT_FIELD: Final = re.compile(
@@ -161,8 +163,8 @@ class _Indexer:
     """One pass over one buffer. `shift` turns positions in the buffer into positions in the message."""
 
     __slots__ = (
-        "active", "body_start", "buffer", "count", "delimiter_lines", "depth", "empty_line", "end", "limits",
-        "lines", "lines_at", "needle", "shift", "stack",
+        "active", "body_start", "buffer", "count", "delimiter_lines", "depth", "embedded_octets", "empty_line", "end",
+        "limits", "lines", "lines_at", "needle", "shift", "stack",
     )  # fmt: skip
 
     def __init__(self, buffer: Buffer, body_start: int, shift: int, limits: MimeLimits) -> None:
@@ -181,6 +183,7 @@ class _Indexer:
         self.empty_line: tuple[int, int] = (-1, -1)
         self.lines = 0
         self.lines_at = 0
+        self.embedded_octets = _EMBEDDED_HEADERS * limits.header_octets
 
     def run(self, fields: Mapping[bytes, bytes]) -> Part:
         self.open(_Open(_read_content(fields), -self.shift, self.body_start, b""), _TEXT_BY_DEFAULT)
@@ -235,7 +238,11 @@ class _Indexer:
             content = _repeated_content(header)
         else:
             content = _part_content(header)
-        self.open(_Open(content, start, body_start, header if is_message else b""), default)
+        kept = b""
+        if is_message:
+            kept = header[: self.embedded_octets]
+            self.embedded_octets -= len(kept)
+        self.open(_Open(content, start, body_start, kept), default)
         return body_start - 1, delimiter
 
     def body_after(self, start: int) -> int:
