@@ -195,11 +195,46 @@ async def test_one_event_for_each_thing_and_no_secret(tmp_path: Path) -> None:
         await client.ask(b"RCPT TO:<bob@example.org>\r\nDATA\r\n")
         assert (await client.ask(b"From: ann@example.org\r\n\r\n.\r\n")).startswith(b"250 ")
         names = [event.event for event in world.log.events]
-        assert names == ["login.ok", "message.refused", "message.delivered", "message.accepted"]
-        refused = world.log.events[1].fields
+        assert names == [
+            "connection.opened",
+            "login.ok",
+            "message.refused",
+            "message.delivered",
+            "message.accepted",
+        ]
+        refused = world.log.events[2].fields
         assert (refused["reason"], refused["account"], refused["forward_path"]) == (
             "relaying",
             "ann@example.org",
             "x@other.example",
         )
         assert "secret" not in repr(world.log.events)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"QUIT\r\n", "quit"),
+        (b"BDAT x\r\n", "framing lost"),
+        (b"X\r\n" * 20, "too many bad commands"),
+        (b"", "lost"),
+    ],
+)
+async def test_the_log_tells_why_a_session_ended(tmp_path: Path, said: bytes, reason: str) -> None:
+    async with world_of(tmp_path) as world:
+        async with client_of(world) as client:
+            client.send(said)
+            if not said:
+                client.end()
+            await ended(client)
+        closed = [event.fields["reason"] for event in world.log.events if event.event == "connection.closed"]
+        assert closed == [reason]
+
+
+async def test_one_client_s_pipelined_flood_lets_others_have_their_turn(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, client_of(world) as client, client_of(world) as other:
+        client.send(b"NOOP\r\n" * 10_000)
+        other.send(b"NOOP\r\n")
+        await other.wait_for_more()
+        assert client.transport.written.count(b"\n") < 10_000
+        assert (await client.quiet()).count(b"250 ") == 10_000

@@ -34,6 +34,16 @@ class SessionEvents:
         self._metrics = context.metrics
         self.log = context.log.bind(protocol=protocol, **who)
 
+    def opened(self, tls: str) -> None:
+        """The session begins."""
+        self._metrics.connection_opened(self._protocol)
+        self.log.info("connection.opened", tls=tls)
+
+    def closed(self, reason: str, messages: int) -> None:
+        """The session has ended; `messages` were begun in it."""
+        self._metrics.connection_closed(self._protocol)
+        self.log.info("connection.closed", reason=reason, messages=messages)
+
     def logged_in(self, login: str) -> None:
         """From here on events name the account."""
         self.log = self.log.bind(account=login)

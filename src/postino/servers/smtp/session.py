@@ -52,6 +52,8 @@ _NAMES: Final[dict[type[Command], str]] = {
     AuthCommand: "AUTH",
     VrfyCommand: "VRFY",
 }
+_TURN_COMMANDS: Final = 500
+"""Pipelined commands answered before other sessions get their turn."""
 # A pipelining client sends these before it can know that what they build on was refused.
 _FOLLOWERS: Final = (RcptCommand, BdatCommand, SimpleCommand)
 
@@ -86,46 +88,62 @@ class SmtpSession:
         self._messages = 0
         self._bad_commands = 0
         self._failed_logins = 0
-        self._ended = False
+        self._end_reason = ""
+        """Why the session is over; empty while it goes on."""
 
     async def run(self) -> None:
         """The whole session."""
         wire = self._wire
-        protocol = "LMTP" if self._role is SmtpRole.LMTP else "ESMTP"
+        self._events.opened(self._connection.tls_version())
+        reason = "cancelled"
         try:
-            wire.reply(Reply(220, "", f"{self._context.hostname} {protocol} Postino"))
-            while not self._ended:
-                try:
-                    await self._obey(parse_command(await wire.read_line()))
-                except BadCommand as error:
-                    wire.reply(error.reply)
-                    self._count_bad_command(fatal=error.fatal)
-                except TemporarilyUnavailable:
-                    wire.reply(replies.STORE_UNAVAILABLE)
+            await self._converse()
+            reason = self._end_reason
         except ServerClosing:
             wire.reply(replies.SHUTTING_DOWN)
+            reason = "shutdown"
         except TimeoutError:
             wire.reply(replies.LOGIN_TOO_SLOW if wire.login_is_late else replies.IDLE_TOO_LONG)
+            reason = "timeout"
         except ConnectionLost:
-            pass
+            reason = "lost"
         except Exception as error:
             self._events.failed(error)
             wire.reply(replies.INTERNAL_ERROR)
+            reason = "fault"
         finally:
             self._drop_transaction()
             wire.flush()
             self._connection.close()
+            self._events.closed(reason, self._messages)
 
-    def _end(self, reply: Reply) -> None:
+    async def _converse(self) -> None:
+        wire = self._wire
+        protocol = "LMTP" if self._role is SmtpRole.LMTP else "ESMTP"
+        wire.reply(Reply(220, "", f"{self._context.hostname} {protocol} Postino"))
+        commands = 0
+        while not self._end_reason:
+            commands += 1
+            if commands % _TURN_COMMANDS == 0:
+                await wire.give_way()
+            try:
+                await self._obey(parse_command(await wire.read_line()))
+            except BadCommand as error:
+                wire.reply(error.reply)
+                self._count_bad_command(fatal=error.fatal)
+            except TemporarilyUnavailable:
+                wire.reply(replies.STORE_UNAVAILABLE)
+
+    def _end(self, reply: Reply, reason: str) -> None:
         self._wire.reply(reply)
-        self._ended = True
+        self._end_reason = reason
 
     def _count_bad_command(self, *, fatal: bool = False) -> None:
         self._bad_commands += 1
         if fatal:
-            self._ended = True
+            self._end_reason = "framing lost"
         elif self._bad_commands >= self._limits.smtp_bad_commands:
-            self._end(replies.TOO_MANY_BAD_COMMANDS)
+            self._end(replies.TOO_MANY_BAD_COMMANDS, "too many bad commands")
 
     async def _obey(self, command: Command) -> None:
         self._events.command(command.value if isinstance(command, SimpleCommand) else _NAMES[type(command)])
@@ -151,7 +169,7 @@ class SmtpSession:
             case HelloCommand():
                 self._wire.reply(self._say_hello(command))
             case SimpleCommand.QUIT:
-                self._end(replies.BYE)
+                self._end(replies.BYE, "quit")
             case SimpleCommand.NOOP:
                 self._wire.reply(replies.NOOP)
             case AuthCommand():
@@ -243,7 +261,7 @@ class SmtpSession:
         self._wire.reply(found)
         self._failed_logins += 1
         if self._failed_logins >= self._limits.login_attempts:
-            self._end(replies.TOO_MANY_FAILED_LOGINS)
+            self._end(replies.TOO_MANY_FAILED_LOGINS, "too many failed logins")
 
     @property
     def _account_id(self) -> AccountId | None:

@@ -7,14 +7,11 @@ Not here: cutting (smtp/framer.py), sockets (net/connection.py), what is said (s
 """
 
 import asyncio
-from typing import Final
 
 from postino.core.limits import Limits
 from postino.net.connection import Connection, ConnectionLost
 from postino.smtp.framer import Framer
 from postino.smtp.reply import Reply
-
-_UNSENT_REPLIES: Final = 1000
 
 
 class Wire:
@@ -38,15 +35,21 @@ class Wire:
         """Feed the framer with what comes next, sending first what is owed."""
         connection = self.connection
         data = connection.read_nowait()
-        if not data or len(self._unsent) > _UNSENT_REPLIES:
+        if not data:
             self.flush()
             if connection.must_drain:
                 await connection.drain(self._limits.write_seconds)
-        if not data:
             data = await connection.read(self._patience_seconds())
             if not data:
                 raise ConnectionLost("the client has closed")
         self.framer.feed(data)
+
+    async def give_way(self) -> None:
+        """Send what is owed, wait for a client that does not read, and let other sessions run."""
+        self.flush()
+        if self.connection.must_drain:
+            await self.connection.drain(self._limits.write_seconds)
+        await asyncio.sleep(0)
 
     def reply(self, reply: Reply) -> None:
         """Answer, in order, together with what else there is to say."""
