@@ -92,11 +92,12 @@ class Supervisor:
             left.unlink(missing_ok=True)
         make_missing_certificate(self.configuration)
         self._bind()
+        # Before the change of user: another user may not be allowed to read where Python is installed.
+        load_servers()
         self._give_root_up(user)
         # A wrong certificate is better told now, in one sentence, than by each worker.
         open_certificates(self.configuration)
         self._catch_signals()
-        load_servers()
         gc.collect()
         gc.freeze()
         try:

@@ -4,6 +4,7 @@ Invariants: a context is built inside its worker, after the fork, for the store 
 Not here: when (app/worker.py), on which ports (app/supervisor.py).
 """
 
+import importlib
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
@@ -49,14 +50,21 @@ _REFUSALS: Final = {
 }
 
 
+_SERVER_MODULES: Final = (
+    "uvloop",
+    "postino.delivery.accept",
+    "postino.servers.authentication",
+    "postino.servers.imap.session",
+    "postino.servers.pop3",
+    "postino.servers.smtp",
+    "postino.store.sweep",
+)
+
+
 def load_servers() -> None:
     """Import everything a worker needs, so that workers forked after this share its memory."""
-    import postino.delivery.accept
-    import postino.servers.authentication
-    import postino.servers.imap.session
-    import postino.servers.pop3
-    import postino.servers.smtp
-    import postino.store.store  # noqa: F401
+    for name in _SERVER_MODULES:
+        importlib.import_module(name)
 
 
 def open_data(configuration: Configuration, *, first: bool) -> "Store":

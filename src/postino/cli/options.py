@@ -65,6 +65,10 @@ def find_configuration(data: Path | None, config: Path | None) -> "Configuration
 @contextmanager
 def open_data(data: Path | None, config: Path | None) -> "Iterator[Store]":
     """The store of a data directory, as its owner, beside a running server or without one."""
+    import postino.directory.credentials
+    import postino.store.accounts
+    import postino.store.sweep
+    import postino.store.verify  # noqa: F401 - after the change of user it may be too late
     from postino.app.paths import DataPaths
     from postino.app.privileges import become_owner
     from postino.app.wiring import open_data as open_store
