@@ -46,11 +46,14 @@ from postino.store.maildrop import Maildrop, maildrop_messages, open_maildrop
 from postino.store.messages import expunge
 
 MAX_BAD_COMMANDS: Final = 20
+COMMANDS_A_TURN: Final = 500
+"""Pipelined commands answered before other sessions get their turn."""
 GUESS_SECONDS: Final = 5.0
 """Silence after which what was read on a guess is forgotten, so that an idle session holds nothing."""
 STREAM_OCTETS: Final = 512 * 1024
 """Messages larger than this are sent in pieces."""
 PIECE_OCTETS: Final = 256 * 1024
+KEPT_LISTING_OCTETS: Final = 64 * 1024
 LONG_MAILDROP: Final = 5000
 """Messages from which on a maildrop is opened in a thread, not on the event loop."""
 
@@ -95,6 +98,7 @@ class Session:
         self._principal: Principal | None = None
         self._drop = Maildrop(*_NO_MAILDROP)
         self._deleted: set[int] = set()
+        self._listings: dict[bytes, bytes] = {}
         self._octets = 0
         self._reader: MessageReader | None = None
         self._open = True
@@ -107,10 +111,16 @@ class Session:
         self._say(ok(f"{self._context.hostname} Postino POP3 is ready"))
         framer = self._framer
         while True:
+            turns = 0
             while self._open and framer.has_line:
-                await self._next_command()
+                command = self._next_command()
+                if command is not None:
+                    await self._finish_command(command)
                 if self._out_octets >= self._limits.output_octets:
                     await self._flush()
+                turns += 1
+                if turns % COMMANDS_A_TURN == 0:
+                    await asyncio.sleep(0)
             await self._flush()
             if not self._open:
                 return
@@ -120,27 +130,39 @@ class Session:
                 return
             framer.feed(data)
 
-    async def _next_command(self) -> None:
+    def _next_command(self) -> Command | None:
+        """Answer the next line, or give the command back when its answer takes waiting."""
         try:
             line = self._framer.next_line()
             if line is None:
-                return
+                return None
             command = parse_command(line)
             require_allowed(self._state, command)
             if not self._answer_at_once(command):
-                await self._answer_slowly(command)
+                return command
             self._bad_commands = 0
-        except ProtocolViolation as error:
+        except PostinoError as error:
+            self._refuse(error)
+        return None
+
+    async def _finish_command(self, command: Command) -> None:
+        try:
+            await self._answer_slowly(command)
+            self._bad_commands = 0
+        except PostinoError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: PostinoError) -> None:
+        if isinstance(error, ProtocolViolation):
             self._say(err(str(error)))
             self._bad_commands += 1
             if self._bad_commands >= MAX_BAD_COMMANDS:
                 self._end("too many bad commands")
-        except TemporarilyUnavailable as error:
-            self._say(err(str(error), ResponseCode.SYS_TEMP))
-        except NoSuchMailbox as error:
+        elif isinstance(error, NoSuchMailbox):
             self._say(err(str(error), ResponseCode.SYS_PERM))
-        except PostinoError as error:
-            self._log.error("pop3.failed", error=str(error))
+        else:
+            if not isinstance(error, TemporarilyUnavailable):
+                self._log.error("pop3.failed", error=str(error))
             self._say(err(str(error), ResponseCode.SYS_TEMP))
 
     def _answer_at_once(self, command: Command) -> bool:
@@ -326,8 +348,7 @@ class Session:
             self._say(b"+OK %d %d\r\n" % (number, self._drop.sizes[number - 1]))
             return
         self._say(b"+OK %d messages (%d octets)\r\n" % (self._count(), self._octets))
-        self._say(numbered(self._drop.sizes, b"%d %d\r\n", self._deleted))
-        self._say(END)
+        self._say(self._listing(self._drop.sizes, b"%d %d\r\n"))
 
     def _uidl(self, number: int) -> None:
         template = b"%%d %d.%%d\r\n" % self._drop.uid_validity
@@ -336,8 +357,18 @@ class Session:
             self._say(b"+OK " + template % (number, uid))
             return
         self._say(b"+OK\r\n")
-        self._say(numbered(self._drop.uids, template, self._deleted))
-        self._say(END)
+        self._say(self._listing(self._drop.uids, template))
+
+    def _listing(self, values: tuple[int, ...], template: bytes) -> bytes:
+        """The lines of LIST or UIDL and their end; kept, for as long as nothing is marked deleted."""
+        if self._deleted:
+            return numbered(values, template, self._deleted) + END
+        made = self._listings.get(template)
+        if made is None:
+            made = numbered(values, template, self._deleted) + END
+            if len(made) <= KEPT_LISTING_OCTETS:
+                self._listings[template] = made
+        return made
 
     def _retrieve(self, number: int) -> bool:
         self._require(number)
