@@ -308,6 +308,7 @@ REFUSED: list[tuple[bytes, bytes | None, str]] = [
     (b"a1 SELECT " + b"x" * 4001, b"a1", "too long"),
     (b"a1 CREATE x (USE Sent)", b"a1", "USE"),
     (b"a1 CREATE x (COLOR (red))", b"a1", "USE"),
+    (b"a1 CREATE x (USE (\\All))", b"a1", "A mailbox can be for"),
     (b"a1 RENAME x", b"a1", "RENAME needs"),
     (b"a1 LIST", b"a1", "LIST needs"),
     (b'a1 LIST ""', b"a1", "LIST needs"),
@@ -409,6 +410,11 @@ def test_bad_append_head(wire: bytes) -> None:
     with pytest.raises(c.BadCommand) as caught:
         head(wire)
     assert caught.value.tag == b"a"
+
+
+def test_append_without_streaming_is_before_login() -> None:
+    with pytest.raises(c.BadCommand, match="Log in before APPEND"):
+        parse(b"a APPEND INBOX {5}", b"hello", b"")
 
 
 @pytest.mark.parametrize("rest", [b" x", b")", b" {3", b"x"])

@@ -6,6 +6,7 @@ RFC: 9051 §6.3.4, 6154 §3 (USE).
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from postino.imap.bad_command import BadCommand
 from postino.imap.mailbox_name import SEPARATOR
 from postino.imap.scanner import Scanner
 
@@ -21,10 +22,8 @@ class Create:
 
 
 USAGE: Final = "CREATE needs a name for the mailbox, such as CREATE Archive"
-_SPELLED: Final = {
-    name.upper(): name
-    for name in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Important")
-}
+# RFC 6154 §2 has \All and \Flagged too, which would be views of other mailboxes; there are none here.
+_USES: Final = {use.upper(): use for use in ("\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash")}
 
 
 def parse(tag: bytes, scan: Scanner) -> Create:
@@ -43,7 +42,13 @@ def parse(tag: bytes, scan: Scanner) -> Create:
                 scan.space()
             scan.require(b"\\")
             use = "\\" + scan.atom().decode("ascii")
-            uses.append(_SPELLED.get(use.upper(), use))
+            if use.upper() not in _USES:
+                raise BadCommand(
+                    r"A mailbox can be for \Archive, \Drafts, \Junk, \Sent or \Trash",
+                    status="NO",
+                    code=b"USEATTR",
+                )
+            uses.append(_USES[use.upper()])
         scan.require(b")")
     scan.end()
     return Create(tag, mailbox, tuple(dict.fromkeys(uses)))

@@ -142,7 +142,7 @@ def parse_command(frame: CommandFrame, options: ParseOptions) -> Command:
                 Scanner(frame, head.end(), options, f"{name.decode('ascii')} takes no arguments").end()
             return plain_command(tag)
         if name == b"APPEND":
-            raise BadCommand(append.USAGE)
+            _refuse_append(tag, frame, head.end(), options)
         raise BadCommand("This command is not known here")
     except BadCommand as error:
         error.tag = tag
@@ -181,6 +181,14 @@ def parse_append_rest(line: bytes, previous: append.AppendHead) -> None:
     """Insist that nothing but the end follows the last message. Raises BadCommand."""
     if line.rstrip(b" ") != (b")" if previous.is_utf8 else b""):
         raise BadCommand(append.USAGE, tag=previous.tag)
+
+
+def _refuse_append(tag: bytes, frame: CommandFrame, at: int, options: ParseOptions) -> NoReturn:
+    """An APPEND that did not stream: without its message, or before a login (FramerLimits)."""
+    if len(frame.parts) >= 3:
+        append.parse_first(tag, Scanner(CommandFrame(frame.parts[:-2]), at, options, append.USAGE))
+        raise BadCommand("Log in before APPEND")
+    raise BadCommand(append.USAGE)
 
 
 def _refuse_head(text: bytes) -> NoReturn:
