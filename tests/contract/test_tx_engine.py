@@ -1,0 +1,266 @@
+"""What every engine promises of its transactions; SQLite is the only one so far."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from postino.core.errors import OverQuota, StoreError, TemporarilyUnavailable
+from postino.core.ports import MailboxChange
+from postino.store.engine.sqlite import SqliteEngine
+from postino.store.engine.sqlite_connection import SqliteOptions
+from postino.store.store import DATABASE_NAME, open_store
+
+
+@pytest.fixture
+def engine(tmp_path):
+    open_store(tmp_path, first=True).close_now()
+    engine = SqliteEngine(tmp_path / DATABASE_NAME, SqliteOptions(lock_seconds=5))
+    engine.write_now(lambda tx: tx.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER NOT NULL)"))
+    yield engine
+    engine.close()
+
+
+def put(value):
+    return lambda tx: tx.one("INSERT INTO t (v) VALUES (?) RETURNING id", (value,))[0]
+
+
+def values(engine):
+    return [v for (v,) in engine.read_now(lambda tx: tx.all("SELECT v FROM t ORDER BY id"))]
+
+
+def fail_after(value, error=ValueError):
+    def run(tx):
+        put(value)(tx)
+        raise error(f"{value}")
+
+    return run
+
+
+class Gate:
+    """A job that holds the writing thread, so that the jobs after it become one batch."""
+
+    def __init__(self):
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    def __call__(self, tx):
+        self.entered.set()
+        assert self.leave.wait(10)
+
+
+async def batched(engine, *jobs, durable=True):
+    """Run jobs so that they meet in one batch; give results and errors in order."""
+    gate = Gate()
+    held = asyncio.ensure_future(engine.write(gate))
+    await asyncio.get_running_loop().run_in_executor(None, gate.entered.wait, 10)
+    waiting = [asyncio.ensure_future(engine.write(job, durable=durable)) for job in jobs]
+    await asyncio.sleep(0)
+    gate.leave.set()
+    await held
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_write_gives_its_result_and_is_seen_by_the_next_read(engine):
+    assert await engine.write(put(7)) == 1
+    assert values(engine) == [7]
+    assert await engine.read(lambda tx: tx.one("SELECT v FROM t WHERE id=?", (1,))) == (7,)
+    assert await engine.read(lambda tx: tx.one("SELECT v FROM t WHERE id=?", (2,))) is None
+    assert await engine.write(lambda tx: tx.run("UPDATE t SET v=v+1")) == 1
+    assert await engine.write(lambda tx: tx.run_many("INSERT INTO t (v) VALUES (?)", [(1,), (2,)])) is None
+    assert values(engine) == [8, 1, 2]
+
+
+async def test_error_undoes_its_job_and_is_raised_to_its_caller(engine):
+    with pytest.raises(ValueError, match="5"):
+        await engine.write(fail_after(5))
+    assert values(engine) == []
+    with pytest.raises(StoreError, match="fault in Postino"):
+        await engine.write(lambda tx: tx.run("INSERT INTO t (id, v) VALUES (1, NULL)"))
+    with pytest.raises(StoreError):
+        await engine.write(lambda tx: tx.run("no sql"))
+    assert await engine.write(put(6)) == 1
+
+
+async def test_one_job_of_a_batch_that_fails_takes_no_other_with_it(engine):
+    got = await batched(engine, put(1), fail_after(2), put(3), fail_after(4, OverQuota), put(5))
+    assert [type(one) for one in got] == [int, ValueError, int, OverQuota, int]
+    assert values(engine) == [1, 3, 5]
+
+
+async def test_jobs_run_again_when_another_of_the_batch_failed(engine):
+    runs = []
+
+    def counted(tx):
+        runs.append(1)
+        return put(1)(tx)
+
+    got = await batched(engine, counted, fail_after(2))
+    assert got[0] == 1
+    assert len(runs) == 2
+    assert values(engine) == [1]
+
+
+async def test_jobs_run_in_the_order_they_were_given(engine):
+    got = await batched(engine, *[put(n) for n in range(1000)])
+    assert got == list(range(1, 1001))
+    assert values(engine) == list(range(1000))
+
+
+async def test_synced_and_unsynced_writes_mix_in_order(engine):
+    waiting = [asyncio.ensure_future(engine.write(put(n), durable=n % 3 == 0)) for n in range(300)]
+    assert await asyncio.gather(*waiting) == list(range(1, 301))
+    assert values(engine) == list(range(300))
+
+
+async def test_changes_are_told_after_the_commit_and_only_of_jobs_that_did_not_fail(engine):
+    heard = []
+    engine.on_commit = lambda changes: heard.append((changes, values(engine)))
+
+    def noting(value, mod_seq, fail=False):
+        def run(tx):
+            put(value)(tx)
+            tx.note_change(MailboxChange(1, value, mod_seq))
+            if fail:
+                raise ValueError
+
+        return run
+
+    await batched(engine, noting(1, 5), noting(2, 6, fail=True), noting(1, 7))
+    await asyncio.sleep(0)
+    assert heard == [([MailboxChange(1, 1, 7)], [1, 1])]
+
+
+async def test_caller_that_went_away_harms_nobody(engine):
+    gate = Gate()
+    held = asyncio.ensure_future(engine.write(gate))
+    await asyncio.get_running_loop().run_in_executor(None, gate.entered.wait, 10)
+    gone = asyncio.ensure_future(engine.write(put(1)))
+    stays = asyncio.ensure_future(engine.write(put(2)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    gate.leave.set()
+    await held
+    assert await stays == 2
+    assert values(engine) == [1, 2]
+
+
+async def test_read_is_one_snapshot(engine):
+    await engine.write(put(1))
+    between = threading.Event()
+    written = threading.Event()
+
+    def twice(tx):
+        first = tx.all("SELECT count(*) FROM t")
+        between.set()
+        assert written.wait(10)
+        return first, tx.all("SELECT count(*) FROM t")
+
+    reading = asyncio.ensure_future(engine.read(twice))
+    await asyncio.get_running_loop().run_in_executor(None, between.wait, 10)
+    await engine.write(put(2))
+    written.set()
+    first, second = await reading
+    assert first == second == [(1,)]
+
+
+async def test_pieces_are_a_snapshot_each(engine):
+    def pieces(run):
+        first = run(lambda tx: tx.one("SELECT count(*) FROM t"))
+        engine.write_now(put(1))
+        return first, run(lambda tx: tx.one("SELECT count(*) FROM t"))
+
+    assert await engine.read_in_pieces(pieces) == ((0,), (1,))
+
+
+async def test_reads_cannot_write(engine):
+    with pytest.raises(TemporarilyUnavailable):
+        engine.read_now(put(1))
+    with pytest.raises(ValueError, match="mine"):
+        engine.read_now(lambda tx: int("mine"))
+    assert values(engine) == []
+
+
+async def test_closed_engine_has_done_its_work_and_refuses_more(engine):
+    waiting = [asyncio.ensure_future(engine.write(put(n))) for n in range(50)]
+    await asyncio.sleep(0)
+    await asyncio.get_running_loop().run_in_executor(None, engine.close)
+    assert await asyncio.gather(*waiting) == list(range(1, 51))
+    with pytest.raises(TemporarilyUnavailable):
+        await engine.write(put(1))
+    with pytest.raises(TemporarilyUnavailable):
+        await engine.read(lambda tx: None)
+    with pytest.raises(TemporarilyUnavailable):
+        engine.write_now(put(1))
+
+
+async def test_log_does_not_grow_without_end(engine, tmp_path):
+    for _ in range(300):
+        await engine.write(lambda tx: tx.run("INSERT INTO t (v) VALUES (randomblob(100000))"))
+    log = tmp_path / f"{DATABASE_NAME}-wal"
+    assert log.stat().st_size < 4 * engine.options.checkpoint_pages * engine.options.page_octets
+
+
+async def test_writer_of_another_process_is_waited_for_and_then_given_up_on(tmp_path):
+    open_store(tmp_path, first=True).close_now()
+    path = tmp_path / DATABASE_NAME
+    one = SqliteEngine(path)
+    other = SqliteEngine(path, SqliteOptions(lock_seconds=0.2))
+    gate = Gate()
+    held = asyncio.ensure_future(one.write(gate))
+    await asyncio.get_running_loop().run_in_executor(None, gate.entered.wait, 10)
+    with pytest.raises(TemporarilyUnavailable, match="Another process"):
+        await other.write(lambda tx: tx.run("UPDATE setting SET value=value"))
+    gate.leave.set()
+    await held
+    assert await other.write(lambda tx: tx.run("UPDATE setting SET value=value")) > 0
+    await asyncio.get_running_loop().run_in_executor(None, one.close)
+    await asyncio.get_running_loop().run_in_executor(None, other.close)
+
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from postino.store.store import open_store
+from postino.store.messages import append
+from postino.store.mailboxes import mailbox_by_name
+from tests.support.stored import NOW, email
+
+async def main():
+    store = open_store(Path(sys.argv[1]))
+    inbox = store.read_now(lambda tx: mailbox_by_name(tx, 1, "INBOX")).id
+    new = email(b"from " + sys.argv[2].encode())
+    done = await asyncio.gather(
+        *(store.write(lambda tx: append(tx, 1, inbox, new, now=NOW)) for _ in range(300))
+    )
+    await store.close()
+    print(",".join(str(one.uid) for one in done))
+
+asyncio.run(main())
+"""
+
+
+def test_processes_that_write_at_once_lose_and_double_nothing(tmp_path):
+    from tests.support.stored import findings, mailbox_contents, make_accounts
+
+    store = open_store(tmp_path, first=True)
+    make_accounts(store, "ann")
+    root = Path(__file__).parents[2]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(tmp_path), name], cwd=root, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
+    uids = []
+    for writer in writers:
+        out, _ = writer.communicate(timeout=60)
+        assert writer.returncode == 0
+        uids += map(int, out.split(","))
+    assert sorted(uids) == list(range(1, 601))
+    found = mailbox_contents(store, 1)
+    assert sum(octets.endswith(b"from one") for octets in found.values()) == 300
+    assert findings(store) == []
+    store.close_now()
