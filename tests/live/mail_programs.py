@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+
 from tests.support.live_server import LiveServer
 
 PASSWORD = "open sesame 1"
