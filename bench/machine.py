@@ -27,6 +27,11 @@ class Machine:
     sync_p95_us: float
     load: float
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether other programs had the processors when the run began: its figures are then doubtful."""
+        return self.load > self.cores / 4
+
     def lines(self) -> list[tuple[str, str]]:
         """Name and value, for a table."""
         return [

@@ -74,6 +74,9 @@ def print_table(console: Console, rows: Iterable[Row]) -> None:
 
 def markdown(outcome: Outcome) -> str:
     """The whole page docs/benchmarks.md."""
+    busy = (
+        "**Other programs kept the machine busy when this run began; repeat it before believing a figure.**"
+    )
     promised = [row for row in outcome.rows if row.verdict]
     kept = sum(row.verdict == "ok" for row in promised)
     lines = [
@@ -85,6 +88,7 @@ def markdown(outcome: Outcome) -> str:
         "",
         f"Promises kept: {kept} of {len(promised)}.",
         "",
+        *([busy, ""] if outcome.machine.is_busy else []),
         "| the machine | |",
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in outcome.machine.lines()),
