@@ -1,6 +1,6 @@
 """Read what a FETCH asks for.
 
-RFC: 9051 §6.4.5 and §9 (fetch-att, section), 3501 §6.4.5 (RFC822 items).
+RFC: 9051 §6.4.5 and §9 (fetch-att, section), 3501 §6.4.5 (the items of IMAP4rev1).
 Invariants: the items of one octet string are always the same value, so they are remembered.
 Not here: the values (fetch_item.py).
 """

@@ -1,6 +1,6 @@
 """The data items a FETCH may ask for, as values.
 
-RFC: 9051 §6.4.5 (items, sections, partial), 3501 §6.4.5 (RFC822 items), 7162 §3.1.4 (MODSEQ),
+RFC: 9051 §6.4.5 (items, sections, partial), 3501 §6.4.5 (the items of IMAP4rev1), 7162 §3.1.4 (MODSEQ),
     8514 §4.3 (SAVEDATE), 8474 §5.3 (EMAILID, THREADID).
 Not here: reading them from the wire (commands/fetch.py), answering them (fetch_plan.py).
 """
