@@ -23,7 +23,8 @@ def rfc_index() -> dict[int, tuple[str, str, str]]:
 
 def cited_rfcs(text: str) -> set[int]:
     """Numbers in `RFC 9051 §6.4.7`, and in a docstring line `RFC: 9051 §4.3 (..), 7888 (..).`"""
-    found = {int(number) for number in re.findall(r"RFC[ -]?(\d{3,5})\b", text)}
+    # Without a space it is a name, such as IMAP's item RFC822.
+    found = {int(number) for number in re.findall(r"RFC[ -](\d{3,5})\b", text)}
     for line in re.findall(r"^RFC: (.*(?:\n    .*)*)", text, re.MULTILINE):
         found |= {int(n) for n in re.findall(r"(?<![§.\d])\b(\d{4})\b(?!\.)", line)}
     return found
