@@ -1,6 +1,5 @@
 """The command line, beside a running server and without one."""
 
-import contextlib
 import imaplib
 import re
 import smtplib
@@ -27,16 +26,12 @@ def postino(*arguments: str, stdin: str = "", cwd: Path | None = None) -> subpro
 
 
 def can_log_in(server: LiveServer, login: str, password: str) -> bool:
-    with contextlib.closing(
-        imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=client_tls(server))
-    ) as imap:
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=client_tls(server)) as imap:
         try:
             imap.login(login, password)
         except imaplib.IMAP4.error:
             return False
-        else:
-            imap.logout()
-            return True
+        return True
 
 
 def recipient_status(server: LiveServer, address: str) -> int:

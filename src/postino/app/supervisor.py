@@ -171,7 +171,7 @@ class Supervisor:
 
     def _await(self, child: _Child, what: bytes, deadline: float) -> None:
         while what not in child.told:
-            if CANNOT_START in child.told[:2] or not self._listen_to(child, deadline):
+            if CANNOT_START in child.told or not self._listen_to(child, deadline):
                 sentence = child.told.partition(CANNOT_START)[2].decode("utf-8", "replace")
                 raise CannotStart(sentence or "A worker did not start; the lines above say why")
             if {signal.SIGTERM, signal.SIGINT} & set(self._signals):

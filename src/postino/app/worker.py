@@ -27,9 +27,9 @@ from postino.servers.metrics import Metrics
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-STORE_OPEN: Final = b"s"
-READY: Final = b"r"
-CANNOT_START: Final = b"e"
+STORE_OPEN: Final = b"\x01"
+READY: Final = b"\x02"
+CANNOT_START: Final = b"\x03"
 """What a worker writes to its supervisor; after the last, the sentence that says why."""
 
 
