@@ -163,8 +163,8 @@ class _Indexer:
     """One pass over one buffer. `shift` turns positions in the buffer into positions in the message."""
 
     __slots__ = (
-        "active", "body_start", "buffer", "count", "delimiter_lines", "depth", "embedded_octets", "empty_line",
-        "end", "limits", "lines", "lines_at", "needle", "shift", "stack",
+        "active", "body_start", "buffer", "count", "delimiter_lines", "depth", "embedded_octets",
+        "empty_line", "end", "limits", "lines", "lines_at", "needle", "shift", "stack",
     )  # fmt: skip
 
     def __init__(self, buffer: Buffer, body_start: int, shift: int, limits: MimeLimits) -> None:
