@@ -7,8 +7,10 @@ from bench import corpus
 from bench.drivers.smtp import ready_to_send
 from bench.micro.timing import Timing, time_call
 from postino.core.limits import Limits
+from postino.imap.commands import ParseOptions
+from postino.imap.commands import parse_command as parse_imap_command
+from postino.imap.framer import CommandFrame, FramerLimits
 from postino.imap.framer import Framer as ImapFramer
-from postino.imap.framer import FramerLimits
 from postino.smtp.commands import parse_command
 from postino.smtp.framer import Framer as SmtpFramer
 
@@ -62,3 +64,6 @@ def _imap() -> Iterator[Timing]:
             pass
 
     yield time_call("imap framer: a pipelined command", frame, calls=len(_IMAP_LINES) * 20)
+    for line in _IMAP_LINES:
+        parse = partial(parse_imap_command, CommandFrame((line,)), ParseOptions())
+        yield time_call(f"imap grammar: {line.decode()[:40]}", parse)

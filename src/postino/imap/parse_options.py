@@ -19,7 +19,6 @@ class ParseOptions:
     search_depth: int = 50
     keywords: int = 100
     mailbox_name_octets: int = 1000
-    mailbox_depth: int = 50
 
     @classmethod
     def of(cls, limits: Limits, *, utf8: bool = False) -> "ParseOptions":
@@ -31,5 +30,4 @@ class ParseOptions:
             search_depth=limits.imap_search_depth,
             keywords=limits.keywords,
             mailbox_name_octets=limits.mailbox_name_octets,
-            mailbox_depth=limits.mailbox_depth,
         )

@@ -10,7 +10,6 @@ from typing import Final
 
 _LINE_BREAKING: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
-ALERT: Final = b"ALERT"
 ALREADY_EXISTS: Final = b"ALREADYEXISTS"
 AUTHENTICATION_FAILED: Final = b"AUTHENTICATIONFAILED"
 CANNOT: Final = b"CANNOT"
