@@ -10,21 +10,22 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from postino.app.clock import SystemClock
-from postino.app.logging import LogLevel
 from postino.app.paths import DataPaths
 from postino.app.settings_file import Configuration
-from postino.core.limits import Limits
-from postino.core.ports import Bus
-from postino.net.connection import Connection
-from postino.net.listener import Service
-from postino.net.self_signed import make_self_signed
-from postino.net.tls import CertificateFiles, CertificateStore
-from postino.servers.context import ServerContext
-from postino.servers.metrics import Metrics
 
+# PERF: what only a server needs is imported by the functions that need it, so that
+# `postino account add` starts in half the time.
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from postino.app.logging import LogLevel
+    from postino.core.limits import Limits
+    from postino.core.ports import Bus
+    from postino.net.connection import Connection
+    from postino.net.listener import Service
+    from postino.net.tls import CertificateFiles, CertificateStore
+    from postino.servers.context import ServerContext
+    from postino.servers.metrics import Metrics
     from postino.store.store import Store
 
 PROTOCOLS: Final = {
@@ -58,6 +59,8 @@ _SERVER_MODULES: Final = (
     "postino.servers.pop3",
     "postino.servers.smtp",
     "postino.store.sweep",
+    "postino.net.self_signed",
+    "postino.net.tls",
 )
 
 
@@ -81,14 +84,15 @@ def build_context(
     configuration: Configuration,
     *,
     store: "Store",
-    bus: Bus,
-    metrics: Metrics,
+    bus: "Bus",
+    metrics: "Metrics",
     log: "FilteringBoundLogger",
     tls_context: Callable[[], ssl.SSLContext | None],
-) -> ServerContext:
+) -> "ServerContext":
     """What every session of a worker is given."""
     from postino.delivery.accept import Delivery
     from postino.servers.authentication import Authentication
+    from postino.servers.context import ServerContext
 
     clock = SystemClock()
     limits = configuration.settings.limits
@@ -110,7 +114,7 @@ def build_context(
     )
 
 
-def change_settings(context: ServerContext, level: LogLevel, configuration: Configuration) -> None:
+def change_settings(context: "ServerContext", level: "LogLevel", configuration: Configuration) -> None:
     """Make new settings hold for what begins from now on; sessions under way keep what they read."""
     limits: Limits = configuration.settings.limits
     context.limits = limits
@@ -120,7 +124,7 @@ def change_settings(context: ServerContext, level: LogLevel, configuration: Conf
     level.set(configuration.settings.server.log_level)
 
 
-async def sweep(configuration: Configuration, context: ServerContext) -> None:
+async def sweep(configuration: Configuration, context: "ServerContext") -> None:
     """Remove what is no longer needed: expunged messages past their time, blobs nobody names."""
     from postino.store.sweep import sweep_store
 
@@ -128,13 +132,15 @@ async def sweep(configuration: Configuration, context: ServerContext) -> None:
     await sweep_store(context.store, now=context.clock.now(), retention_seconds=kept)
 
 
-def service(name: str, context: ServerContext) -> Service:
+def service(name: str, context: "ServerContext") -> "Service":
     """What is spoken on the sockets of [listen] `name`."""
+    from postino.net.listener import Service
+
     protocol = PROTOCOLS[name]
     return Service(name, _session(protocol, context, name), name in IMPLICIT_TLS, _REFUSALS[protocol])
 
 
-def _session(protocol: str, context: ServerContext, name: str) -> Callable[[Connection], Awaitable[None]]:
+def _session(protocol: str, context: "ServerContext", name: str) -> "Callable[[Connection], Awaitable[None]]":
     if protocol == "imap":
         from postino.servers.imap.session import serve_imap
 
@@ -152,8 +158,10 @@ def _session(protocol: str, context: ServerContext, name: str) -> Callable[[Conn
 
 def certificate_files(
     configuration: Configuration,
-) -> tuple[CertificateFiles, list[CertificateFiles]]:
+) -> "tuple[CertificateFiles, list[CertificateFiles]]":
     """The files of the default certificate (the self-signed one where none is set) and of the others."""
+    from postino.net.tls import CertificateFiles
+
     tls, paths = configuration.settings.tls, DataPaths(configuration.data)
     if tls.certificate:
         default = CertificateFiles(configuration.path(tls.certificate), configuration.path(tls.key))
@@ -171,13 +179,17 @@ def make_missing_certificate(configuration: Configuration) -> None:
     paths = DataPaths(configuration.data)
     if configuration.settings.tls.certificate or paths.self_signed_certificate.exists():
         return
+    from postino.net.self_signed import make_self_signed
+
     make_self_signed(
         [configuration.hostname, *LOCAL_NAMES], paths.self_signed_certificate, paths.self_signed_key
     )
 
 
-def open_certificates(configuration: Configuration) -> CertificateStore:
+def open_certificates(configuration: Configuration) -> "CertificateStore":
     """The certificates the settings name. Raises SettingsError."""
+    from postino.net.tls import CertificateStore
+
     default, more = certificate_files(configuration)
     oldest = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
     return CertificateStore(default, more, minimum_version=oldest[configuration.settings.tls.minimum_version])

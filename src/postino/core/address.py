@@ -13,8 +13,8 @@ from postino.core.errors import PostinoError
 
 MAX_LOCAL_OCTETS: Final = 64
 MAX_DOMAIN_OCTETS: Final = 255
-_DOT_ATOM: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\x80-\U0010ffff.]+")
-_LABEL: Final = re.compile(r"[a-z0-9\x80-\U0010ffff_](?:[a-z0-9\x80-\U0010ffff_-]*[a-z0-9\x80-\U0010ffff_])?")
+_DOT_ATOM: Final = re.compile(r"[^\x00-\x20\"(),:;<>@\[\\\]\x7f]+")
+_LABEL: Final = re.compile(r"[^\x00-/:-^`{-\x7f](?:[^\x00-,./:-^`{-\x7f]*[^\x00-/:-^`{-\x7f])?")
 
 
 class BadAddress(PostinoError):

@@ -10,7 +10,7 @@ from enum import IntFlag
 from typing import Final
 
 MAX_INTERNED: Final = 20_000
-KEYWORD: Final = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]+")
+KEYWORD: Final = re.compile(r"[!#$&'+-\[^-z|}~]+")
 
 
 class Flag(IntFlag):

@@ -110,7 +110,7 @@ Command = HelloCommand | MailCommand | RcptCommand | BdatCommand | AuthCommand |
 _BRACKETED: Final = r'<(?:[^<>"\x00-\x1f\x7f]++|"(?:[^"\\\x00-\x1f\x7f]|\\.)*+")*+>'
 _MAIL: Final = re.compile(rf"FROM: *+({_BRACKETED})((?: ++[^ ]++)*+) *+", re.IGNORECASE)
 _RCPT: Final = re.compile(rf"TO: *+({_BRACKETED})((?: ++[^ ]++)*+) *+", re.IGNORECASE)
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([\x21-\x3c\x3e-\x7e\x80-\U0010ffff]++))?")
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^\x00-\x20=\x7f]++))?")
 # RFC 3461 §4: xtext, as in AUTH=<mailbox>.
 _XTEXT: Final = re.compile(r"(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[0-9A-F]{2})++")
 _SIZE: Final = re.compile(r"[0-9]{1,20}")

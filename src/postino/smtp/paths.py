@@ -16,11 +16,11 @@ from postino.core.address import Address
 ReversePath = Address | None
 """MAIL's argument; None is the null reverse-path `<>` of reports and replies."""
 
-_ATEXT: Final = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\xa0-\U0010ffff]"
+_ATEXT: Final = r"[^\x00-\x20\"(),.:;<>@\[\\\]\x7f-\x9f]"
 _DOT_STRING: Final = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
 # qtextSMTP or quoted-pairSMTP (RFC 5321 §4.1.2), with UTF-8 (RFC 6531 §3.3).
-_QUOTED: Final = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\xa0-\U0010ffff]|\\[\x20-\x7e])++"'
-_LDH_LABEL: Final = r"[A-Za-z0-9_\xa0-\U0010ffff]++(?:-++[A-Za-z0-9_\xa0-\U0010ffff]++)*+"
+_QUOTED: Final = r'"(?:[^\x00-\x1f"\\\x7f-\x9f]|\\[\x20-\x7e])++"'
+_LDH_LABEL: Final = r"[^\x00-/:-@\[-^`{-\x9f]++(?:-++[^\x00-/:-@\[-^`{-\x9f]++)*+"
 _DOMAIN: Final = rf"{_LDH_LABEL}(?:\.{_LDH_LABEL})*+"
 _LITERAL: Final = r"\[[\x21-\x5a\x5e-\x7e]++\]"
 
