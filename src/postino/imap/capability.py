@@ -1,6 +1,7 @@
 """Which capabilities the server names, in each state.
 
-RFC: 9051 §6.1.1 and §7.2.2, 8314 §3.2 (no passwords in the clear), 4959 (SASL-IR), 7888 (LITERAL+).
+RFC: 9051 §6.1.1 and §7.2.2, 8314 §3.2 (no passwords in the clear), 4959 (SASL-IR), 7888 (LITERAL+),
+    2177 (IDLE), 2342 (NAMESPACE), 3691 (UNSELECT), 3348 (CHILDREN), 6851 (MOVE).
 Invariants: nothing is named that the session would refuse; STARTTLS never inside TLS; LOGINDISABLED
     exactly when LOGIN would be refused.
 """
