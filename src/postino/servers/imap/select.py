@@ -33,7 +33,7 @@ KNOWN_KEYWORDS: Final = ("$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishi
 
 # PERF: loading a mailbox at SELECT makes UNSEEN and all keywords known, but an idle session
 # would then hold 20 octets a message; larger mailboxes are loaded when a command needs it.
-_LOAD_AT_ONCE: Final = 500
+LOAD_AT_ONCE: Final = 500
 
 
 async def run_select(session: "ImapSession", command: Select) -> Completion:
@@ -57,7 +57,7 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
         read_only=command.read_only,
     )
     session.select(selected)
-    if mailbox.messages <= _LOAD_AT_ONCE:
+    if mailbox.messages <= LOAD_AT_ONCE:
         await selected.load()
     _say_state(session, mailbox, selected)
     if command.read_only:
