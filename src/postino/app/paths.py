@@ -78,18 +78,3 @@ class DataPaths:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return descriptor
-
-    def running_server(self) -> int | None:
-        """The process id of the server of this directory, or None when there is none."""
-        try:
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(descriptor, 32).strip()
-            return int(holder) if holder.isdigit() else None
-        finally:
-            os.close(descriptor)
-        return None

@@ -6,9 +6,13 @@ Invariants: after become() neither user nor group can be root's again, unless "r
 
 import os
 import pwd
+import resource
 from pathlib import Path
+from typing import Final
 
 from postino.core.errors import SettingsError
+
+OPEN_FILES: Final = 65_536
 
 
 def require_user(name: str) -> pwd.struct_passwd | None:
@@ -36,6 +40,18 @@ def become(user: pwd.struct_passwd) -> None:
     os.initgroups(user.pw_name, user.pw_gid)
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
+
+
+def allow_many_files() -> None:
+    """Raise the limit on open files, of which every connection is one, as far as we may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(hard, OPEN_FILES) if os.geteuid() == 0 and hard != resource.RLIM_INFINITY else hard
+    for limit in (wanted, hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        except (OSError, ValueError):
+            continue
+        return
 
 
 def hand_over(directory: Path, user: pwd.struct_passwd) -> None:

@@ -91,6 +91,7 @@ class Supervisor:
         for left in paths.run.glob("*.[0-9]*"):
             left.unlink(missing_ok=True)
         make_missing_certificate(self.configuration)
+        privileges.allow_many_files()
         self._bind()
         # Before the change of user: another user may not be allowed to read where Python is installed.
         load_servers()

@@ -237,7 +237,9 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = self._discarding = True
         self._chunks.clear()
         self._unread = 0
-        if self._end or self.is_tls or not transport.can_write_eof():
+        at_end, self._end = self._end, True
+        self._wake(self._read_waiter)
+        if at_end or self.is_tls or not transport.can_write_eof():
             transport.close()
             return
         # Closing a socket with unread octets makes TCP reset it, and the other side may then never

@@ -17,6 +17,11 @@ from postino.core.errors import PostinoError, SettingsError
 
 BACKLOG: Final = 4096
 _LONGEST_UNIX_PATH: Final = 100
+_KEEPALIVE: Final = (
+    (socket.TCP_KEEPIDLE, 300),
+    (socket.TCP_KEEPINTVL, 60),
+    (socket.TCP_KEEPCNT, 5),
+)
 
 
 class CannotListen(PostinoError):
@@ -111,6 +116,10 @@ def _bind_tcp(address: ListenAddress, family: int, target: tuple[str, int], *, s
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # Accepted sockets inherit it: answers are whole writes already, waiting only delays them.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Inherited too: a client that vanished without a word is noticed after some ten minutes.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            bound.setsockopt(socket.IPPROTO_TCP, option, value)
         bound.bind(target)
         bound.listen(BACKLOG)
         bound.setblocking(False)
