@@ -130,7 +130,7 @@ class _Worker:
             # server's sessions are no garbage, so look at the old ones seldom.
             gc.collect()
             gc.freeze()
-            gc.set_threshold(20_000, 20, 50)
+            gc.set_threshold(10_000, 20, 20)
             self._tell(READY)
             await self.stopping.wait()
             for task in tasks:
