@@ -96,6 +96,12 @@ def open_store(
         raise StoreError(f"The data directory {data_dir} cannot be made ({error.strerror})") from error
     path = data_dir / DATABASE_NAME
     is_new = not path.exists()
+    if is_new:
+        try:
+            # SQLite gives its log files the database's own rights: mail is nobody else's to read.
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise StoreError(f"The database {path} cannot be made ({error.strerror})") from error
     connection = open_connection(path, options, read_only=False)
     try:
         if first or is_new:

@@ -110,3 +110,12 @@ def test_old_sqlite_is_refused(tmp_path, monkeypatch):
         open_store(tmp_path)
     monkeypatch.setattr(sqlite_connection.apsw, "sqlite_lib_version", lambda: "3.51.3")
     open_store(tmp_path, first=True).close_now()
+
+
+def test_nobody_else_may_read_the_database_and_its_logs(tmp_path: Path) -> None:
+    store = open_store(tmp_path, first=True)
+    store.write_now(lambda tx: tx.one("SELECT 1"))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("postino.sqlite*")}
+    store.close_now()
+    assert modes.keys() >= {"postino.sqlite", "postino.sqlite-wal"}
+    assert set(modes.values()) == {0o600}
