@@ -57,7 +57,10 @@ def main() -> int:
     try:
         import atheris  # noqa: F401
     except ImportError:
-        print("atheris is not installed here (it has wheels for x86-64 Linux only): fuzzing skipped", file=sys.stderr)
+        print(
+            "atheris is not installed here (it has wheels for x86-64 Linux only): fuzzing skipped",
+            file=sys.stderr,
+        )
         return 1 if os.environ.get("CI") else 0
     failed = 0
     with ThreadPoolExecutor(max_workers=2) as pool:

@@ -86,6 +86,7 @@ def test_the_settings_page_is_the_generated_one() -> None:
 
 def test_every_command_has_help_with_an_example() -> None:
     import click
+
     from postino.cli.main import main
 
     def walk(command: click.Command, context: click.Context, words: list[str]) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+
+from postino.net.connection import Connection
 from tests.transcripts.runner import (
     MismatchError,
     Mode,
@@ -15,8 +17,6 @@ from tests.transcripts.runner import (
     rendered,
     sent_octets,
 )
-
-from postino.net.connection import Connection
 
 
 async def echo(connection: Connection) -> None:

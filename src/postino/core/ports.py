@@ -29,7 +29,9 @@ class MailboxChange:
 class Listener(Protocol):
     """Who wants to hear of changes in one mailbox. Called on the event loop; must not block."""
 
-    def __call__(self, change: MailboxChange) -> None: ...
+    def __call__(self, change: MailboxChange) -> None:
+        """Take the hint."""
+        ...
 
 
 class Bus(Protocol):
