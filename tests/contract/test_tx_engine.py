@@ -59,8 +59,7 @@ async def batched(engine, *jobs, durable=True):
     waiting = [asyncio.ensure_future(engine.write(job, durable=durable)) for job in jobs]
     await asyncio.sleep(0)
     gate.leave.set()
-    await held
-    return await asyncio.gather(*waiting, return_exceptions=True)
+    return (await asyncio.gather(held, *waiting, return_exceptions=True))[1:]
 
 
 async def test_write_gives_its_result_and_is_seen_by_the_next_read(engine):
@@ -194,6 +193,46 @@ async def test_closed_engine_has_done_its_work_and_refuses_more(engine):
         await engine.read(lambda tx: None)
     with pytest.raises(TemporarilyUnavailable):
         engine.write_now(put(1))
+
+
+async def test_full_disk_fails_what_needs_room_and_nothing_else(engine):
+    def big(tx):
+        tx.run("INSERT INTO t (v) VALUES (randomblob(1000000))")
+
+    def limit(tx):
+        pages = tx.one("PRAGMA page_count")[0]
+        tx.all(f"PRAGMA max_page_count={pages + 20}")
+
+    await engine.write(limit)
+    got = await batched(engine, put(1), big, put(2))
+    assert got[0] == 1
+    assert isinstance(got[1], TemporarilyUnavailable)
+    assert "full" in str(got[1])
+    assert values(engine) == [1, 2]
+
+
+async def test_job_that_makes_the_commit_fail_takes_no_other_with_it(engine):
+    def lasting(tx):
+        # A deferred constraint is looked at only when the transaction commits.
+        tx.run("PRAGMA defer_foreign_keys=ON")
+        tx.run(
+            "INSERT INTO mailbox (account_id, id, name, uid_validity, highest_mod_seq) VALUES (9, 9, 'x', 9, 9)"
+        )
+
+    got = await batched(engine, put(1), lasting, put(2))
+    assert [type(one) for one in got] == [int, StoreError, int]
+    assert values(engine) == [1, 2]
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        await engine.write(lasting)
+
+
+async def test_place_that_cannot_be_opened_is_told_to_every_job(tmp_path):
+    engine = SqliteEngine(tmp_path / "nowhere" / "x.sqlite")
+    with pytest.raises((StoreError, OSError)):
+        await engine.write(put(1))
+    with pytest.raises(StoreError):
+        engine.read_now(put(1))
+    await asyncio.get_running_loop().run_in_executor(None, engine.close)
 
 
 async def test_log_does_not_grow_without_end(engine, tmp_path):

@@ -12,7 +12,7 @@ import zstandard
 
 from postino.core.errors import DatabaseDamaged
 
-COMPRESS_FROM: Final = 2048
+COMPRESS_FROM: Final = 8192
 """Bodies of fewer octets are stored as they are."""
 LEVEL: Final = 1
 ROW_OCTETS: Final = 128 * 1024

@@ -6,6 +6,7 @@ Not here: how an answer looks (imap/), what is in which section (imap/section.py
 """
 
 from enum import IntEnum
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
 
@@ -97,24 +98,28 @@ def fetch_rows(
     tx: Tx, account_id: AccountId, mailbox_id: MailboxId, uids: NumberSet, columns: frozenset[Column]
 ) -> list[tuple[Any, ...]]:
     """(uid, the columns in Column order) of each message that exists, by uid."""
-    wanted = sorted(columns)
-    select = ", ".join(["m.uid", *(_SQL[column] for column in wanted)])
+    query = _query(columns)
+    rows: list[tuple[Any, ...]] = []
+    for condition in uid_conditions(tx, account_id, mailbox_id, uids):
+        rows += tx.all(
+            f"{query} AND m.{condition.sql} ORDER BY m.uid",
+            (account_id, mailbox_id, *condition.params),
+        )
+    if Column.BODY in columns:
+        return _with_bodies(tx, rows)
+    return rows
+
+
+@lru_cache(maxsize=256)
+def _query(columns: frozenset[Column]) -> str:
+    select = ", ".join(["m.uid", *(_SQL[column] for column in sorted(columns))])
     # CROSS JOIN keeps the order of the loops: the messages first, in their key's order.
     source = "message m"
     if not _OF_CONTENT.isdisjoint(columns):
         source += " CROSS JOIN content c ON c.account_id=m.account_id AND c.id=m.content_id"
     if not _OF_OCTETS.isdisjoint(columns):
         source += " CROSS JOIN octets o ON o.account_id=m.account_id AND o.content_id=m.content_id"
-    rows: list[tuple[Any, ...]] = []
-    for condition in uid_conditions(tx, account_id, mailbox_id, uids):
-        rows += tx.all(
-            f"SELECT {select} FROM {source} WHERE m.account_id=? AND m.mailbox_id=? AND m.{condition.sql}"
-            " ORDER BY m.uid",
-            (account_id, mailbox_id, *condition.params),
-        )
-    if Column.BODY in columns:
-        return _with_bodies(tx, rows)
-    return rows
+    return f"SELECT {select} FROM {source} WHERE m.account_id=? AND m.mailbox_id=?"
 
 
 _body_columns: Final = itemgetter(slice(-5, None))

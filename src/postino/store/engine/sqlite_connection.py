@@ -43,7 +43,7 @@ class SqliteOptions:
     """How long a write waits for another process's write to end."""
     batch_jobs: int = 400
     batch_seconds: float = 0.02
-    checkpoint_pages: int = 2000
+    checkpoint_pages: int = 4000
     """Size of the write-ahead log at which its pages are moved into the database."""
     read_threads: int = 4
 
@@ -172,6 +172,8 @@ def open_connection(path: Path, options: SqliteOptions, *, read_only: bool) -> a
         execute("PRAGMA synchronous=FULL")
         if read_only:
             execute("PRAGMA query_only=ON")
+        # A log that a long read made large is cut back once it starts afresh.
+        execute(f"PRAGMA journal_size_limit={2 * options.checkpoint_pages * options.page_octets}")
         connection.wal_autocheckpoint(0)
     except apsw.Error as error:
         connection.close()

@@ -1,0 +1,248 @@
+"""The thread that writes: takes what is waiting, runs it as one transaction, commits once.
+
+Invariants: a job's outcome is handed over only after its transaction has committed, and synced when
+    the job asked for that; a job that raises leaves nothing behind and takes no other job with it;
+    jobs run in the order they came.
+Not here: whose jobs these are and where outcomes go (engine/sqlite.py).
+"""
+
+import queue
+import threading
+import time
+from asyncio import Future as LoopFuture
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from postino.core.ports import MailboxChange
+from postino.store.engine.sqlite_connection import SqliteOptions, SqliteTx, open_connection, translate
+from postino.store.engine.turns import Turns
+from postino.store.tx import TxFunction
+
+_IDLE_SECONDS: Final = 0.5
+"""Silence after which the log is moved into the database, so that little is left to do at the end."""
+
+
+class Job:
+    """One function waiting for the writing thread, and then what came of it."""
+
+    __slots__ = ("durable", "error", "fn", "future", "result")
+
+    def __init__(
+        self, fn: TxFunction[Any], future: "LoopFuture[Any] | Future[Any]", *, durable: bool
+    ) -> None:
+        self.fn = fn
+        self.future = future
+        self.durable = durable
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Give the outcome to whoever waits. Runs where the future may be touched."""
+        future = self.future
+        if future.done():
+            return
+        if self.error is not None:
+            future.set_exception(self.error)
+        else:
+            future.set_result(self.result)
+
+
+HandOver = Callable[[list[Job], list[MailboxChange]], None]
+
+
+class Writer:
+    """Owns the writing connection, which is opened in the thread at the first job."""
+
+    def __init__(self, path: Path, options: SqliteOptions, hand_over: HandOver) -> None:
+        self._path = path
+        self._options = options
+        self._hand_over = hand_over
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._turns = Turns(path, options.lock_seconds)
+        self._tx: SqliteTx | None = None
+        self._synced = True
+        self._log_pages = 0
+        self._checkpoint_at = options.checkpoint_pages
+        self._stopping = False
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Have a job run; returns at once."""
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """Run what is waiting, then end. Blocks."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        left: list[Job] = []
+        while left or not self._stopping:
+            if not left:
+                try:
+                    job = self._jobs.get(timeout=_IDLE_SECONDS if self._log_pages else None)
+                except queue.Empty:
+                    self._checkpoint()
+                    continue
+                if job is None:
+                    break
+                left = [job]
+            left = self._write(left)
+            if self._log_pages >= self._checkpoint_at:
+                self._checkpoint()
+        if self._tx is not None:
+            self._tx.close()
+        self._turns.close()
+
+    def _write(self, batch: list[Job]) -> list[Job]:
+        """Run `batch` and what joins it meanwhile in one transaction; give the jobs left for the next."""
+        left: list[Job] = []
+        changes: list[MailboxChange] = []
+        self._drain(batch)
+        try:
+            self._turns.take()
+            try:
+                tx = self._begin(durable=any(job.durable for job in batch))
+                try:
+                    left = self._run_together(tx, batch)
+                    tx.commit()
+                    changes = tx.changes
+                except BaseException as error:
+                    tx.rollback()
+                    if len(batch) == 1:
+                        batch[0].error = _told(error)
+                    else:
+                        changes = self._run_apart(tx, batch)
+            finally:
+                self._turns.give()
+        except BaseException as error:
+            # Not one job's fault (locked for too long, no such directory): none of them was run.
+            told = _told(error)
+            for job in batch:
+                job.error = told
+        self._hand_over(batch, changes)
+        return left
+
+    def _begin(self, *, durable: bool) -> SqliteTx:
+        tx = self._tx
+        if tx is not None and tx.is_open:
+            # The disk failed even the rollback: begin again from what is on it.
+            self._tx = None
+            tx.close()
+            tx = None
+        if tx is None:
+            connection = open_connection(self._path, self._options, read_only=False)
+            connection.set_wal_hook(self._note_log_size)
+            tx = self._tx = SqliteTx(connection)
+            self._synced = True
+        if durable != self._synced:
+            # Cannot change inside a transaction; costs 0.8 us.
+            tx.run("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
+            self._synced = durable
+        tx.begin()
+        return tx
+
+    def _run_together(self, tx: SqliteTx, batch: list[Job]) -> list[Job]:
+        """Run the jobs and, within bounds, those that come meanwhile; give the jobs that must wait."""
+        until = time.monotonic() + self._options.batch_seconds
+        at = 0
+        while at < len(batch):
+            job = batch[at]
+            job.result = job.fn(tx)
+            at += 1
+            if at == len(batch) and time.monotonic() < until:
+                more: list[Job] = []
+                self._drain(more, self._options.batch_jobs - at)
+                if not self._synced and any(job.durable for job in more):
+                    # This transaction will not be synced: they are for the next.
+                    return more
+                batch += more
+        return []
+
+    def _run_apart(self, tx: SqliteTx, batch: list[Job]) -> list[MailboxChange]:
+        """Run the jobs again so that only those at fault fail; give the changes of the others."""
+        try:
+            tx.begin()
+            for job in batch:
+                self._run_saved(tx, job)
+            tx.commit()
+        except BaseException:
+            tx.rollback()
+        else:
+            return tx.changes
+        # One of them spoils the whole transaction (its octets fill the disk, say): each on its own.
+        changes: list[MailboxChange] = []
+        for job in batch:
+            job.result, job.error = None, None
+            try:
+                tx.begin()
+                job.result = job.fn(tx)
+                tx.commit()
+                changes += tx.changes
+            except BaseException as error:
+                tx.rollback()
+                job.error = _told(error)
+        return changes
+
+    def _run_saved(self, tx: SqliteTx, job: Job) -> None:
+        """Run a job within a savepoint: if it raises, the transaction is as it was before."""
+        job.result, job.error = None, None
+        noted = len(tx.changes)
+        tx.run("SAVEPOINT job")
+        try:
+            job.result = job.fn(tx)
+        except BaseException as error:
+            if not tx.is_open:
+                # SQLite gave the whole transaction up: so must we.
+                raise
+            tx.run("ROLLBACK TO job")
+            del tx.changes[noted:]
+            job.error = _told(error)
+        tx.run("RELEASE job")
+
+    def _drain(self, batch: list[Job], room: int | None = None) -> None:
+        """Move waiting jobs to `batch`, noticing when the writer is asked to stop."""
+        get = self._jobs.get_nowait
+        room = self._options.batch_jobs if room is None else room
+        while len(batch) < room and not self._stopping:
+            try:
+                job = get()
+            except queue.Empty:
+                return
+            if job is None:
+                self._stopping = True
+                return
+            batch.append(job)
+
+    def _note_log_size(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        """Move the log's pages into the database. Never waits for readers; they only delay it."""
+        if self._tx is None:
+            return
+        try:
+            pages, moved = self._tx.checkpoint()
+        except apsw.Error:
+            # Another process is at it, or the disk is full; tried again later.
+            pages, moved = self._log_pages, 0
+        if moved >= pages:
+            self._log_pages = 0
+            self._checkpoint_at = self._options.checkpoint_pages
+        else:
+            # A reader still needs the log: look again when it has grown some more.
+            self._checkpoint_at = self._log_pages + self._options.checkpoint_pages // 4
+
+
+def _told(error: BaseException) -> BaseException:
+    if isinstance(error, apsw.Error):
+        told = translate(error)
+        told.__cause__ = error
+        return told
+    return error
