@@ -96,6 +96,9 @@ class Writer:
             if self._log_pages >= self._checkpoint_at:
                 self._checkpoint()
         if self._tx is not None:
+            if not self._synced:
+                # Moving the log syncs it: after an orderly end, flag changes are on disk too.
+                self._checkpoint()
             self._tx.close()
         self._turns.close()
 
