@@ -153,6 +153,13 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Octets,
         about("Memory each database connection of a worker may keep pages in. Takes effect at a start."),
     ] = 32 * 1024 * 1024
+    list_cache_octets: Annotated[
+        Octets,
+        about(
+            "Memory in which a worker keeps what it told IMAP clients in lists of messages, so that the next "
+            "list needs no database. Takes effect at a start."
+        ),
+    ] = 64 * 1024 * 1024
     lock_seconds: Annotated[
         Seconds,
         about("How long a write waits for another worker's before it is refused. Takes effect at a start."),

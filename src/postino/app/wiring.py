@@ -93,6 +93,7 @@ def build_context(
     from postino.delivery.accept import Delivery
     from postino.servers.authentication import Authentication
     from postino.servers.context import ServerContext
+    from postino.servers.imap.list_cache import ListCache
 
     clock = SystemClock()
     limits = configuration.settings.limits
@@ -111,6 +112,7 @@ def build_context(
         metrics=metrics,
         tls_context=tls_context,
         subaddress_separator=configuration.settings.server.subaddress_separator,
+        list_cache=ListCache(configuration.settings.store.list_cache_octets),
     )
 
 

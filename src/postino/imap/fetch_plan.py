@@ -3,7 +3,7 @@ r"""Compile a FETCH once: which columns to read, and a template that makes a row
 RFC: 9051 §6.4.5 (items), §7.5.2 (FETCH response), 3501 §6.4.5 (RFC822 items), 7162 §3.1.4.2 (MODSEQ),
     8514 §4.3 (SAVEDATE), 8474 §5 (EMAILID).
 Invariants: the answer to an item is the same whichever way makes it, in bulk or message by message;
-    octets of messages are never scanned, only cut.
+    octets of messages are never scanned, only cut; StoredItems depend on nothing that can change.
 Not here: reading the rows (servers/imap/fetch.py), finding sections (section.py).
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, Protocol, assert_never
 
 from postino.core.flags import FlagSet
@@ -50,6 +51,8 @@ class Batch:
     flags: Sequence[FlagSet] = ()
     mod_seqs: Sequence[int] = ()
     columns: Columns = field(default_factory=dict)
+    stored: Sequence[bytes] = ()
+    """What StoredItems.answers made of the columns, or once made."""
 
 
 class Octets(Protocol):
@@ -92,7 +95,23 @@ class UnknownTransferEncodingError(Exception):
 
 
 Source = Callable[[Batch], Sequence[Any]]
+ColumnSource = Callable[[Columns], Sequence[Any]]
 BodyItem = BodySection | BinarySection | BinarySize
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItems:
+    """Those items whose answers never change: what they say of a UID may be kept."""
+
+    template: bytes
+    """Also tells one list of items from another."""
+    needs: frozenset[Need]
+    sources: tuple[ColumnSource, ...]
+
+    def answers(self, columns: Columns) -> list[bytes]:
+        """The items' text for each message."""
+        template = self.template
+        return [template % row for row in zip(*(source(columns) for source in self.sources), strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,8 @@ class FetchPlan:
     template: bytes
     """Of everything but `apart`; when there are such items they and the final parenthesis follow."""
     sources: tuple[Source, ...]
+    stored: StoredItems | None
+    """Made apart from what the view tells, and put into the template as one."""
     whole: bytes | None
     """The one item that is the whole message or its text, when that is the only one apart: its label."""
     whole_has_header: bool
@@ -117,15 +138,22 @@ class FetchPlan:
         return not self.needs
 
     def heads(self, batch: Batch) -> list[bytes]:
-        """The template filled for each message; whole responses when nothing is apart."""
-        # PERF: one % a message is all there is: 5 million FLAGS responses a second (bench: fetch plan).
+        """The template filled for each message."""
         template = self.template
-        columns = [source(batch) for source in self.sources]
-        return [template % row for row in zip(batch.numbers, *columns, strict=True)]
+        return [template % row for row in zip(batch.numbers, *self._columns(batch), strict=True)]
 
     def responses(self, batch: Batch) -> bytes:
         """The whole answer for a batch when nothing is apart."""
-        return b"".join(self.heads(batch))
+        # PERF: one formatting call for all is 10 million FLAGS responses a second, a tenth more than one for
+        # each (bench: fetch plan).
+        rows = zip(batch.numbers, *self._columns(batch), strict=True)
+        return (self.template * len(batch.numbers)) % tuple(chain.from_iterable(rows))
+
+    def _columns(self, batch: Batch) -> list[Sequence[Any]]:
+        columns = [source(batch) for source in self.sources]
+        if self.stored is not None:
+            columns.append(batch.stored)
+        return columns
 
     def whole_responses(self, batch: Batch) -> bytes:
         """The answer when the one item apart is `whole` and every body is at hand as bytes."""
@@ -188,26 +216,38 @@ def compile_fetch(
             simple.insert(0, att)
     fragments: list[bytes] = []
     sources: list[Source] = []
+    stored_fragments: list[bytes] = []
+    stored_sources: list[ColumnSource] = []
     needs: set[Need] = set()
     apart: list[BodyItem] = []
+    # What the view tells comes first, then what the store has ready, then what is cut from the octets.
     for att in simple:
-        fragments.append(_FRAGMENTS[att])
-        source, need = _SOURCES[att]
-        if source is not None:
-            sources.append(source)
-        if need is not None:
+        told = _TOLD.get(att)
+        if told is None:
+            fragment, column, need = _STORED[att]
+            stored_fragments.append(fragment)
+            stored_sources.append(column)
             needs.add(need)
+        else:
+            fragments.append(told[0])
+            if told[1] is not None:
+                sources.append(told[1])
     for item in items:
         if isinstance(item, FetchAtt):
             continue
         if isinstance(item, BodySection) and _is_header_alone(item):
             fragment, added, need = _header_item(item)
-            fragments.append(fragment)
-            sources += added
+            stored_fragments.append(fragment)
+            stored_sources += added
             needs.add(need)
         else:
             apart.append(item)
-            needs |= _needs_apart(item)
+    stored = None
+    if stored_fragments:
+        stored = StoredItems(b" ".join(stored_fragments), frozenset(needs), tuple(stored_sources))
+        fragments.append(b"%b")
+    for item in apart:
+        needs |= _needs_apart(item)
     inner = b" ".join(fragments)
     ending = b")\r\n" if not apart else b" " if fragments else b""
     template = b"* %d FETCH (" + inner + ending
@@ -222,6 +262,7 @@ def compile_fetch(
         needs=frozenset(needs),
         template=template,
         sources=tuple(sources),
+        stored=stored,
         whole=whole.label() if whole is not None and is_whole else None,
         whole_has_header=isinstance(whole, BodySection) and whole.section.text is SectionText.NONE,
         apart=tuple(apart),
@@ -237,43 +278,32 @@ def _wires(batch: Batch) -> Sequence[bytes]:
     return [flags.wire for flags in batch.flags]
 
 
-def _column(need: Need) -> Source:
-    return lambda batch: batch.columns[need]
+def _column(need: Need) -> ColumnSource:
+    return lambda columns: columns[need]
 
 
-def _dates(need: Need) -> Source:
-    return lambda batch: [format_date_time(instant) for instant in batch.columns[need]]
+def _dates(need: Need) -> ColumnSource:
+    return lambda columns: [format_date_time(instant) for instant in columns[need]]
 
 
-def _bodies(batch: Batch) -> Sequence[bytes]:
-    return [body_of(structure) for structure in batch.columns[Need.BODYSTRUCTURE]]
+def _bodies(columns: Columns) -> Sequence[bytes]:
+    return [body_of(structure) for structure in columns[Need.BODYSTRUCTURE]]
 
 
-_FRAGMENTS: Final[dict[FetchAtt, bytes]] = {
-    FetchAtt.FLAGS: b"FLAGS %b",
-    FetchAtt.UID: b"UID %d",
-    FetchAtt.MOD_SEQ: b"MODSEQ (%d)",
-    FetchAtt.INTERNAL_DATE: b"INTERNALDATE %b",
-    FetchAtt.SAVE_DATE: b"SAVEDATE %b",
-    FetchAtt.RFC822_SIZE: b"RFC822.SIZE %d",
-    FetchAtt.ENVELOPE: b"ENVELOPE %b",
-    FetchAtt.BODY_STRUCTURE: b"BODYSTRUCTURE %b",
-    FetchAtt.BODY: b"BODY %b",
-    FetchAtt.EMAIL_ID: b"EMAILID (M%d)",
-    FetchAtt.THREAD_ID: b"THREADID NIL",
+_TOLD: Final[dict[FetchAtt, tuple[bytes, Source | None]]] = {
+    FetchAtt.FLAGS: (b"FLAGS %b", _wires),
+    FetchAtt.UID: (b"UID %d", lambda batch: batch.uids),
+    FetchAtt.MOD_SEQ: (b"MODSEQ (%d)", lambda batch: batch.mod_seqs),
+    FetchAtt.THREAD_ID: (b"THREADID NIL", None),
 }
-_SOURCES: Final[dict[FetchAtt, tuple[Source | None, Need | None]]] = {
-    FetchAtt.FLAGS: (_wires, None),
-    FetchAtt.UID: (lambda batch: batch.uids, None),
-    FetchAtt.MOD_SEQ: (lambda batch: batch.mod_seqs, None),
-    FetchAtt.INTERNAL_DATE: (_dates(Need.INTERNAL_DATE), Need.INTERNAL_DATE),
-    FetchAtt.SAVE_DATE: (_dates(Need.SAVE_DATE), Need.SAVE_DATE),
-    FetchAtt.RFC822_SIZE: (_column(Need.SIZE), Need.SIZE),
-    FetchAtt.ENVELOPE: (_column(Need.ENVELOPE), Need.ENVELOPE),
-    FetchAtt.BODY_STRUCTURE: (_column(Need.BODYSTRUCTURE), Need.BODYSTRUCTURE),
-    FetchAtt.BODY: (_bodies, Need.BODYSTRUCTURE),
-    FetchAtt.EMAIL_ID: (_column(Need.CONTENT_ID), Need.CONTENT_ID),
-    FetchAtt.THREAD_ID: (None, None),
+_STORED: Final[dict[FetchAtt, tuple[bytes, ColumnSource, Need]]] = {
+    FetchAtt.INTERNAL_DATE: (b"INTERNALDATE %b", _dates(Need.INTERNAL_DATE), Need.INTERNAL_DATE),
+    FetchAtt.SAVE_DATE: (b"SAVEDATE %b", _dates(Need.SAVE_DATE), Need.SAVE_DATE),
+    FetchAtt.RFC822_SIZE: (b"RFC822.SIZE %d", _column(Need.SIZE), Need.SIZE),
+    FetchAtt.ENVELOPE: (b"ENVELOPE %b", _column(Need.ENVELOPE), Need.ENVELOPE),
+    FetchAtt.BODY_STRUCTURE: (b"BODYSTRUCTURE %b", _column(Need.BODYSTRUCTURE), Need.BODYSTRUCTURE),
+    FetchAtt.BODY: (b"BODY %b", _bodies, Need.BODYSTRUCTURE),
+    FetchAtt.EMAIL_ID: (b"EMAILID (M%d)", _column(Need.CONTENT_ID), Need.CONTENT_ID),
 }
 
 
@@ -289,12 +319,12 @@ def _is_header_alone(item: BodySection) -> bool:
     )
 
 
-def _header_item(item: BodySection) -> tuple[bytes, tuple[Source, ...], Need]:
+def _header_item(item: BodySection) -> tuple[bytes, tuple[ColumnSource, ...], Need]:
     label = item.label().replace(b"%", b"%%")
     if item.section.text is SectionText.HEADER:
 
-        def octets(batch: Batch) -> Sequence[int]:
-            return [len(header) for header in batch.columns[Need.HEADER]]
+        def octets(columns: Columns) -> Sequence[int]:
+            return [len(header) for header in columns[Need.HEADER]]
 
         return label + b" {%d}\r\n%b", (octets, _column(Need.HEADER)), Need.HEADER
     names = {name.lower() for name in item.section.fields}
@@ -302,9 +332,9 @@ def _header_item(item: BodySection) -> tuple[bytes, tuple[Source, ...], Need]:
     need = Need.FIELDS if not is_not and names <= LISTED_FIELDS else Need.HEADER
     select = field_selector(names, is_not)
 
-    def sizes_and_fields(batch: Batch) -> Sequence[bytes]:
+    def sizes_and_fields(columns: Columns) -> Sequence[bytes]:
         # One source gives the size too: choosing the fields twice would double the work.
-        chosen = map(select, batch.columns[need])
+        chosen = map(select, columns[need])
         return [b"{%d}\r\n%b\r\n" % (len(fields) + 2, fields) for fields in chosen]
 
     return label + b" %b", (sizes_and_fields,), need

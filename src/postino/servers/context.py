@@ -5,13 +5,14 @@ Not here: making these (app/wiring.py).
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
 
 from postino.core.limits import Limits
 from postino.core.ports import Bus, Clock
+from postino.servers.imap.list_cache import ListCache
 
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery
@@ -37,3 +38,4 @@ class ServerContext:
     tls_context: Callable[[], ssl.SSLContext | None]
     """The current TLS context; None when this server has no certificate (STARTTLS is then not offered)."""
     subaddress_separator: str = "+"
+    list_cache: ListCache = field(default_factory=ListCache)

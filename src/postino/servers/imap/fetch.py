@@ -8,9 +8,9 @@ Not here: items and templates (postino.imap.fetch_plan), the SQL (store/fetch.py
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from postino.core.flags import Flag, flag_set
 from postino.core.numset import NumberSet
@@ -31,6 +31,7 @@ from postino.mime.part import Part, unpack_index
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.general import enable_condstore
+from postino.servers.imap.list_cache import Shelf
 from postino.store.blobs import BlobStore
 from postino.store.fetch import BodySource, Column, StoredBody, body_octets, fetch_rows, open_body
 from postino.store.messages import FlagChange, FlagMode, store_flags
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 # PERF: batches this long cost the other sessions about a millisecond each (bench: imap fetch).
 MEMORY_BATCH: Final = 4_096
+KNOWN_BATCH: Final = 2_048
 ROW_BATCH: Final = 512
 OCTETS_BATCH: Final = 256
 BATCH_OCTETS: Final = 1024 * 1024
@@ -128,22 +130,78 @@ class _Reader:
         self.needs = sorted((need for need in plan.needs), key=lambda need: need.value)
         self.columns = frozenset(_COLUMNS[need] for need in plan.needs)
         self.blobs = session.context.store.blobs
-        self.has_octets = Need.HEADER in plan.needs or Need.BODY in plan.needs
 
     async def run(self, spans: list[Span]) -> bool:
         """Send everything; False when some messages were gone."""
-        if self.has_octets:
-            return await self._run_octets(spans)
+        return await (self._run_octets(spans) if self.plan.apart else self._run_list(spans))
+
+    # Lists: everything but octets of messages
+
+    async def _run_list(self, spans: list[Span]) -> bool:
+        session = self.session
+        assert self.plan.stored is not None
+        shelf = session.context.list_cache.shelf(
+            self.selected.account_id, self.selected.id, self.plan.stored.template
+        )
+        count = sum(end - first for first, end in spans)
         is_whole = True
-        for group in _groups(spans, ROW_BATCH):
-            rows = self.session.context.store.read_now(self._rows_of(group))
-            batch, kept = self._batch(group, rows)
+        for group in self._list_groups(spans, shelf, count):
+            batch, kept = self._listed(group, shelf)
             is_whole = is_whole and kept
-            self.session.say(self.plan.responses(batch))
-            await self.session.flush()
-            # A client that reads as fast as we write must not keep the others waiting.
-            await asyncio.sleep(0)
+            octets = self.plan.responses(batch)
+            # The client reads the batch before while this one is made.
+            await session.flush()
+            session.say(octets)
+            if count > ROW_BATCH:
+                session.send_now()
+                # A client that reads as fast as we write must not keep the others waiting.
+                await asyncio.sleep(0)
         return is_whole
+
+    def _list_groups(self, spans: list[Span], shelf: Shelf, count: int) -> Iterator[list[Span]]:
+        known = len(shelf.answers)
+        if known and known >= count:
+            return _groups(spans, min(KNOWN_BATCH, BATCH_OCTETS * known // shelf.octets + 1))
+        # Whole headers are as large as their senders like.
+        return self._groups_by_size(spans) if Need.HEADER in self.needs else _groups(spans, ROW_BATCH)
+
+    def _listed(self, group: list[Span], shelf: Shelf) -> tuple[Batch, bool]:
+        """The messages of a group with their answers; False when some are gone."""
+        batch = self._told(group)
+        answers = shelf.find(batch.uids)
+        if not all(answers):
+            self._read_missing(group, batch, answers, shelf)
+        gone = self.selected.view.gone(group)
+        is_whole = not gone and all(answers)
+        if not is_whole:
+            kept = [at for at, uid in enumerate(batch.uids) if answers[at] and uid not in gone]
+            batch, answers = _only(batch, kept), [answers[at] for at in kept]
+        batch.stored = cast("list[bytes]", answers)
+        return batch, is_whole
+
+    def _read_missing(
+        self, group: list[Span], batch: Batch, answers: list[bytes | None], shelf: Shelf
+    ) -> None:
+        """Fill `answers` where they are None, but for messages that are not there."""
+        assert self.plan.stored is not None
+        store, cache = self.session.context.store, self.session.context.list_cache
+        missing = [at for at, answer in enumerate(answers) if answer is None]
+        uids = (
+            self.selected.view.uid_ranges(group)
+            if len(missing) == len(answers)
+            else NumberSet.of(batch.uids[at] for at in missing)
+        )
+        rows = store.read_now(self._rows_of(uids))
+        if not rows:
+            return
+        found, *columns = zip(*rows, strict=True)
+        made = self.plan.stored.answers(dict(zip(self.needs, columns, strict=True)))
+        cache.put(shelf, found, made)
+        by_uid = dict(zip(found, made, strict=True))
+        for at in missing:
+            answers[at] = by_uid.get(batch.uids[at])
+
+    # Octets
 
     async def _run_octets(self, spans: list[Span]) -> bool:
         is_whole = True
@@ -197,16 +255,15 @@ class _Reader:
             if part:
                 yield part
 
-    def _rows_of(self, group: list[Span]) -> TxFunction[list[Row]]:
-        uids = self.selected.view.uid_ranges(group)
-
+    def _rows_of(self, uids: NumberSet) -> TxFunction[list[Row]]:
         def read(tx: Tx) -> list[Row]:
             return fetch_rows(tx, self.selected.account_id, self.selected.id, uids, self.columns)
 
         return read
 
     def _octets_of(self, group: list[Span]) -> TxFunction[list[Row]]:
-        read, has_body, blobs = self._rows_of(group), Need.BODY in self.plan.needs, self.blobs
+        read = self._rows_of(self.selected.view.uid_ranges(group))
+        has_body, blobs = Need.BODY in self.plan.needs, self.blobs
 
         def read_octets(tx: Tx) -> list[Row]:
             rows = read(tx)
@@ -221,39 +278,36 @@ class _Reader:
 
     def _batch(self, group: list[Span], rows: list[Row]) -> tuple[Batch, bool]:
         """The rows as columns, each with its number; False when rows are missing."""
-        view = self.selected.view
-        uids: Sequence[int]
-        flags: Sequence[Any]
-        mod_seqs: Sequence[int]
-        if len(group) == 1:
-            (span,) = group
-            numbers: Sequence[int] = range(span[0] + 1, span[1] + 1)
-            uids, flags, mod_seqs = view.uids(span), view.flags(span), view.mod_seqs(span)
-        else:
-            numbers = [number for first, end in group for number in range(first + 1, end + 1)]
-            uids = list(chain.from_iterable(view.uids(span) for span in group))
-            flags = list(chain.from_iterable(view.flags(span) for span in group))
-            mod_seqs = list(chain.from_iterable(view.mod_seqs(span) for span in group))
+        batch = self._told(group)
         columns = list(zip(*rows, strict=True)) if rows else [()] * (len(self.needs) + 1)
-        is_whole = len(rows) == len(uids)
+        is_whole = len(rows) == len(batch.uids)
         if not is_whole:
             # Rows and view are both by UID: keep of the view what has a row.
             there = set(columns[0])
-            at = [position for position, uid in enumerate(uids) if uid in there]
-            numbers, uids = [numbers[i] for i in at], [uids[i] for i in at]
-            flags, mod_seqs = [flags[i] for i in at], [mod_seqs[i] for i in at]
-        assert list(columns[0]) == list(uids), "rows and view are of different messages"
-        return Batch(
-            numbers, uids, flags, mod_seqs, dict(zip(self.needs, columns[1:], strict=True))
-        ), is_whole
+            batch = _only(batch, [at for at, uid in enumerate(batch.uids) if uid in there])
+        assert list(columns[0]) == list(batch.uids), "rows and view are of different messages"
+        batch.columns = dict(zip(self.needs, columns[1:], strict=True))
+        if self.plan.stored is not None:
+            batch.stored = self.plan.stored.answers(batch.columns)
+        return batch, is_whole
 
-    # Octets
+    def _told(self, group: list[Span]) -> Batch:
+        """What the view knows of a group."""
+        view = self.selected.view
+        if len(group) == 1:
+            (span,) = group
+            return Batch(
+                range(span[0] + 1, span[1] + 1), view.uids(span), view.flags(span), view.mod_seqs(span)
+            )
+        return Batch(
+            [number for first, end in group for number in range(first + 1, end + 1)],
+            list(chain.from_iterable(view.uids(span) for span in group)),
+            list(chain.from_iterable(view.flags(span) for span in group)),
+            list(chain.from_iterable(view.mod_seqs(span) for span in group)),
+        )
 
     async def _say_octets(self, batch: Batch) -> None:
         plan = self.plan
-        if not plan.apart:
-            self.session.say(plan.responses(batch))
-            return
         bodies = batch.columns.get(Need.BODY, ())
         if plan.whole is not None and all(type(body) is bytes for body in bodies):
             self.session.say(plan.whole_responses(batch))
@@ -335,6 +389,16 @@ class StoredOctets:
         if self._part is None:
             self._part = unpack_index(self._packed)
         return self._part
+
+
+def _only(batch: Batch, at: list[int]) -> Batch:
+    """The messages of a batch in these places."""
+    return Batch(
+        [batch.numbers[i] for i in at],
+        [batch.uids[i] for i in at],
+        [batch.flags[i] for i in at],
+        [batch.mod_seqs[i] for i in at],
+    )
 
 
 def _small(body: StoredBody, blobs: BlobStore) -> bytes | StoredBody:
