@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from postino.core.flags import flag_set
 from postino.core.numset import NumberSet
 from postino.servers.imap import select
 from postino.store import mailboxes, messages
@@ -359,6 +360,40 @@ class ImapMachine(RuleBasedStateMachine):
         assert len(client.mailbox) == len(self.model[client.selected].messages)
         if learn:
             self.require_equal(client)
+
+    @rule(number=session_numbers, pick=picks, deleted=st.booleans(), flags=flag_sets, then=st.integers(0, 3))
+    def act_on_what_has_changed(
+        self, number: int, pick: list[int], deleted: bool, flags: frozenset[str], then: int
+    ) -> None:
+        """Another worker changes a message, and before any news the session acts on it."""
+        client = self.session(number)
+        _, uids = self.chosen(client, pick, False)
+        model = self.model[client.selected].messages
+        uids = [uid for uid in uids if uid in model][:1]
+        self.wait(self._change_elsewhere(client.selected, uids, deleted))
+        match then:
+            case 0:
+                self.store_flags(number, pick, flags, "+", True, False)
+            case 1:
+                self.store_flags(number, pick, flags, "-", False, False)
+            case 2:
+                self.fetch(number, pick, False, True)
+            case _:
+                self.transfer(number, pick, "Archive", False, "COPY")
+        self.noop(number, True)
+
+    async def _change_elsewhere(self, name: str, uids: list[int], deleted: bool) -> None:
+        key = (self.account_id, self.ids[name], NumberSet.of(uids))
+        change = messages.FlagChange(messages.FlagMode.ADD, flag_set(["\\Answered"]))
+        model = self.model[name].messages
+        if deleted:
+            await self.world.store.write(lambda tx: messages.expunge(tx, *key, only_deleted=False, now=NOW))
+            for uid in uids:
+                del model[uid]
+        else:
+            await self.world.store.write(lambda tx: messages.store_flags(tx, *key, change))
+            for uid in uids:
+                model[uid].flags |= {"\\answered"}
 
     # What must hold
 
