@@ -56,15 +56,17 @@ async def two_messages(store: Store, ids: dict[str, AccountId]) -> None:
 
 
 async def aliases(store: Store, ids: dict[str, AccountId]) -> None:
-    """team@ is ann and bob, jürgen@ is ann, postmaster@ and everybody at second.example are bob."""
+    """team@ is ann and bob, jürgen@ is ann; postmaster@, laden@bücher.example and all at second.example bob."""
 
     def add_all(tx: object) -> None:
         accounts.create_domain(tx, "second.example", NOW)  # type: ignore[arg-type]
+        accounts.create_domain(tx, "bücher.example", NOW)  # type: ignore[arg-type]
         for address, names in (
             (Address("team", "example.org"), ("ann", "bob")),
             (Address("jürgen", "example.org"), ("ann",)),
             (Address("postmaster", "example.org"), ("bob",)),
             (catch_all("second.example"), ("bob",)),
+            (Address("laden", "bücher.example"), ("bob",)),
         ):
             accounts.add_alias(tx, address, [ids[name] for name in names])  # type: ignore[arg-type]
 

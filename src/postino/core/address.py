@@ -1,6 +1,7 @@
 """Mail addresses as the server compares them: local part and domain.
 
-RFC: 5321 §2.3.11 and §4.1.2 (Mailbox), 6531 §3.3 (UTF-8), 5233 §1 (subaddress).
+RFC: 5321 §2.3.11 and §4.1.2 (Mailbox), 6531 §3.3 (UTF-8), 5890 §2.3.2.1 (A-labels and U-labels),
+    5233 §1 (subaddress).
 Not here: header addresses with display names and groups (mime.addresses), SMTP paths (smtp.paths).
 """
 
@@ -52,9 +53,31 @@ class Address:
         return f'"{quoted}"@{self.domain}'
 
 
+def domain_key(domain: str) -> str:
+    """What two spellings of one domain (lower case) have in common: its A-labels as U-labels.
+
+    An A-label (`xn--...`) that does not stand for exactly one U-label stays as it is.
+    """
+    if "xn--" not in domain:
+        return domain
+    return ".".join(map(_u_label, domain.split(".")))
+
+
+def _u_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        found = label[4:].encode("ascii").decode("punycode")
+        again = found.encode("punycode").decode("ascii")
+    except UnicodeError:
+        return label
+    is_whole = again == label[4:] and not found.isascii() and _LABEL.fullmatch(found)
+    return found if is_whole and unicodedata.normalize("NFKC", found).lower() == found else label
+
+
 def parse_domain(text: str) -> str:
-    """Normalise a domain name to lower case NFC without a final dot. Raises BadAddress."""
-    domain = unicodedata.normalize("NFC", text).lower().removesuffix(".")
+    """Normalise a domain name to lower case NFC U-labels without a final dot. Raises BadAddress."""
+    domain = domain_key(unicodedata.normalize("NFC", text).lower().removesuffix("."))
     labels = domain.split(".")
     if not domain or len(domain.encode()) > MAX_DOMAIN_OCTETS:
         raise BadAddress(f"{text!r} is not a domain name; write one such as example.org")

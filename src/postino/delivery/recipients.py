@@ -9,7 +9,7 @@ Not here: who may send to whom (servers/smtp/policy.py), the rules of aliases (s
 from collections.abc import Callable
 from typing import Final
 
-from postino.core.address import Address
+from postino.core.address import Address, domain_key
 from postino.store import accounts
 from postino.store.accounts import ResolvedRecipient
 from postino.store.store import Store
@@ -51,8 +51,15 @@ class Recipients:
         def look(tx: Tx) -> list[ResolvedRecipient] | None:
             if not address.domain:
                 return _own_postmaster(tx, hostname, separator)
-            found = accounts.resolve(tx, address, separator)
-            return found if found or accounts.is_local_domain(tx, address.domain) else None
+            # Who cannot say SMTPUTF8 writes the A-labels of a domain we know by its U-labels.
+            known = Address(address.local_part, domain_key(address.domain))
+            found = accounts.resolve(tx, known, separator)
+            if not found:
+                if not accounts.is_local_domain(tx, known.domain):
+                    return None
+                if known.local_part.lower() == "postmaster":
+                    return _own_postmaster(tx, hostname, separator)
+            return found
 
         found = self._store.read_now(look)
         if found and all(map(self._is_far_from_full, found)):
@@ -65,9 +72,12 @@ class Recipients:
 
 
 def _own_postmaster(tx: Tx, hostname: str, separator: str) -> list[ResolvedRecipient]:
-    """Who answers for this server: postmaster at its name, else at the first domain that has one."""
+    """Who answers for this server: postmaster at its name, else at the first domain that has one.
+
+    Mail for postmaster must be taken (RFC 5321 §4.5.1), so at last it is the first account ever made.
+    """
     for domain in (hostname, *(row.name for row in accounts.list_domains(tx))):
         found = accounts.resolve(tx, Address("postmaster", domain), separator)
         if found:
             return found
-    return []
+    return accounts.oldest_account(tx)

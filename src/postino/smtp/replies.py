@@ -61,6 +61,7 @@ NESTED_MAIL: Final = Reply(503, "5.5.1", "A message is under way; end it or say 
 MAIL_FIRST: Final = Reply(503, "5.5.1", "Say MAIL first")
 RECIPIENT_FIRST: Final = Reply(503, "5.5.1", "Say RCPT first")
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No recipient was taken")
+NO_RECIPIENTS_LMTP: Final = Reply(503, "5.5.1", "No recipient was taken")
 CHUNKS_UNDER_WAY: Final = Reply(503, "5.5.1", "After BDAT only BDAT or RSET may come")
 CHUNKS_FAILED: Final = Reply(503, "5.5.1", "This message has failed; say RSET")
 BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "A BINARYMIME message must come by BDAT")

@@ -20,6 +20,7 @@ from postino.store.addresses import (
     is_local_domain,
     list_aliases,
     local_key,
+    oldest_account,
     remove_alias,
     resolve,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "list_accounts",
     "list_aliases",
     "list_domains",
+    "oldest_account",
     "remove_account",
     "remove_alias",
     "remove_domain",

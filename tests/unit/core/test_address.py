@@ -2,7 +2,7 @@
 
 import pytest
 
-from postino.core.address import Address, BadAddress, parse_address, parse_domain
+from postino.core.address import Address, BadAddress, domain_key, parse_address, parse_domain
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,22 @@ def test_an_address_prints_so_that_it_parses_again(address: Address, text: str) 
 def test_domain_refuses_what_dns_could_not_hold() -> None:
     with pytest.raises(BadAddress, match="domain name"):
         parse_domain("exa mple.org")
+
+
+@pytest.mark.parametrize(
+    ("domain", "key"),
+    [
+        ("xn--bcher-kva.example", "bücher.example"),
+        ("mail.xn--bcher-kva.xn--p1ai", "mail.bücher.рф"),
+        ("bücher.example", "bücher.example"),
+        ("example.org", "example.org"),
+        # Not what any U-label gives: it stays what it is.
+        ("xn--.example", "xn--.example"),
+        ("xn--abc-.example", "xn--abc-.example"),
+        ("xn--a-ecp.ru\u00df", "xn--a-ecp.ru\u00df"),
+        ("xn--" + "9" * 60, "xn--" + "9" * 60),
+    ],
+)
+def test_a_labels_and_u_labels_are_one_domain(domain: str, key: str) -> None:
+    assert domain_key(domain) == key
+    assert domain_key(key) == key

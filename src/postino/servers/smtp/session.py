@@ -148,6 +148,9 @@ class SmtpSession:
     async def _obey(self, command: Command) -> None:
         self._events.command(command.value if isinstance(command, SimpleCommand) else _NAMES[type(command)])
         refused = refusal(self._state, command)
+        if refused is replies.NO_RECIPIENTS and self._role is SmtpRole.LMTP:
+            # RFC 2033 §4.2 leaves LMTP no choice where RFC 5321 §3.3 gives SMTP one.
+            refused = replies.NO_RECIPIENTS_LMTP
         if isinstance(command, BdatCommand):
             await self._bdat(command, refused)
             return
