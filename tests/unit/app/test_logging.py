@@ -1,5 +1,6 @@
 """One line an event; no secrets; nothing a client sends can forge a line."""
 
+import asyncio
 import io
 import json
 import subprocess
@@ -76,3 +77,34 @@ def test_a_server_does_not_load_the_table_printer() -> None:
     program = "import sys, postino.app.logging; print('rich' in sys.modules); import rich.table"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+class Pieces(io.BytesIO):
+    """A log file that counts how often it is written to."""
+
+    writes = 0
+
+    def write(self, octets: Any, /) -> int:
+        self.writes += 1
+        return super().write(octets)
+
+
+async def test_lines_of_one_turn_of_the_loop_are_written_together() -> None:
+    out = Pieces()
+    log = make_logger(LogLevel("info"), "json", out)
+    for number in range(3):
+        log.info("message.delivered", number=number)
+    assert out.writes == 0
+    await asyncio.sleep(0)
+    assert out.writes == 1
+    assert [json.loads(line)["number"] for line in out.getvalue().splitlines()] == [0, 1, 2]
+
+
+async def test_an_error_is_written_at_once_behind_what_came_before_it() -> None:
+    out = Pieces()
+    log = make_logger(LogLevel("info"), "json", out)
+    log.info("first")
+    log.error("second")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["first", "second"]
+    await asyncio.sleep(0)
+    assert out.writes == 1
