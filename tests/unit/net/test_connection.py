@@ -64,6 +64,34 @@ def test_silence_is_a_timeout_and_costs_no_octet(loop: str) -> None:
     play(loop, scene)
 
 
+def test_each_read_has_its_own_time_whatever_the_reads_before_it_had(loop: str) -> None:
+    async def scene(connection: Connection, client: socket.socket) -> None:
+        now = asyncio.get_running_loop().time
+        client.send(b"at once")
+        assert await connection.read(30) == b"at once"
+        waiting = asyncio.create_task(connection.read(30))
+        await asyncio.sleep(0.01)
+        client.send(b"soon")
+        assert await waiting == b"soon"
+        for seconds in (0.03, 0.08):
+            begun = now()
+            with pytest.raises(TimeoutError):
+                await connection.read(seconds)
+            assert seconds - 0.01 < now() - begun < seconds + 5
+        waiting = asyncio.create_task(connection.read(0.03))
+        await asyncio.sleep(0.01)
+        client.send(b"in time")
+        assert await waiting == b"in time"
+        # The timer of that read rings meanwhile; this one has longer.
+        waiting = asyncio.create_task(connection.read(30))
+        await asyncio.sleep(0.06)
+        assert not waiting.done()
+        client.send(b"x")
+        assert await waiting == b"x"
+
+    play(loop, scene)
+
+
 def test_shutdown_wakes_the_waiting_but_not_those_with_input(loop: str) -> None:
     async def scene(connection: Connection, client: socket.socket) -> None:
         waiting = asyncio.create_task(connection.read(30))
