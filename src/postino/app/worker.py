@@ -70,19 +70,29 @@ class _ListenerEvents:
         self._metrics = metrics
 
     def refused(self, service: str, address: str, reason: str) -> None:
-        self._metrics.connection_refused(service, reason)
-        self._log.warning("connection.refused", service=service, peer=address, reason=reason)
+        protocol = _protocol(service)
+        self._metrics.connection_refused(protocol, reason)
+        self._log.warning(
+            "connection.refused", protocol=protocol, service=service, peer=address, reason=reason
+        )
 
     def handshake_failed(self, service: str, address: str, reason: str) -> None:
-        self._metrics.tls_failed(service)
-        self._log.info("tls.failed", service=service, peer=address, reason=reason)
+        protocol = _protocol(service)
+        self._metrics.tls_failed(protocol)
+        self._log.info("tls.failed", protocol=protocol, service=service, peer=address, reason=reason)
 
     def session_broken(self, service: str, address: str, error: BaseException) -> None:
-        self._metrics.session_fault(service)
-        self._log.error("session.fault", service=service, peer=address, exc_info=error)
+        protocol = _protocol(service)
+        self._metrics.session_fault(protocol)
+        self._log.error("session.fault", protocol=protocol, service=service, peer=address, exc_info=error)
 
     def accept_paused(self, service: str, reason: str) -> None:
         self._log.error("accept.paused", service=service, reason=reason)
+
+
+def _protocol(service: str) -> str:
+    """The name under which sessions of a service are logged and counted."""
+    return wiring.PROTOCOLS.get(service, service)
 
 
 class _Worker:

@@ -35,6 +35,10 @@ class TemporarilyUnavailable(PostinoError):
     """The same request may succeed later: overload, a full disk, a locked database."""
 
 
+class DiskFull(TemporarilyUnavailable):
+    """The file system has no room; nothing was kept, and what is there can still be read."""
+
+
 class StoreError(PostinoError):
     """A store function refused, before it wrote anything."""
 

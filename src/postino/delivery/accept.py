@@ -95,8 +95,8 @@ class Delivery:
         self.metrics = metrics
         self.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic)
 
-    async def accept(self, inbound: Inbound) -> None:
-        """Deliver to all recipients, durably, or to none.
+    async def accept(self, inbound: Inbound, *, log: FilteringBoundLogger | None = None) -> None:
+        """Deliver to all recipients, durably, or to none; `log` is that of the session it came in.
 
         Raises OverQuota when the message does not fit one of them, NoSuchAccount when one was
         removed meanwhile, TemporarilyUnavailable when the store cannot write now.
@@ -109,7 +109,7 @@ class Delivery:
         ]
         appended = await self.store.write(lambda tx: messages.deliver(tx, emails, now))
         self.metrics.message_accepted(inbound.content.facts.size, len(emails))
-        self.log.info(
+        (log or self.log).info(
             "message.delivered",
             message=inbound.message_id,
             reverse_path=path_text(envelope.reverse_path),

@@ -149,7 +149,10 @@ class Authentication:
             # The exchange ended with success; who succeeded is what the directory said, not the client.
             return attempt.finish()
         except (ProtocolViolation, AuthenticationCancelled):
-            attempt.log.info("login.aborted", mechanism=found.value)
+            attempt.log.info("login.aborted")
+            raise
+        except AuthenticationFailed as error:
+            attempt.note_refusal(error)
             raise
         finally:
             exchange.close()
@@ -252,6 +255,7 @@ class _Attempt:
         self._key = ""
         self._account: AccountRow | None = None
         self._proved = False
+        self._told = False
 
     async def check_password(self, login: str, password: str) -> None:
         """Raises AuthenticationFailed unless the password is right."""
@@ -288,13 +292,25 @@ class _Attempt:
         self.log.info("login.ok", account=self._account.login)
         return Principal(self._account.id, self._account.login)
 
+    def note_refusal(self, error: AuthenticationFailed) -> None:
+        """Tell of a failure the mechanism found by itself, before a password or proof was looked at."""
+        if not self._told:
+            self._told = True
+            self._authentication.count(self._protocol, ok=False)
+            self.log.info("login.failed", account=self._shown, known=False, delay=0.0, detail=str(error))
+
+    @property
+    def _shown(self) -> str:
+        """The login for the log. SECURITY: what is no address may well be a password in the wrong place."""
+        return self._key if self._account is not None or "@" in self._key else "[no address]"
+
     def _look_up(self, login: str) -> None:
         self._key = login_key(login)
         authentication = self._authentication
         wait = authentication.guard.refused_for(self._peer, self._key, authentication.now())
         if wait > 0:
             authentication.count(self._protocol, ok=False)
-            self.log.info("login.refused", account=self._key, seconds=round(wait))
+            self.log.info("login.refused", account=self._shown, seconds=round(wait))
             minutes = max(1, round(wait / 60))
             raise TemporarilyUnavailable(f"Too many wrong passwords; try again in {minutes} minutes")
         self._account = authentication.find_account(self._key)
@@ -303,7 +319,8 @@ class _Attempt:
         authentication = self._authentication
         delay = authentication.guard.failed(self._peer, self._key, fingerprint, authentication.now())
         authentication.count(self._protocol, ok=False)
-        self.log.info("login.failed", account=self._key, known=self._account is not None, delay=delay)
+        self._told = True
+        self.log.info("login.failed", account=self._shown, known=self._account is not None, delay=delay)
         if delay:
             await asyncio.sleep(delay)
         raise AuthenticationFailed(WRONG)

@@ -10,7 +10,6 @@ Not here: grammar and answers (pop3/), who may log in (authentication.py).
 
 import asyncio
 import base64
-import secrets
 from typing import Any, Final
 
 from postino.core.errors import (
@@ -40,6 +39,7 @@ from postino.pop3.replies import (
 )
 from postino.pop3.states import State, require_allowed
 from postino.sasl.exchange import decode_base64, decode_initial
+from postino.servers import session_log
 from postino.servers.context import ServerContext
 from postino.servers.pop3_reading import MessageReader
 from postino.store.maildrop import Maildrop, maildrop_messages, open_maildrop
@@ -60,23 +60,32 @@ LONG_MAILDROP: Final = 5000
 
 async def serve_pop3(context: ServerContext, connection: Connection) -> None:
     """Run a session to its end."""
-    log = context.log.bind(session=secrets.token_hex(6), protocol="pop3", peer=str(connection.peer))
+    log = context.log.bind(protocol="pop3", session=session_log.new_session_id(), peer=str(connection.peer))
     context.metrics.connection_opened("pop3")
     log.info("connection.opened", tls=connection.tls_version())
     session = Session(context, connection, log)
-    reason = "quit"
+    reason, detail = session_log.CANCELLED, {}
     try:
         await session.run()
         reason = session.end_reason
+    except ServerClosing:
+        reason = session_log.SHUTDOWN
     except TimeoutError:
         # RFC 1939 §3: the autologout timer closes without an answer and deletes nothing.
-        reason = "timeout"
-    except ConnectionLost:
-        reason = "lost"
+        reason = session_log.TIMEOUT
+    except ConnectionLost as error:
+        reason, detail = session_log.LOST, {"detail": str(error)}
+    except Exception:
+        reason = session_log.FAULT
+        context.metrics.session_fault("pop3")
+        session.log.exception("session.fault")
+        connection.write(err("Something went wrong here; connect again", ResponseCode.SYS_TEMP))
     finally:
         connection.close()
         context.metrics.connection_closed("pop3")
-        log.info("connection.closed", reason=reason, retrieved=session.retrieved, deleted=session.removed)
+        session.log.info(
+            "connection.closed", reason=reason, retrieved=session.retrieved, deleted=session.removed, **detail
+        )
 
 
 class Session:
@@ -85,7 +94,7 @@ class Session:
     def __init__(self, context: ServerContext, connection: Connection, log: Any) -> None:
         self._context = context
         self._connection = connection
-        self._log = log
+        self.log = log
         self._limits = context.limits
         self._framer = LineFramer(context.limits.pop3_line_octets)
         self._out: list[bytes] = []
@@ -102,7 +111,7 @@ class Session:
         self._octets = 0
         self._reader: MessageReader | None = None
         self._open = True
-        self.end_reason = "quit"
+        self.end_reason = session_log.QUIT
         self.retrieved = 0
         self.removed = 0
 
@@ -126,8 +135,7 @@ class Session:
                 return
             data = await self._more()
             if not data:
-                self.end_reason = "closed by client"
-                return
+                raise ConnectionLost("the client closed the connection")
             framer.feed(data)
 
     def _next_command(self) -> Command | None:
@@ -138,6 +146,7 @@ class Session:
                 return None
             command = parse_command(line)
             require_allowed(self._state, command)
+            self._context.metrics.command("pop3", type(command).__name__.upper())
             if not self._answer_at_once(command):
                 return command
             self._bad_commands = 0
@@ -162,7 +171,7 @@ class Session:
             self._say(err(str(error), ResponseCode.SYS_PERM))
         else:
             if not isinstance(error, TemporarilyUnavailable):
-                self._log.error("pop3.failed", error=str(error))
+                self.log.error("pop3.failed", error=str(error))
             self._say(err(str(error), ResponseCode.SYS_TEMP))
 
     def _answer_at_once(self, command: Command) -> bool:
@@ -249,7 +258,7 @@ class Session:
             raise ProtocolViolation("USER comes before PASS")
         try:
             principal = await self._context.authentication.password(
-                self._connection, user, password, protocol="pop3", log=self._log
+                self._connection, user, password, protocol="pop3", log=self.log
             )
         except AuthenticationFailed as error:
             self._login_failed(error)
@@ -265,7 +274,7 @@ class Session:
         initial = None if command.initial is None else decode_initial(command.initial)
         try:
             principal = await authentication.exchange(
-                self._connection, command.mechanism, initial, self._ask, protocol="pop3", log=self._log
+                self._connection, command.mechanism, initial, self._ask, protocol="pop3", log=self.log
             )
         except AuthenticationFailed as error:
             self._login_failed(error)
@@ -306,7 +315,7 @@ class Session:
         else:
             self._drop = store.read_now(lambda tx: open_maildrop(tx, account_id))
         self._principal = principal
-        self._log = self._log.bind(account=principal.login)
+        self.log = self.log.bind(account=principal.login)
         self._reader = MessageReader(store, account_id, self._drop, self._framer, self._deleted)
         self._octets = sum(self._drop.sizes)
         self._state = State.TRANSACTION
@@ -323,7 +332,7 @@ class Session:
         self._framer.clear()
         self._user = ""
         await self._connection.start_tls(context)
-        self._log.info("tls.started", tls=self._connection.tls_version())
+        self.log.info("tls.started", tls=self._connection.tls_version())
 
     # After the login
 
@@ -413,7 +422,7 @@ class Session:
                 await self._flush()
         except (PostinoError, OSError) as error:
             # The answer has begun; only its missing end can tell the client that it is not whole.
-            self._log.error("pop3.message_unreadable", uid=self._drop.uids[number - 1], error=str(error))
+            self.log.error("pop3.message_unreadable", uid=self._drop.uids[number - 1], error=str(error))
             self._connection.abort()
             raise ConnectionLost("a message could not be read to its end") from error
         self.retrieved += lines is None
@@ -429,13 +438,13 @@ class Session:
                     lambda tx: expunge(tx, account_id, drop.mailbox_id, uids, only_deleted=False, now=now)
                 )
             except PostinoError as error:
-                self._log.error("pop3.delete_failed", error=str(error))
+                self.log.error("pop3.delete_failed", error=str(error))
                 self._say(err("The deleted messages were not removed; try again", ResponseCode.SYS_TEMP))
                 self._end("delete failed")
                 return
             self.removed = len(self._deleted)
         self._say(b"+OK goodbye, %d messages deleted\r\n" % self.removed)
-        self._end("quit")
+        self._end(session_log.QUIT)
 
     # Speaking
 

@@ -99,4 +99,5 @@ BARE_CR_OR_LF: Final = Reply(550, "5.6.11", "The message holds a CR or LF that i
 TOO_LARGE: Final = Reply(552, "5.3.4", "The message is larger than this server takes")
 HEADER_TOO_LARGE: Final = Reply(552, "5.3.4", "The message's header is larger than this server takes")
 LOOPING: Final = Reply(554, "5.4.6", "Too many Received fields; the message is going round in a loop")
+DISK_FULL: Final = Reply(452, "4.3.1", "There is no room for the message now; try again later")
 STORE_UNAVAILABLE: Final = Reply(451, "4.3.0", "The message cannot be kept now; try again later")

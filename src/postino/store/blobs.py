@@ -5,13 +5,14 @@ Invariants: a BlobId that seal() gave survives a power cut; a blob's file never 
 Not here: which bodies are large (store/bodies.py), which blobs are still needed (store/sweep.py).
 """
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from postino.core.errors import DatabaseDamaged, TemporarilyUnavailable
+from postino.core.errors import DatabaseDamaged, DiskFull, TemporarilyUnavailable
 from postino.core.ids import BlobId
 
 
@@ -259,6 +260,7 @@ class BlobStore:
 
 
 def _unwritable(error: OSError) -> TemporarilyUnavailable:
-    return TemporarilyUnavailable(
+    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else TemporarilyUnavailable
+    return kind(
         f"The message cannot be written to disk now ({error.strerror}); check its space and rights"
     )

@@ -184,7 +184,7 @@ async def test_a_fault_of_ours_ends_this_session_only(
                 b"421 4.3.0 Something went wrong on this server; try again later\r\n"
             )
         assert (await other.ask(b"NOOP\r\n")).startswith(b"250 ")
-        assert [event for event in world.log.events if event.event == "session.failed"]
+        assert [event for event in world.log.events if event.event == "session.fault"]
 
 
 async def test_one_event_for_each_thing_and_no_secret(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ async def test_one_event_for_each_thing_and_no_secret(tmp_path: Path) -> None:
         assert (refused["reason"], refused["account"], refused["forward_path"]) == (
             "relaying",
             "ann@example.org",
-            "x@other.example",
+            "<x@other.example>",
         )
         assert "secret" not in repr(world.log.events)
 

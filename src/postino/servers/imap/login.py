@@ -50,7 +50,7 @@ async def run_starttls(session: "ImapSession", command: Starttls) -> Completion 
     session.framer.clear()
     await session.flush()
     await session.connection.start_tls(context)
-    session.log.info("connection.tls", version=session.connection.tls_version())
+    session.log.info("tls.started", tls=session.connection.tls_version())
     return None
 
 

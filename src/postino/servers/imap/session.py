@@ -11,7 +11,7 @@ Not here: what a command does (one module each, found through dispatch.py).
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from postino.core.errors import NoSuchMailbox, PostinoError, ProtocolViolation
+from postino.core.errors import NoSuchMailbox, PostinoError, ProtocolViolation, TemporarilyUnavailable
 from postino.core.ids import AccountId
 from postino.imap.bad_command import BadCommand
 from postino.imap.capability import after_login, before_login
@@ -38,6 +38,7 @@ from postino.imap.responses.status import (
 from postino.imap.states import State, may_report_expunges, require_state
 from postino.imap.view import UpdateForm
 from postino.net.connection import Connection, ConnectionLost, ServerClosing
+from postino.servers import session_log
 from postino.servers.context import ServerContext
 from postino.servers.imap.append import Appending
 from postino.servers.imap.completion import Completion, refusal
@@ -86,7 +87,9 @@ class ImapSession:
         self.context = context
         self.connection = connection
         self.limits = context.limits
-        self.log = context.log.bind(protocol=PROTOCOL, peer=str(connection.peer))
+        self.log = context.log.bind(
+            protocol=PROTOCOL, session=session_log.new_session_id(), peer=str(connection.peer)
+        )
         self.framer = Framer(FramerLimits.before_login(self.limits))
         self.options = ParseOptions.of(self.limits)
         self.state = State.NOT_AUTHENTICATED
@@ -110,36 +113,37 @@ class ImapSession:
         """Greet, serve, say goodbye, close."""
         context = self.context
         context.metrics.connection_opened(PROTOCOL)
-        self.log.info("connection.opened", tls=self.connection.is_tls)
-        reason = "logout"
+        self.log.info("connection.opened", tls=self.connection.tls_version())
+        reason, detail = session_log.CANCELLED, {}
         try:
             self.say(greeting(context.hostname, self.capabilities()))
             await self._serve()
+            reason = session_log.QUIT
         except ServerClosing:
-            reason = "shutdown"
+            reason = session_log.SHUTDOWN
             self.say(
                 untagged_status("BYE", "The server is shutting down; connect again in a moment", UNAVAILABLE)
             )
         except TimeoutError:
-            reason = "timeout"
+            reason = session_log.TIMEOUT
             self.say(untagged_status("BYE", "Logged out after a long silence"))
         except ConnectionLost as error:
-            reason = str(error)
+            reason, detail = session_log.LOST, {"detail": str(error)}
         except ProtocolViolation as error:
-            reason = "protocol violation"
+            reason, detail = "protocol violation", {"detail": str(error)}
             self.say(untagged_status("BYE", str(error)))
         except NoSuchMailbox:
             reason = "mailbox deleted"
             self.say(untagged_status("BYE", "The selected mailbox was deleted by another session"))
         except Exception:
-            reason = "fault"
+            reason = session_log.FAULT
             context.metrics.session_fault(PROTOCOL)
             self.log.exception("session.fault")
             self.say(untagged_status("BYE", "Something went wrong here; connect again", UNAVAILABLE))
         finally:
-            await self._end(reason)
+            await self._end(reason, **detail)
 
-    async def _end(self, reason: str) -> None:
+    async def _end(self, reason: str, **detail: str) -> None:
         try:
             # What a client sent whole is stored even when the client is gone meanwhile.
             await self.appending.settle()
@@ -151,7 +155,7 @@ class ImapSession:
             self._write_out()
             self.connection.close()
             self.context.metrics.connection_closed(PROTOCOL)
-            self.log.info("connection.closed", reason=reason)
+            self.log.info("connection.closed", reason=reason, **detail)
 
     async def _serve(self) -> None:
         while self.state is not State.LOGOUT:
@@ -191,6 +195,8 @@ class ImapSession:
             error.tag = command.tag
             raise
         except PostinoError as error:
+            if isinstance(error, TemporarilyUnavailable):
+                self.log.warning("command.failed", command=command.name, error=str(error))
             completion = refusal(error)
         if completion is not None:
             await self.complete(command, completion)
@@ -242,6 +248,11 @@ class ImapSession:
         if octets:
             self._out.append(octets)
             self._out_octets += len(octets)
+
+    def say_pieces(self, pieces: list[bytes]) -> None:
+        """As say(), of octets too many to be copied into one."""
+        self._write_out()
+        self.connection.write_pieces(pieces)
 
     async def flush(self) -> None:
         """Send what was said; wait while the client does not read. Raises ConnectionLost."""

@@ -39,10 +39,14 @@ class SessionEvents:
         self._metrics.connection_opened(self._protocol)
         self.log.info("connection.opened", tls=tls)
 
-    def closed(self, reason: str, messages: int) -> None:
+    def tls_started(self, tls: str) -> None:
+        """The client has switched to TLS."""
+        self.log.info("tls.started", tls=tls)
+
+    def closed(self, reason: str, messages: int, **detail: str) -> None:
         """The session has ended; `messages` were begun in it."""
         self._metrics.connection_closed(self._protocol)
-        self.log.info("connection.closed", reason=reason, messages=messages)
+        self.log.info("connection.closed", reason=reason, messages=messages, **detail)
 
     def logged_in(self, login: str) -> None:
         """From here on events name the account."""
@@ -55,7 +59,9 @@ class SessionEvents:
     def refused(self, reason: Reason, reply: Reply, **fields: str | int) -> Reply:
         """A message or recipient is refused with `reply`, which is given back."""
         self._metrics.message_refused(reason.value)
-        self.log.info("message.refused", reason=reason.value, reply=reply.code, **fields)
+        # What is ours to mend must be seen where only warnings are.
+        tell = self.log.warning if reason is Reason.UNAVAILABLE else self.log.info
+        tell("message.refused", reason=reason.value, reply=reply.code, **fields)
         return reply
 
     def accepted(self, message_id: str, octets: int, recipients: int) -> None:
@@ -64,4 +70,5 @@ class SessionEvents:
 
     def failed(self, error: Exception) -> None:
         """The session ends by a fault of ours."""
-        self.log.error("session.failed", exc_info=error)
+        self._metrics.session_fault(self._protocol)
+        self.log.error("session.fault", exc_info=error)

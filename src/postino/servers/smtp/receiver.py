@@ -8,7 +8,7 @@ Not here: cutting and unstuffing (smtp/framer.py), trace fields (delivery/accept
 
 from typing import Final
 
-from postino.core.errors import OverQuota, StoreError, TemporarilyUnavailable
+from postino.core.errors import DiskFull, OverQuota, StoreError, TemporarilyUnavailable
 from postino.core.ids import AccountId
 from postino.delivery.accept import Envelope, Inbound, received_hops
 from postino.delivery.incoming import Content, Fault, IncomingMessage
@@ -19,6 +19,7 @@ from postino.servers.smtp.roles import SmtpRole
 from postino.servers.smtp.transaction import MailTransaction
 from postino.servers.smtp.wire import Wire
 from postino.smtp import replies
+from postino.smtp.paths import path_text
 from postino.smtp.received import Arrival
 from postino.smtp.reply import Reply
 from postino.store.accounts import ResolvedRecipient
@@ -26,7 +27,7 @@ from postino.store.accounts import ResolvedRecipient
 _FAULTS: Final = {
     Fault.TOO_LARGE: (Reason.TOO_LARGE, replies.TOO_LARGE),
     Fault.HEADER_TOO_LARGE: (Reason.TOO_LARGE, replies.HEADER_TOO_LARGE),
-    Fault.NO_ROOM: (Reason.UNAVAILABLE, replies.STORE_UNAVAILABLE),
+    Fault.NO_ROOM: (Reason.UNAVAILABLE, replies.DISK_FULL),
 }
 
 
@@ -79,10 +80,22 @@ class MessageReceiver:
         assert message is not None
         if message.fault is not None:
             reason, reply = _FAULTS[message.fault]
-            return self._events.refused(reason, reply, octets=message.octets)
+            return self._refused(transaction, reason, reply)
         if transaction.line_endings is not None and transaction.line_endings.are_broken:
-            return self._events.refused(Reason.BARE_LINE_END, replies.BARE_CR_OR_LF)
+            return self._refused(transaction, Reason.BARE_LINE_END, replies.BARE_CR_OR_LF)
         return None
+
+    def _refused(self, transaction: MailTransaction, reason: Reason, reply: Reply, **fields: str) -> Reply:
+        message = transaction.message
+        return self._events.refused(
+            reason,
+            reply,
+            message=transaction.message_id,
+            reverse_path=path_text(transaction.mail.reverse_path),
+            octets=message.octets if message is not None else 0,
+            recipients=len(transaction.forward_paths),
+            **fields,
+        )
 
     async def finish(
         self, transaction: MailTransaction, arrival: Arrival, account_id: AccountId | None
@@ -98,7 +111,7 @@ class MessageReceiver:
                 or await self._deliver(transaction, arrival)
             )
         except (StoreError, TemporarilyUnavailable) as error:
-            outcome = self._unavailable(error)
+            outcome = self._unavailable(transaction, error)
         finally:
             transaction.discard()
         if not self._is_lmtp:
@@ -116,11 +129,11 @@ class MessageReceiver:
         assert transaction.message is not None
         header = transaction.message.header
         if received_hops(header) >= self._context.limits.received_hops:
-            return self._events.refused(Reason.LOOP, replies.LOOPING)
+            return self._refused(transaction, Reason.LOOP, replies.LOOPING)
         if account_id is not None:
             refused = policy.refuse_author(self._context, account_id, header)
             if refused is not None:
-                return self._events.refused(Reason.AUTHOR, refused)
+                return self._refused(transaction, Reason.AUTHOR, refused)
         return None
 
     async def _deliver(
@@ -135,7 +148,7 @@ class MessageReceiver:
         except OverQuota:
             if self._is_lmtp and len(recipients) > 1:
                 return await self._deliver_apart(transaction, arrival, content)
-            return self._full(content, recipients)
+            return self._full(transaction, content, recipients)
         self._events.accepted(transaction.message_id, content.facts.size, len(transaction.forward_paths))
         return _kept(transaction)
 
@@ -149,9 +162,9 @@ class MessageReceiver:
                 await self._accept(transaction, arrival, content, [recipient])
                 outcome[account_id] = _kept(transaction)
             except OverQuota:
-                outcome[account_id] = self._full(content, [recipient])
+                outcome[account_id] = self._full(transaction, content, [recipient])
             except (StoreError, TemporarilyUnavailable) as error:
-                outcome[account_id] = self._unavailable(error)
+                outcome[account_id] = self._unavailable(transaction, error)
         return outcome
 
     async def _accept(
@@ -162,21 +175,26 @@ class MessageReceiver:
         recipients: list[ResolvedRecipient],
     ) -> None:
         envelope = Envelope(transaction.mail.reverse_path, recipients, transaction.for_address)
-        await self._context.delivery.accept(Inbound(envelope, content, arrival, transaction.message_id))
+        inbound = Inbound(envelope, content, arrival, transaction.message_id)
+        await self._context.delivery.accept(inbound, log=self._events.log)
 
-    def _full(self, content: Content, recipients: list[ResolvedRecipient]) -> Reply:
+    def _full(
+        self, transaction: MailTransaction, content: Content, recipients: list[ResolvedRecipient]
+    ) -> Reply:
         never = any(
             policy.refuse_room(recipient, content.facts.size) is replies.NEVER_FITS
             for recipient in recipients
         )
-        return self._events.refused(
+        return self._refused(
+            transaction,
             Reason.MAILBOX_FULL,
             replies.NEVER_FITS if never else replies.MAILBOX_FULL,
             accounts=" ".join(recipient.login for recipient in recipients),
         )
 
-    def _unavailable(self, error: Exception) -> Reply:
-        return self._events.refused(Reason.UNAVAILABLE, replies.STORE_UNAVAILABLE, error=str(error))
+    def _unavailable(self, transaction: MailTransaction, error: Exception) -> Reply:
+        reply = replies.DISK_FULL if isinstance(error, DiskFull) else replies.STORE_UNAVAILABLE
+        return self._refused(transaction, Reason.UNAVAILABLE, reply, error=str(error))
 
 
 def _kept(transaction: MailTransaction) -> Reply:

@@ -9,14 +9,13 @@ Not here: grammar (smtp/commands.py), order (smtp/states.py), who may send to wh
     the message itself (receiver.py), SASL (login.py).
 """
 
-import base64
-import os
 from typing import Final, assert_never
 
 from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import AccountId
 from postino.directory.principal import Principal
 from postino.net.connection import Connection, ConnectionLost, ServerClosing
+from postino.servers import session_log
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
 from postino.servers.smtp.events import Reason, SessionEvents
@@ -40,6 +39,7 @@ from postino.smtp.commands import (
     parse_command,
 )
 from postino.smtp.extensions import hello_reply
+from postino.smtp.paths import path_text
 from postino.smtp.received import Arrival, protocol_name
 from postino.smtp.reply import BadCommand, Reply
 from postino.smtp.states import State, refusal
@@ -76,7 +76,7 @@ class SmtpSession:
         self._connection = connection
         self._role = role
         self._offers_tls = offers_tls
-        self._session_id = base64.b32encode(os.urandom(10)).decode("ascii").lower()
+        self._session_id = session_log.new_session_id()
         self._events = SessionEvents(context, role.value, session=self._session_id, peer=str(connection.peer))
         must_log_in = role is SmtpRole.SUBMISSION
         self._wire = Wire(connection, limits, login_seconds=limits.login_seconds if must_log_in else None)
@@ -95,27 +95,27 @@ class SmtpSession:
         """The whole session."""
         wire = self._wire
         self._events.opened(self._connection.tls_version())
-        reason = "cancelled"
+        reason, detail = session_log.CANCELLED, {}
         try:
             await self._converse()
             reason = self._end_reason
         except ServerClosing:
             wire.reply(replies.SHUTTING_DOWN)
-            reason = "shutdown"
+            reason = session_log.SHUTDOWN
         except TimeoutError:
             wire.reply(replies.LOGIN_TOO_SLOW if wire.login_is_late else replies.IDLE_TOO_LONG)
-            reason = "timeout"
-        except ConnectionLost:
-            reason = "lost"
+            reason = session_log.TIMEOUT
+        except ConnectionLost as error:
+            reason, detail = session_log.LOST, {"detail": str(error)}
         except Exception as error:
             self._events.failed(error)
             wire.reply(replies.INTERNAL_ERROR)
-            reason = "fault"
+            reason = session_log.FAULT
         finally:
             self._drop_transaction()
             wire.flush()
             self._connection.close()
-            self._events.closed(reason, self._messages)
+            self._events.closed(reason, self._messages, **detail)
 
     async def _converse(self) -> None:
         wire = self._wire
@@ -172,7 +172,7 @@ class SmtpSession:
             case HelloCommand():
                 self._wire.reply(self._say_hello(command))
             case SimpleCommand.QUIT:
-                self._end(replies.BYE, "quit")
+                self._end(replies.BYE, session_log.QUIT)
             case SimpleCommand.NOOP:
                 self._wire.reply(replies.NOOP)
             case AuthCommand():
@@ -233,6 +233,7 @@ class SmtpSession:
         self._hello = None
         self._principal = None
         await self._connection.start_tls(context)
+        self._events.tls_started(self._connection.tls_version())
 
     async def _auth(self, command: AuthCommand) -> None:
         if self._principal is not None:
@@ -274,11 +275,13 @@ class SmtpSession:
 
     def _mail(self, command: MailCommand) -> Reply:
         if self._role is SmtpRole.SUBMISSION and self._principal is None:
-            return self._events.refused(Reason.LOGIN_NEEDED, replies.LOGIN_NEEDED)
+            return self._events.refused(
+                Reason.LOGIN_NEEDED, replies.LOGIN_NEEDED, reverse_path=path_text(command.reverse_path)
+            )
         refused = policy.refuse_sender(self._context, self._account_id, command)
         if refused is not None:
             reason = Reason.TOO_LARGE if refused is replies.TOO_LARGE else Reason.SENDER
-            return self._events.refused(reason, refused, reverse_path=str(command.reverse_path))
+            return self._events.refused(reason, refused, reverse_path=path_text(command.reverse_path))
         self._messages += 1
         self._transaction = MailTransaction(command, f"{self._session_id}-{self._messages}")
         self._state = State.SENDER
@@ -292,7 +295,7 @@ class SmtpSession:
             raise BadCommand(replies.SMTPUTF8_NEEDED)
         most = self._limits.recipients
         if len(transaction.forward_paths) >= most or transaction.refused_recipients >= most:
-            return self._events.refused(Reason.TOO_MANY_RECIPIENTS, replies.TOO_MANY_RECIPIENTS)
+            return self._refuse_recipient(Reason.TOO_MANY_RECIPIENTS, replies.TOO_MANY_RECIPIENTS, command)
         found = policy.resolve_recipient(
             self._context,
             forward_path,
@@ -301,10 +304,19 @@ class SmtpSession:
         )
         if isinstance(found, policy.RecipientRefused):
             transaction.refused_recipients += 1
-            return self._events.refused(found.reason, found.reply, forward_path=str(forward_path))
+            return self._refuse_recipient(found.reason, found.reply, command)
         transaction.add_recipient(forward_path, found)
         self._state = State.RECIPIENTS
         return replies.RECIPIENT_OK
+
+    def _refuse_recipient(self, reason: Reason, reply: Reply, command: RcptCommand) -> Reply:
+        assert self._transaction is not None
+        return self._events.refused(
+            reason,
+            reply,
+            reverse_path=path_text(self._transaction.mail.reverse_path),
+            forward_path=path_text(command.forward_path),
+        )
 
     async def _data(self) -> None:
         transaction = self._transaction

@@ -14,6 +14,7 @@ import apsw
 
 from postino.core.errors import (
     DatabaseDamaged,
+    DiskFull,
     PostinoError,
     StoreError,
     TemporarilyUnavailable,
@@ -186,7 +187,7 @@ def translate(error: apsw.Error) -> PostinoError:
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return TemporarilyUnavailable("Another process is writing to the database for too long; try again")
     if isinstance(error, apsw.FullError):
-        return TemporarilyUnavailable("The disk that holds the database is full; make room and try again")
+        return DiskFull("The disk that holds the database is full; make room and try again")
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return DatabaseDamaged(f"The database is damaged ({error}); run `postino verify`")
     if isinstance(error, apsw.IOError | apsw.CantOpenError | apsw.ReadOnlyError | apsw.NoMemError):
