@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.disk import Disk, DiskLog, read_tree, write_image
-from tests.crash.workload import check, fresh_directory, prepare, record
+from tests.crash.workload import check, fresh_directory, prepare, record, recover
 
 CUTS = int(os.environ.get("POSTINO_CUTS", "300"))
 SEEDS = range(1, 7) if CUTS <= 1000 else range(1, 25)
@@ -58,6 +58,28 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path, seed: i
     print(
         f"\nseed {seed}: {len(log.events)} operations, {len(log.sync_points()) // 2} syncs, {tried} power cuts, 0 lost"
     )
+
+
+@pytest.mark.timeout(3600)
+def test_a_second_cut_while_the_first_is_recovered_from_takes_nothing_either(tmp_path: Path) -> None:
+    root = fresh_directory(tmp_path / "data")
+    prepare(root)
+    base = read_tree(root)
+    log = record(root, "cut-first", seed=77, tasks=5, steps=14)
+    rng = random.Random(77)
+    disk = Disk(log, base)
+    for number, cut in enumerate(cut_points(log, max(4, CUTS // 60), rng)):
+        disk.advance(cut)
+        again = fresh_directory(tmp_path / "again")
+        write_image(disk.image(random.Random(rng.randrange(1 << 30))), again)
+        left = read_tree(again)
+        second = recover(again, f"cut-again-{number}")
+        recovering = Disk(second, left)
+        for later in cut_points(second, 4, rng):
+            recovering.advance(later)
+            target = fresh_directory(tmp_path / "after")
+            write_image(recovering.image(random.Random(rng.randrange(1 << 30))), target)
+            check(target, disk.notes)
 
 
 def test_the_simulation_notices_a_disk_that_lies(tmp_path: Path) -> None:

@@ -243,6 +243,17 @@ def record(
     return log
 
 
+def recover(root: Path, vfs_name: str) -> DiskLog:
+    """Open and close what a cut left, as the server's next start does, and give the log of that."""
+    log = DiskLog(root)
+    vfs = LoggingVfs(vfs_name, log)
+    options = SqliteOptions(vfs=vfs_name, checkpoint_pages=60, mmap_octets=0)
+    store = open_store(root, first=True, options=options, blob_files=LoggingBlobFiles(log))
+    store.close_now()
+    vfs.unregister()
+    return log
+
+
 def check(root: Path, notes: list[object]) -> None:
     """The oracle: open what the cut left, and compare it with what was promised. Raises AssertionError."""
     allowed: dict[str, list[State]] = {}
