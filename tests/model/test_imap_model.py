@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from postino.core.flags import flag_set
 from postino.core.numset import NumberSet
-from postino.servers.imap import select
+from postino.servers.imap import select, selected
 from postino.store import mailboxes, messages
 from postino.store.accounts import account_by_login
 from tests.model.imap_client import Answer, Client
@@ -34,7 +34,7 @@ from tests.transcripts.seeds import new_email
 MAILBOXES = ("INBOX", "Archive")
 FLAGS = ("\\Seen", "\\Flagged", "\\Deleted", "$Junk", "Work")
 SESSIONS = 3
-LOAD_AT_ONCE = select.LOAD_AT_ONCE
+LOAD_AT_ONCE, READ_IN_PLACE = select.LOAD_AT_ONCE, selected.READ_IN_PLACE
 
 
 class ModelMessage:
@@ -91,6 +91,7 @@ class ImapMachine(RuleBasedStateMachine):
     def begin(self, where: list[str], messages: int, load_at_once: int) -> None:
         # With 0 a session learns its mailbox's UIDs only when it must, long after SELECT.
         select.LOAD_AT_ONCE = load_at_once
+        selected.READ_IN_PLACE = 2000 if load_at_once else 0
         self.wait(self._begin(where, messages))
 
     async def _begin(self, where: list[str], count: int) -> None:
@@ -114,7 +115,7 @@ class ImapMachine(RuleBasedStateMachine):
             self.clients.append(client)
 
     def teardown(self) -> None:
-        select.LOAD_AT_ONCE = LOAD_AT_ONCE
+        select.LOAD_AT_ONCE, selected.READ_IN_PLACE = LOAD_AT_ONCE, READ_IN_PLACE
         if self.clients:
             self.wait(self._check_all())
         # Leaving the world runs verify().
@@ -337,6 +338,14 @@ class ImapMachine(RuleBasedStateMachine):
         client = self.clients[number]
         if not client.idling:
             self.wait(client.idle())
+
+    @rule()
+    def poll(self) -> None:
+        """Thirty seconds pass."""
+        for client in self.clients:
+            waiter = client.memory.connection._read_waiter
+            if client.idling and waiter is not None:
+                self.runner.get_loop().call_soon(client.memory.connection._time_out, waiter)
 
     @precondition(lambda self: any(client.idling for client in self.clients))
     @rule()

@@ -100,6 +100,12 @@ class View:
         self._messages = len(known)
         self.is_loaded = True
 
+    def unload(self) -> None:
+        """Forget the messages, for load() to restore; nothing must be pending."""
+        assert not self.has_news
+        self.is_loaded = False
+        self._uids, self._mod_seqs, self._flags = _NO_UIDS, _NO_MOD_SEQS, _NO_FLAG_SETS
+
     def fold(
         self,
         rows: Iterable[MessageRow],

@@ -246,3 +246,13 @@ def test_columns_and_questions() -> None:
     assert view.changed_since(4, view.everything()) == [(1, 3)]
     assert view.changed_since(6, [(0, 1), (2, 3)]) == [(2, 3)]
     assert list(view.mod_seqs((1, 3))) == [7, 9]
+
+
+def test_view_unloaded_and_loaded_again_is_the_same() -> None:
+    view = loaded(1, 2, 3)
+    view.unload()
+    assert view.told == 3
+    view.load([row(1), row(3)], NumberSet.of([2]))
+    change(view, expunged=(2,))
+    assert list(view.uid_set(view.everything())) == [1, 2, 3]
+    assert view.release(PLAIN, may_expunge=True) == b"* 2 EXPUNGE\r\n"

@@ -54,6 +54,8 @@ async def _wait_for_line(session: "ImapSession", news: "_News") -> "LineFrame":
         except TimeoutError:
             if now() >= ends:
                 raise
+            if session.selected is not None and not news.is_telling:
+                session.selected.rest()
             news.ring()
             continue
         if not data:
@@ -78,9 +80,14 @@ class _News:
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether the view is in use right now."""
+        return self._task is not None and not self._task.done()
+
     def ring(self) -> None:
         """There may be news. Called on the event loop; does not block."""
-        if self._task is not None and not self._task.done():
+        if self.is_telling:
             self._again = True
             return
         self._task = asyncio.get_running_loop().create_task(self._tell())

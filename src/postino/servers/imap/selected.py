@@ -21,7 +21,7 @@ from postino.store.tx import Tx
 
 # PERF: reading a message's state takes about a microsecond; past this many, other sessions of the worker
 # would notice, and a thread reads instead.
-_READ_IN_PLACE: Final = 2_000
+READ_IN_PLACE: Final = 2_000
 _NOTHING: Final = NumberSet()
 
 
@@ -70,7 +70,7 @@ class SelectedMailbox:
 
     async def sync(self) -> None:
         """Fold what changed in the store into the view; nothing is told yet. Raises NoSuchMailbox."""
-        if not self.view.is_loaded and self.view.told > _READ_IN_PLACE:
+        if not self.view.is_loaded and self.view.told > READ_IN_PLACE:
             # Whether the whole mailbox must be read is known only afterwards: look first.
             changes = self._store.read_now(self._changes)
             if changes.highest_mod_seq <= self.view.mod_seq:
@@ -90,11 +90,16 @@ class SelectedMailbox:
         """Have the view know every message, with what changed since included. Raises NoSuchMailbox."""
         if self.view.is_loaded:
             return
-        if self.view.told > _READ_IN_PLACE:
+        if self.view.told > READ_IN_PLACE:
             changes, rows = await self._store.read(self._everything)
         else:
             changes, rows = self._store.read_now(self._everything)
         self._load(rows, changes)
+
+    def rest(self) -> None:
+        """Let go of a large mailbox's messages: the session has been idle, and may be so for hours."""
+        if self.view.told > READ_IN_PLACE and not self.view.has_news:
+            self.view.unload()
 
     def resolve(self, numbers: Numbers, *, by_uid: bool) -> list[Span]:
         """The messages a command means; the view must be loaded."""
