@@ -146,6 +146,30 @@ def test_sighup_changes_limits_and_keeps_what_is_right_when_the_file_is_wrong(tm
         assert announced() == str(1024 * 1024)
 
 
+def test_a_worker_started_later_has_the_settings_read_last_and_waits_with_the_others(tmp_path: Path) -> None:
+    def announced() -> str:
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"]) as smtp:
+            smtp.ehlo()
+            return smtp.esmtp_features["size"]
+
+    with LiveServer(tmp_path, accounts=ACCOUNTS) as server:
+        text = server.settings_text('[limits]\nmessage_octets = "1 MiB"\n[store]\nlock_seconds = 3\n')
+        text = text.replace("[server]", f'[server]\ndata = "{tmp_path / "elsewhere"}"')
+        server.settings_file.write_text(text.replace("pop3 = [", 'pop3 = ["127.0.0.1:1", '))
+        server.hang_up()
+        server.wait_for_log('"at_next_start":["listen.pop3","server.data","store.lock_seconds"]')
+        assert announced() == str(1024 * 1024)
+        (worker,) = workers_of(server)
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for_log('"worker.restarted"')
+        until(lambda: announced() == str(1024 * 1024), "the new worker has the old settings")
+        send(server, "to the data that was there")
+        assert not (tmp_path / "elsewhere").exists()
+        server.settings_file.write_text(server.settings_text())
+        assert server.stop() == 0
+        server.verify()
+
+
 def test_a_second_server_is_kept_out_in_one_line(tmp_path: Path) -> None:
     with LiveServer(tmp_path, accounts=ACCOUNTS) as server:
         again = server.cli("serve", ok=False)

@@ -27,7 +27,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     hostname: Annotated[
         str,
         example(
-            "The name this server gives itself in greetings and Received fields; empty takes the machine's.",
+            "The name this server gives itself in greetings and Received fields; empty takes the machine's. "
+            "Takes effect at a start.",
             "mail.example.org",
         ),
     ] = ""
@@ -35,7 +36,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         str,
         example(
             "Directory of the database and the messages; a relative path starts at this file, "
-            "empty is this file's own directory.",
+            "empty is this file's own directory. Takes effect at a start.",
             "/var/lib/postino",
         ),
     ] = ""
@@ -43,14 +44,14 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         str,
         example(
             "User to become once the ports are open, when started as root. Postino refuses to serve as root "
-            'unless this says "root".',
+            'unless this says "root". Takes effect at a start.',
             "postino",
         ),
     ] = ""
     workers: Annotated[
         int,
         Meta(ge=0, le=256, extra={"unit": "count"}),
-        about("Processes that serve; 0 starts one for each processor. Takes effect at the next start."),
+        about("Processes that serve; 0 starts one for each processor. Takes effect at a start."),
     ] = 1
     shutdown_seconds: Annotated[
         Seconds, about("Time sessions get to finish their command when the server stops.")
@@ -62,7 +63,10 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = "+"
     log_format: Annotated[
         Literal["auto", "json", "text"],
-        about("How log lines look on standard error; auto writes text on a terminal and JSON elsewhere."),
+        about(
+            "How log lines look on standard error; auto writes text on a terminal and JSON elsewhere. "
+            "Takes effect at a start."
+        ),
     ] = "auto"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], about("The least important events that are logged.")

@@ -40,6 +40,8 @@ class Configuration:
     settings: Settings
     base: Path
     file: Path | None = None
+    given: frozenset[str] = frozenset()
+    """Settings that the command line gave, whatever the file says."""
 
     @property
     def data(self) -> Path:
@@ -125,7 +127,8 @@ def find_settings(data: Path | None, config: Path | None, *, required: bool) -> 
         if data is None:
             return found
         server = msgspec.structs.replace(found.settings.server, data=str(data.absolute()))
-        return Configuration(msgspec.structs.replace(found.settings, server=server), found.base, found.file)
+        settings = msgspec.structs.replace(found.settings, server=server)
+        return Configuration(settings, found.base, found.file, frozenset({"server.data"}))
     directory = data if data is not None else Path("/var/lib/postino")
     file = directory / FILE_NAME
     if required or file.exists():

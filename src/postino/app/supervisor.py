@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Final
 from postino.app import privileges
 from postino.app.logging import LogLevel, make_logger
 from postino.app.paths import DataPaths
+from postino.app.reload import read_again
 from postino.app.settings_file import Configuration
 from postino.app.wiring import load_servers, make_missing_certificate, open_certificates
 from postino.app.worker import CANNOT_START, READY, STORE_OPEN, WorkerStart, run_worker
-from postino.core.errors import PostinoError
+from postino.core.errors import PostinoError, SettingsError
 from postino.net.sockets import bind
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Supervisor:
     _signals: list[int] = field(default_factory=list)
     _wake: int = -1
     _life: tuple[int, int] = (-1, -1)
+    _level: LogLevel = field(default_factory=lambda: LogLevel("info"))
     _log: "FilteringBoundLogger | None" = None
 
     @property
@@ -82,7 +84,8 @@ class Supervisor:
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT. Raises PostinoError when the server cannot start."""
         server = self.configuration.settings.server
-        self._log = make_logger(LogLevel(server.log_level), server.log_format)
+        self._level.set(server.log_level)
+        self._log = make_logger(self._level, server.log_format)
         paths = DataPaths(self.configuration.data)
         user = privileges.require_user(server.user)
         paths.prepare()
@@ -241,7 +244,7 @@ class Supervisor:
             if {signal.SIGTERM, signal.SIGINT} & set(signals):
                 return
             if signal.SIGHUP in signals:
-                self._send_all(signal.SIGHUP)
+                self._reload()
             self._collect()
             self._restart_due()
             pause = [c.restart_at - time.monotonic() for c in self._children if not c.pid]
@@ -252,6 +255,16 @@ class Supervisor:
             for child in self._children:
                 if child.tell in ready:
                     self._hear(child)
+
+    def _reload(self) -> None:
+        """Have the workers read their settings again, and give those that start later the same."""
+        self._send_all(signal.SIGHUP)
+        try:
+            self.configuration, _ = read_again(self.configuration)
+        except SettingsError:
+            # Each worker says why, and goes on as before; so does this process.
+            return
+        self._level.set(self.configuration.settings.server.log_level)
 
     def _hear(self, child: _Child) -> None:
         """What a worker started again has to tell."""

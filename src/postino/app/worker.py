@@ -17,7 +17,8 @@ from postino.app import wiring
 from postino.app.logging import LogLevel, make_logger
 from postino.app.metrics_page import metrics_page, own_counts, socket_path
 from postino.app.paths import DataPaths
-from postino.app.settings_file import Configuration, load_settings
+from postino.app.reload import read_again
+from postino.app.settings_file import Configuration
 from postino.core.errors import PostinoError, SettingsError
 from postino.net.bus import DatagramBus, LocalBus
 from postino.net.listener import Listeners, Service
@@ -204,13 +205,11 @@ class _Worker:
     def _reload(self) -> None:
         """Read the settings and certificates again; what cannot be used changes nothing."""
         try:
-            configuration = self.configuration
-            if configuration.file is not None:
-                configuration = load_settings(configuration.file)
+            configuration, waiting = read_again(self.configuration)
             self.certificates.replace(*wiring.certificate_files(configuration))
             self.configuration = configuration
             wiring.change_settings(self.context, self.level, configuration)
-            self.log.info("settings.loaded")
+            self.log.info("settings.loaded", at_next_start=waiting)
         except SettingsError as error:
             self.log.error("settings.refused", reason=str(error))
 

@@ -24,5 +24,5 @@ def serve(data: Path | None, config: Path | None, workers: int | None) -> None:
     if workers is not None:
         server = msgspec.structs.replace(found.settings.server, workers=workers)
         settings = msgspec.structs.replace(found.settings, server=server)
-        found = Configuration(settings, found.base, found.file)
+        found = Configuration(settings, found.base, found.file, found.given | {"server.workers"})
     raise SystemExit(Supervisor(found).run())
