@@ -8,7 +8,7 @@ Not here: receiving the octets (incoming.py), who may send to whom (servers/smtp
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -22,8 +22,7 @@ from postino.core.ports import Clock
 from postino.delivery.incoming import Content
 from postino.delivery.recipients import Recipients
 from postino.mime.dates import format_date
-from postino.mime.index import pack_index, unpack_index
-from postino.mime.part import Part
+from postino.mime.part import move_index
 from postino.smtp.paths import ReversePath, path_text
 from postino.smtp.received import Arrival, delivered_to_field, received_field, return_path_field
 from postino.store import messages
@@ -138,13 +137,13 @@ class Delivery:
             prefix_octets = len(top) + len(delivered_to) + len(received)
             parts = parts_under.get(prefix_octets)
             if parts is None:
-                parts = parts_under[prefix_octets] = _parts_under(content.facts.parts, prefix_octets)
+                parts = parts_under[prefix_octets] = move_index(content.facts.parts, prefix_octets)
             facts = content.facts
             emails.append(
                 NewEmail(
                     header=b"".join((top, delivered_to, received, content.header)),
                     body=content.body,
-                    facts=replace(
+                    facts=msgspec.structs.replace(
                         facts,
                         size=facts.size + prefix_octets,
                         header_octets=facts.header_octets + prefix_octets,
@@ -156,19 +155,3 @@ class Delivery:
                 )
             )
         return emails
-
-
-def _parts_under(packed: bytes, prefix_octets: int) -> bytes:
-    """The index of the same message with that many octets of trace fields on top."""
-    return pack_index(_moved(unpack_index(packed), prefix_octets, header_start=0))
-
-
-def _moved(part: Part, octets: int, *, header_start: int) -> Part:
-    children = tuple(_moved(child, octets, header_start=child.header_start + octets) for child in part.parts)
-    return msgspec.structs.replace(
-        part,
-        header_start=header_start,
-        body_start=part.body_start + octets,
-        end=part.end + octets,
-        parts=children,
-    )

@@ -114,6 +114,27 @@ def unpack_index(packed: bytes) -> Part:
     return _unpack(_DECODER.decode(packed))
 
 
+def move_index(packed: bytes, octets: int) -> bytes:
+    """The index, as octets, of the same message with that many octets put on top of its header."""
+    root = _DECODER.decode(packed)
+    return _ENCODER.encode(_move(root, octets, header_start=root.header_start))
+
+
+def _move(part: _Packed, octets: int, *, header_start: int) -> _Packed:
+    return _Packed(
+        header_start,
+        part.body_start + octets,
+        part.end + octets,
+        tuple([_move(child, octets, header_start=child.header_start + octets) for child in part.parts])
+        if part.parts
+        else (),
+        part.media_type,
+        part.media_subtype,
+        part.charset,
+        part.encoding,
+    )
+
+
 def _pack(part: Part) -> _Packed:
     return _Packed(
         part.header_start,

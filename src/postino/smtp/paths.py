@@ -9,6 +9,7 @@ Not here: addresses in header fields (mime.address), whether an address exists (
 import ipaddress
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from postino.core.address import Address
@@ -86,6 +87,7 @@ def is_address_literal(text: str) -> bool:
     return _GENERAL_LITERAL.fullmatch(inner) is not None
 
 
+@lru_cache(maxsize=2048)
 def path_text(path: ReversePath) -> str:
     """The path as it stands in a Return-Path field or a log: `<ann@example.org>`, `<>`."""
     return f"<{path}>" if path is not None else "<>"

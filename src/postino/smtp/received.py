@@ -9,6 +9,7 @@ Not here: adding them (delivery/accept.py).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from postino.core.address import Address
@@ -48,18 +49,23 @@ def address_literal(ip_address: str) -> str:
     return f"[{ip_address}]"
 
 
+@lru_cache(maxsize=2048)
+def _shown_host(host: str) -> str:
+    return host if len(host) <= _MAX_HOST and host.isascii() and is_host(host) else "unknown"
+
+
 def received_field(
     arrival: Arrival, *, hostname: str, message_id: str, for_address: Address | None, date: str
 ) -> bytes:
     """One Received field. `for_address` only when the message has that one recipient (RFC 5321 §7.2)."""
-    host = arrival.hello_host
-    if len(host) > _MAX_HOST or not host.isascii() or not is_host(host):
-        host = "unknown"
+    host = _shown_host(arrival.hello_host)
     source = f"{host} ({address_literal(arrival.peer_address)})" if arrival.peer_address else host
     secured = f" ({arrival.tls})" if arrival.tls else ""
     recipient = ""
-    if for_address is not None and len(str(for_address)) < 900:
-        recipient = f"\r\n\tfor {path_text(for_address)}"
+    if for_address is not None:
+        path = path_text(for_address)
+        if len(path) < 900:
+            recipient = f"\r\n\tfor {path}"
     return (
         f"Received: from {source}\r\n\tby {hostname} with {arrival.protocol}{secured}\r\n"
         f"\tid {message_id}{recipient};\r\n\t{date}\r\n"

@@ -32,12 +32,13 @@ class Reply:
         assert not enhanced_code or enhanced_code[0] == str(code)[0]
         self.code = code
         self.enhanced_code = enhanced_code
-        self.lines = tuple(_UNPRINTABLE.sub("?", line)[:_MAX_TEXT] for line in lines)
+        self.lines = shown = tuple([_UNPRINTABLE.sub("?", line)[:_MAX_TEXT] for line in lines])
         lead = f"{enhanced_code} " if enhanced_code else ""
-        last = len(lines) - 1
-        self.wire = "".join(
-            f"{code}{' ' if n == last else '-'}{lead}{line}\r\n" for n, line in enumerate(self.lines)
-        ).encode("ascii")
+        *before, last = shown
+        wire = f"{code} {lead}{last}\r\n"
+        if before:
+            wire = "".join([f"{code}-{lead}{line}\r\n" for line in before]) + wire
+        self.wire = wire.encode("ascii")
 
     @property
     def is_positive(self) -> bool:
