@@ -58,7 +58,7 @@ def test_every_worker_gets_connections_and_one_page_counts_them_all(tmp_path: Pa
         assert "postino_workers 2.0" in metrics(server)
         assert "postino_messages_accepted_total 20.0" in metrics(server)
         events = [json.loads(line) for line in server.log().splitlines()]
-        assert {e["worker"] for e in events if e["event"] == "message.accepted"} == {0, 1}
+        assert {e["worker"] for e in events if e["event"] == "message.delivered"} == {0, 1}
         assert server.stop() == 0
         server.verify()
 

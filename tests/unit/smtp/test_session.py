@@ -200,7 +200,6 @@ async def test_one_event_for_each_thing_and_no_secret(tmp_path: Path) -> None:
             "login.ok",
             "message.refused",
             "message.delivered",
-            "message.accepted",
         ]
         refused = world.log.events[2].fields
         assert (refused["reason"], refused["account"], refused["forward_path"]) == (

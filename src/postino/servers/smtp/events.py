@@ -1,7 +1,7 @@
 """What a session tells the log and the counters.
 
 Invariants: reasons are a closed set, for they are labels of a counter; nothing here is a secret.
-Not here: logins (servers/authentication.py), deliveries (delivery/accept.py).
+Not here: logins (servers/authentication.py), deliveries (delivery/accept.py), each of which is one event.
 """
 
 from enum import Enum
@@ -63,10 +63,6 @@ class SessionEvents:
         tell = self.log.warning if reason is Reason.UNAVAILABLE else self.log.info
         tell("message.refused", reason=reason.value, reply=reply.code, **fields)
         return reply
-
-    def accepted(self, message_id: str, octets: int, recipients: int) -> None:
-        """A message is in the store and its 250 on the way."""
-        self.log.info("message.accepted", message=message_id, octets=octets, recipients=recipients)
 
     def failed(self, error: Exception) -> None:
         """The session ends by a fault of ours."""

@@ -149,7 +149,6 @@ class MessageReceiver:
             if self._is_lmtp and len(recipients) > 1:
                 return await self._deliver_apart(transaction, arrival, content)
             return self._full(transaction, content, recipients)
-        self._events.accepted(transaction.message_id, content.facts.size, len(transaction.forward_paths))
         return _kept(transaction)
 
     async def _deliver_apart(
