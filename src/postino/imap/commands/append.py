@@ -28,7 +28,7 @@ class AppendHead:
     """The literal came as `UTF8 (~{n}`; its closing parenthesis comes after it."""
 
 
-USAGE: Final = r"APPEND needs a mailbox and a message, such as APPEND Sent (\Seen) {310}"
+USAGE: Final = r"APPEND needs a mailbox and a message, such as APPEND Sent (\Seen) {310} and 310 octets"
 _MESSAGE: Final = re.compile(rb"(?:~?|(UTF8 \(~))\{[0-9]+\+?\}\Z")
 _DATE_TIME: Final = re.compile(rb'"([^"\\\x00-\x1f]{1,40})" ')
 _OPEN: Final = 0x28

@@ -64,7 +64,9 @@ def greeting(hostname: str, capabilities: Iterable[str]) -> bytes:
 
 def _one_line(text: str) -> bytes:
     # Non-ASCII text may only follow ENABLE IMAP4rev2 (RFC 9051 §9, text), so it is never used.
-    return _LINE_BREAKING.sub(" ", text).encode("ascii", "replace") or b"-"
+    line = _LINE_BREAKING.sub(" ", text).encode("ascii", "replace") or b"-"
+    # A line that ends like `{310}` announces a literal, and a client would wait for its octets.
+    return line + b"." if line.endswith(b"}") else line
 
 
 def append_uid(uid_validity: int, uids: object) -> bytes:
