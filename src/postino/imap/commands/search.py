@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from postino.core.search import Everything
+from postino.imap.bad_command import BadCommand
 from postino.imap.charset import codec_of
 from postino.imap.scanner import Scanner
 from postino.imap.search_grammar import SearchGrammar
@@ -25,6 +27,8 @@ class Search:
     key: SearchKey
     uses_mod_seq: bool = False
     """A MODSEQ key was used: the answer names the highest mod-sequence found (RFC 7162 §3.1.5)."""
+    refusal: BadCommand | None = None
+    """NO [BADCHARSET]: the keys could not be read. SAVE still has its effect (RFC 5182 §2.1)."""
 
     @property
     def name(self) -> str:
@@ -49,8 +53,11 @@ def parse(tag: bytes, scan: Scanner, by_uid: bool) -> Search:
     codec = "utf-8"
     if scan.match(_CHARSET) is not None:
         name = scan.astring()
-        codec = codec_of(name)
         charset = name.decode("ascii", "replace")
+        try:
+            codec = codec_of(name)
+        except BadCommand as error:
+            return Search(tag, by_uid, charset, returning, Everything(), refusal=error)
         scan.space()
     grammar = SearchGrammar(scan, codec)
     key = grammar.program()

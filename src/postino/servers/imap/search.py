@@ -23,6 +23,10 @@ async def run_search(session: "ImapSession", command: Search) -> Completion:
     """Find messages."""
     selected = session.selected
     assert selected is not None
+    if command.refusal is not None:
+        if command.returning is not None and "SAVE" in command.returning:
+            selected.saved = NumberSet()
+        raise command.refusal
     if command.uses_mod_seq:
         enable_condstore(session)
     await selected.load()
