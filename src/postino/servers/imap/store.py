@@ -46,6 +46,8 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     view.stored(stored.changed, change.applied_to, is_silent=command.silent)
     await selected.sync()
     await _echo(session, command, spans, stored)
+    if stored.modified:
+        await _say_left_alone(session, command, stored.modified)
     return _completion(selected, command, view.gone(spans), stored.modified)
 
 
@@ -72,6 +74,17 @@ async def _echo(session: "ImapSession", command: Store, spans: list[Span], store
     if untouched:
         spans = view.find(view.uid_set(spans).difference(untouched))
     plan = compile_fetch((FetchAtt.FLAGS,), uid=command.by_uid, mod_seq=session.condstore)
+    await say_from_view(session, plan, spans)
+    view.forget_changes(spans)
+
+
+async def _say_left_alone(session: "ImapSession", command: Store, left_alone: NumberSet) -> None:
+    """What the messages are like that failed UNCHANGEDSINCE, as RFC 7162 §3.1.3 recommends."""
+    selected = session.selected
+    assert selected is not None
+    view = selected.view
+    spans = view.find(left_alone.difference(view.gone(view.find(left_alone))))
+    plan = compile_fetch((FetchAtt.FLAGS,), uid=command.by_uid, mod_seq=True)
     await say_from_view(session, plan, spans)
     view.forget_changes(spans)
 
