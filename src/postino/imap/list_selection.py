@@ -62,7 +62,7 @@ def select_list(command: List, mailboxes: Sequence[ListedMailbox]) -> list[ListE
     return [
         ListEntry(
             name,
-            _attributes(known.get(name), name in with_children, tells_subscribed, command.extended),
+            attributes_of(known.get(name), name in with_children, tells_subscribed, command.extended),
             child_info if name in below else (),
             exists=name in known and known[name].exists,
         )
@@ -111,9 +111,13 @@ def _selection(options: frozenset[str]) -> Callable[[ListedMailbox], bool]:
     return lambda mailbox: mailbox.exists
 
 
-def _attributes(
-    mailbox: ListedMailbox | None, has_children: bool, tells_subscribed: bool, extended: bool
+def attributes_of(
+    mailbox: ListedMailbox | None,
+    has_children: bool,
+    tells_subscribed: bool = True,
+    extended: bool = True,
 ) -> tuple[str, ...]:
+    """The attributes of a mailbox, or (None) of a level that is none; all there are unless told."""
     found: list[str] = []
     if mailbox is None or not mailbox.exists:
         # A client that wrote no RFC 5258 syntax may know only the older of the two.

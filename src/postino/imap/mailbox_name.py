@@ -30,6 +30,12 @@ def decode_mailbox(octets: bytes, utf8: bool) -> str:
     return canonical_name(_decode_text(octets, utf8))
 
 
+def other_spelling(octets: bytes, utf8: bool, name: str) -> str | None:
+    """The name as the client wrote it, when that is not `name`, which decode_mailbox() gave."""
+    given = _decode_text(octets, utf8)
+    return None if given == name else given
+
+
 def decode_pattern(octets: bytes, utf8: bool) -> str:
     """A LIST pattern or reference: like a name, but only a whole first level `inbox` is INBOX."""
     return canonical_name(_decode_text(octets, utf8))

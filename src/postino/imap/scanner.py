@@ -14,7 +14,7 @@ from postino.core.errors import ProtocolViolation
 from postino.core.numset import MAX_NUMBER, SequenceSet, parse_sequence_set
 from postino.imap.bad_command import BadCommand
 from postino.imap.framer import CommandFrame
-from postino.imap.mailbox_name import decode_mailbox
+from postino.imap.mailbox_name import decode_mailbox, other_spelling
 from postino.imap.numbers import SAVED_RESULT, Numbers
 from postino.imap.parse_options import ParseOptions
 
@@ -145,10 +145,15 @@ class Scanner:
 
     def mailbox(self) -> str:
         """A mailbox name, decoded and canonical."""
+        return self.named_mailbox()[0]
+
+    def named_mailbox(self) -> tuple[str, str | None]:
+        """As mailbox(), and the name as it was written, when that is another spelling."""
         octets = self.astring()
         if len(octets) > 4 * self.options.mailbox_name_octets:
             self.fail("The mailbox name is too long")
-        return decode_mailbox(octets, self.options.utf8)
+        name = decode_mailbox(octets, self.options.utf8)
+        return name, other_spelling(octets, self.options.utf8, name)
 
     def list_mailbox(self) -> bytes:
         """A LIST pattern, still encoded."""

@@ -209,6 +209,16 @@ def _below(tx: Tx, account_id: AccountId, name: str) -> list[MailboxRow]:
     ]
 
 
+def has_children(tx: Tx, account_id: AccountId, name: str) -> bool:
+    """Whether there are mailboxes below this one."""
+    prefix = name + SEPARATOR
+    found = tx.one(
+        "SELECT 1 FROM mailbox WHERE account_id=? AND name > ? AND name < ? LIMIT 1",
+        (account_id, prefix, name + chr(ord(SEPARATOR) + 1)),
+    )
+    return found is not None
+
+
 def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) -> MailboxRow:
     """Remove a mailbox and its messages; a subscription to the name stays (RFC 9051 §6.3.5, §6.3.8).
 
@@ -217,7 +227,7 @@ def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) ->
     mailbox = mailbox_by_name(tx, account_id, name)
     if mailbox.name == INBOX:
         raise NotPermitted("INBOX cannot be deleted")
-    if _below(tx, account_id, mailbox.name):
+    if has_children(tx, account_id, mailbox.name):
         raise NotPermitted(f"{mailbox.name!r} has mailboxes below it; delete those first")
     expunge(tx, account_id, mailbox.id, None, only_deleted=False, now=now)
     # What stays is for undelete; that the others were here need not be known any more.
@@ -234,15 +244,26 @@ def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) ->
     return mailbox
 
 
-def set_subscribed(tx: Tx, account_id: AccountId, name: str, subscribed: bool) -> None:
-    """Subscribe to a name or stop; the name need not have a mailbox (RFC 9051 §6.3.7)."""
-    name = canonical_name(name)
+def set_subscribed(
+    tx: Tx, account_id: AccountId, name: str, subscribed: bool, limits: Limits = _DEFAULT_LIMITS
+) -> None:
+    """Subscribe to a name or stop; the name need not have a mailbox (RFC 9051 §6.3.7).
+
+    Raises NotPermitted for a name no mailbox could have, TooManyMessages (a limit).
+    """
+    name = _checked_name(name, limits) if subscribed else canonical_name(name)
     found = tx.run(
         "UPDATE mailbox SET subscribed=? WHERE account_id=? AND name=?", (int(subscribed), account_id, name)
     )
     if found:
         return
     if subscribed:
+        count = tx.one(
+            "SELECT count(*) FROM lone_subscription WHERE account_id=? AND name<>?", (account_id, name)
+        )
+        assert count is not None
+        if count[0] >= limits.mailboxes:
+            raise TooManyMessages(f"An account may subscribe to at most {limits.mailboxes} missing mailboxes")
         tx.run(
             "INSERT INTO lone_subscription (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
             (account_id, name),

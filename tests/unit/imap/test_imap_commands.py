@@ -56,7 +56,10 @@ WIRE: list[tuple[bytes, c.Command]] = [
     # RFC 9051 §6.3.2, §6.3.3; RFC 7162 §3.1.8, §3.2.5
     (b"A142 SELECT INBOX", c.Select(b"A142", "INBOX", read_only=False)),
     (b"A932 EXAMINE blurdybloop", c.Select(b"A932", "blurdybloop", read_only=True)),
-    (b"A142 SELECT inbox (CONDSTORE)", c.Select(b"A142", "INBOX", read_only=False, condstore=True)),
+    (
+        b"A142 SELECT inbox (CONDSTORE)",
+        c.Select(b"A142", "INBOX", read_only=False, condstore=True, given="inbox"),
+    ),
     (b"a SELECT INBOX ()", c.Select(b"a", "INBOX", read_only=False)),
     (
         b"A02 SELECT INBOX (QRESYNC (67890007 20050715194045000 41,43:211,214:541))",

@@ -19,6 +19,8 @@ class Create:
     tag: bytes
     mailbox: str
     special_use: tuple[str, ...] = ()
+    given: str | None = None
+    """The name as the client wrote it, when that is another spelling of `mailbox`."""
 
 
 USAGE: Final = "CREATE needs a name for the mailbox, such as CREATE Archive"
@@ -30,7 +32,8 @@ def parse(tag: bytes, scan: Scanner) -> Create:
     r"""`SP mailbox [SP "(USE (" use-attr ... "))"]`."""
     scan.space()
     # A trailing separator says that inferiors will follow, which every mailbox here may have (§6.3.4).
-    mailbox = scan.mailbox().removesuffix(SEPARATOR)
+    mailbox, given = scan.named_mailbox()
+    mailbox = mailbox.removesuffix(SEPARATOR)
     uses: list[str] = []
     if scan.accept(b" ("):
         scan.usage = r"CREATE takes the parameter USE, such as CREATE Archive (USE (\Archive))"
@@ -51,4 +54,4 @@ def parse(tag: bytes, scan: Scanner) -> Create:
             uses.append(_USES[use.upper()])
         scan.require(b")")
     scan.end()
-    return Create(tag, mailbox, tuple(dict.fromkeys(uses)))
+    return Create(tag, mailbox, tuple(dict.fromkeys(uses)), given)

@@ -16,6 +16,8 @@ class Delete:
     name: ClassVar[str] = "DELETE"
     tag: bytes
     mailbox: str
+    given: str | None = None
+    """The name as the client wrote it, when that is another spelling of `mailbox`."""
 
 
 USAGE: Final = "DELETE needs a mailbox"
@@ -24,6 +26,6 @@ USAGE: Final = "DELETE needs a mailbox"
 def parse(tag: bytes, scan: Scanner) -> Delete:
     """`SP mailbox`."""
     scan.space()
-    mailbox = scan.mailbox()
+    mailbox, given = scan.named_mailbox()
     scan.end()
-    return Delete(tag, mailbox)
+    return Delete(tag, mailbox, given)

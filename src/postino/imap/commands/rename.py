@@ -18,6 +18,8 @@ class Rename:
     tag: bytes
     source: str
     target: str
+    given: str | None = None
+    """The source as the client wrote it, when it or the target was written in another spelling."""
 
 
 USAGE: Final = "RENAME needs the mailbox and its new name"
@@ -26,8 +28,9 @@ USAGE: Final = "RENAME needs the mailbox and its new name"
 def parse(tag: bytes, scan: Scanner) -> Rename:
     """`SP mailbox SP mailbox`."""
     scan.space()
-    source = scan.mailbox()
+    source, given_source = scan.named_mailbox()
     scan.space()
-    target = scan.mailbox().removesuffix(SEPARATOR)
+    target, given_target = scan.named_mailbox()
     scan.end()
-    return Rename(tag, source, target)
+    is_given = given_source is not None or given_target is not None
+    return Rename(tag, source, target.removesuffix(SEPARATOR), (given_source or source) if is_given else None)

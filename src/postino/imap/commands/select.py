@@ -30,6 +30,8 @@ class Select:
     read_only: bool
     condstore: bool = False
     qresync: QresyncParam | None = None
+    given: str | None = None
+    """The name as the client wrote it, when that is another spelling of `mailbox`."""
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ def parse_examine(tag: bytes, scan: Scanner) -> Select:
 
 def _parse(tag: bytes, scan: Scanner, *, read_only: bool) -> Select:
     scan.space()
-    mailbox = scan.mailbox()
+    mailbox, given = scan.named_mailbox()
     condstore = False
     qresync = None
     if scan.accept(b" (") and not scan.accept(b")"):
@@ -70,7 +72,7 @@ def _parse(tag: bytes, scan: Scanner, *, read_only: bool) -> Select:
                 break
             scan.space()
     scan.end()
-    return Select(tag, mailbox, read_only, condstore, qresync)
+    return Select(tag, mailbox, read_only, condstore, qresync, given)
 
 
 def _qresync(scan: Scanner) -> QresyncParam:

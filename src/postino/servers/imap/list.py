@@ -7,11 +7,11 @@ Not here: which names are listed, and how (postino.imap.list_selection).
 from typing import TYPE_CHECKING
 
 from postino.imap.commands import List, Lsub
-from postino.imap.list_selection import ListedMailbox, select_list, select_lsub
+from postino.imap.list_selection import ListedMailbox, attributes_of, select_list, select_lsub
 from postino.imap.responses.mailbox import list_response, list_separator_response
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.status import say_status
-from postino.store.mailboxes import MailboxRow, list_mailboxes, lone_subscriptions
+from postino.store.mailboxes import MailboxRow, has_children, list_mailboxes, lone_subscriptions
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
@@ -40,6 +40,15 @@ async def run_lsub(session: "ImapSession", command: Lsub) -> Completion:
     for entry in select_lsub(command, names):
         session.say(list_response(entry.name, entry.attributes, utf8=session.options.utf8, verb=b"LSUB"))
     return ok("Listed")
+
+
+def say_name(session: "ImapSession", mailbox: MailboxRow, given: str | None) -> None:
+    """One mailbox by its right name, and with OLDNAME as the client spelled it (RFC 9051 §6.3.9.7)."""
+    parent = session.context.store.read_now(lambda tx: has_children(tx, session.account_id, mailbox.name))
+    attributes = attributes_of(
+        ListedMailbox(mailbox.name, mailbox.subscribed, mailbox.special_use), has_children=parent
+    )
+    session.say(list_response(mailbox.name, attributes, utf8=session.options.utf8, old_name=given))
 
 
 def _mailboxes(session: "ImapSession") -> tuple[dict[str, MailboxRow], list[ListedMailbox]]:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from postino.core.errors import NotPermitted
 from postino.imap.commands import Create, Delete, Rename, Subscribe, Unsubscribe
 from postino.imap.responses import status
+from postino.imap.responses.mailbox import list_response
 from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.list import say_name
 from postino.store import mailboxes
+from postino.store.mailboxes import INBOX
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
@@ -23,11 +26,13 @@ async def run_create(session: "ImapSession", command: Create) -> Completion:
         return no("A mailbox here has one special use", status.USE_ATTR)
     use = command.special_use[0] if command.special_use else ""
     now = session.context.clock.now()
-    await session.context.store.write(
+    created = await session.context.store.write(
         lambda tx: mailboxes.create_mailbox(
             tx, session.account_id, command.mailbox, session.limits, special_use=use, now=now
         )
     )
+    if command.given is not None and session.options.utf8:
+        say_name(session, created, command.given)
     return ok("Created")
 
 
@@ -45,6 +50,8 @@ async def run_delete(session: "ImapSession", command: Delete) -> Completion:
     if session.selected is not None and session.selected.id == removed.id:
         session.deselect()
         session.say(untagged_status("OK", "The selected mailbox was deleted", status.CLOSED))
+    if command.given is not None and session.options.utf8:
+        session.say(list_response(removed.name, ("\\NonExistent",), utf8=True, old_name=command.given))
     return ok("Deleted")
 
 
@@ -58,13 +65,15 @@ async def run_rename(session: "ImapSession", command: Rename) -> Completion:
     )
     if session.selected is not None and session.selected.id == renamed.id:
         session.selected.name = renamed.name
+    if command.given is not None and session.options.utf8 and command.source != INBOX:
+        say_name(session, renamed, command.given)
     return ok("Renamed")
 
 
 async def run_subscribe(session: "ImapSession", command: Subscribe) -> Completion:
     """Subscribe to a name, whether or not there is a mailbox."""
     await session.context.store.write(
-        lambda tx: mailboxes.set_subscribed(tx, session.account_id, command.mailbox, True)
+        lambda tx: mailboxes.set_subscribed(tx, session.account_id, command.mailbox, True, session.limits)
     )
     return ok("Subscribed")
 

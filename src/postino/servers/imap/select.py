@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Final
 from postino.core.errors import NoSuchMailbox
 from postino.core.flags import SYSTEM_FLAG_NAMES
 from postino.core.ids import AccountId
+from postino.imap.bad_command import BadCommand
 from postino.imap.commands import Close, Select, Unselect
 from postino.imap.responses import status
 from postino.imap.responses.mailbox import (
     exists_response,
     flags_response,
-    list_response,
     permanent_flags,
     recent_response,
 )
 from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.list import say_name
 from postino.servers.imap.selected import SelectedMailbox
 from postino.store.mailboxes import MailboxRow, mailbox_by_name
 from postino.store.messages import expunge
@@ -38,6 +39,9 @@ LOAD_AT_ONCE: Final = 500
 
 async def run_select(session: "ImapSession", command: Select) -> Completion:
     """Open a mailbox."""
+    if command.qresync is not None:
+        # RFC 7162 §3.2.3: never to be taken from a client that could not ENABLE it.
+        raise BadCommand("QRESYNC is not possible here; SELECT with CONDSTORE is")
     if session.selected is not None:
         session.deselect()
         session.say(untagged_status("OK", "The previous mailbox is no longer selected", status.CLOSED))
@@ -60,6 +64,8 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
     if mailbox.messages <= LOAD_AT_ONCE:
         await selected.load()
     _say_state(session, mailbox, selected)
+    if session.options.utf8:
+        say_name(session, mailbox, command.given)
     if command.read_only:
         return ok("The mailbox is open for reading", status.READ_ONLY)
     return ok("The mailbox is open", status.READ_WRITE)
@@ -83,8 +89,6 @@ def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMa
     say(untagged_status("OK", "UIDs are valid", status.uid_validity(mailbox.uid_validity)))
     say(untagged_status("OK", "The next UID, or one below it", status.uid_next(mailbox.uid_next)))
     say(untagged_status("OK", "The highest mod-sequence", status.highest_mod_seq(mailbox.highest_mod_seq)))
-    if session.options.utf8:
-        say(list_response(mailbox.name, (), utf8=True))
 
 
 async def run_close(session: "ImapSession", command: Close) -> Completion:
