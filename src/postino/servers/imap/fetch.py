@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from postino.core.flags import Flag, flag_set
 from postino.core.numset import NumberSet
+from postino.imap.bad_command import BadCommand
 from postino.imap.commands import Fetch, FetchAtt
 from postino.imap.fetch_plan import (
     Batch,
@@ -60,6 +61,9 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
     """Answer for each message that is still there."""
     selected = session.selected
     assert selected is not None
+    if command.vanished:
+        # RFC 7162 §3.2.6: only for clients that have enabled QRESYNC, which is not possible here.
+        raise BadCommand("VANISHED is not possible here; FETCH with CHANGEDSINCE is")
     if command.changed_since is not None or FetchAtt.MOD_SEQ in command.items:
         enable_condstore(session)
     await selected.load()
