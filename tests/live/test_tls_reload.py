@@ -1,12 +1,13 @@
 """Certificates by name, changed on disk while the server runs."""
 
+import datetime
 import hashlib
 import socket
 import ssl
 import time
 from pathlib import Path
 
-from postino.net.self_signed import make_self_signed
+from postino.net.self_signed import VALID_DAYS, make_self_signed
 from tests.live.mail_programs import ANN, PASSWORD
 from tests.support.live_server import LiveServer
 
@@ -81,3 +82,33 @@ def test_names_choose_certificates_and_sighup_brings_new_ones(tmp_path: Path) ->
         assert shown(port, "mail.example.net") == on_disk(files[0])
         assert shown(port, "localhost") == on_disk(server.cafile)
         assert shown(server.ports["submission"], "mail.example.net", starttls=True) == on_disk(files[0])
+
+
+def make_old(certificate: Path, *, days_left: int) -> None:
+    now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=VALID_DAYS - days_left)
+    make_self_signed(
+        ["localhost"], certificate, certificate.with_name(f"{certificate.stem}-key.pem"), now=now
+    )
+
+
+def test_a_self_signed_certificate_is_made_anew_before_it_expires(tmp_path: Path) -> None:
+    with LiveServer(tmp_path, accounts={ANN: PASSWORD}) as server:
+        server.stop()
+        assert '"certificate.made"' not in server.log()
+        make_old(server.cafile, days_left=-1)
+        old = on_disk(server.cafile)
+        server.start()
+        server.wait_for_log('"certificate.made"')
+        assert shown(server.ports["imaps"]) == on_disk(server.cafile) != old
+        assert '"certificate.expires"' not in server.log()
+
+
+def test_a_certificate_that_expires_soon_is_told_of_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.pem"
+    make_old(file, days_left=3)
+    settings = f'[tls]\ncertificate = "{file}"\nkey = "{tmp_path / "mine-key.pem"}"\n'
+    with LiveServer(tmp_path, accounts={ANN: PASSWORD}, settings=settings, workers=2) as server:
+        before = on_disk(file)
+        server.wait_for_log('"certificate.expires"')
+        assert shown(server.ports["imaps"]) == before == on_disk(file)
+        assert server.log().count('"certificate.expires"') == 1

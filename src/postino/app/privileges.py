@@ -4,9 +4,11 @@ Exposure: runs as root, before a single octet of a client was read.
 Invariants: after become() neither user nor group can be root's again, unless "root" was asked for.
 """
 
+import importlib.util
 import os
 import pwd
 import resource
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +42,22 @@ def become(user: pwd.struct_passwd) -> None:
     os.initgroups(user.pw_name, user.pw_gid)
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
+
+
+def require_program(user: pwd.struct_passwd) -> None:
+    """After become(): raise SettingsError when the user may not read Python or Postino itself.
+
+    Much of both is read when it is first needed, a character set for instance, and would be missing then.
+    """
+    for module in ("encodings", "apsw", "postino"):
+        found = importlib.util.find_spec(module)
+        origin = found.origin if found is not None else None
+        if origin is None or not os.access(origin, os.R_OK):
+            where = origin or sys.prefix
+            raise SettingsError(
+                f"server.user: {user.pw_name} may not read {where}; install Python and Postino where every "
+                "user may read them, such as below /opt"
+            )
 
 
 def allow_many_files() -> None:

@@ -93,10 +93,11 @@ class Supervisor:
         paths.take_lock()
         for left in paths.run.glob("*.[0-9]*"):
             left.unlink(missing_ok=True)
-        make_missing_certificate(self.configuration)
+        if make_missing_certificate(self.configuration):
+            self.log.info("certificate.made", certificate=str(paths.self_signed_certificate))
         privileges.allow_many_files()
         self._bind()
-        # Before the change of user: another user may not be allowed to read where Python is installed.
+        # Before the fork, so that the workers share it.
         load_servers()
         self._give_root_up(user)
         # A wrong certificate is better told now, in one sentence, than by each worker.
@@ -133,6 +134,7 @@ class Supervisor:
         if user is not None:
             privileges.hand_over(self.configuration.data, user)
             privileges.become(user)
+            privileges.require_program(user)
 
     def _catch_signals(self) -> None:
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -4,9 +4,11 @@ Invariants: a context is built inside its worker, after the fork, for the store 
 Not here: when (app/worker.py), on which ports (app/supervisor.py).
 """
 
+import datetime
 import importlib
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postino.app.clock import SystemClock
@@ -40,6 +42,7 @@ PROTOCOLS: Final = {
 }
 """What is spoken by each service of [listen]."""
 
+EXPIRY_WARNING_DAYS: Final = 14
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 IMPLICIT_TLS: Final = frozenset({"submissions", "imaps", "pop3s"})
 _REFUSALS: Final = {
@@ -176,16 +179,37 @@ def certificate_files(
     return default, more
 
 
-def make_missing_certificate(configuration: Configuration) -> None:
-    """Make the self-signed certificate when no certificate is set and it is not there yet."""
+def make_missing_certificate(configuration: Configuration) -> bool:
+    """Make the self-signed certificate when none is set and it is not there or about to expire."""
     paths = DataPaths(configuration.data)
-    if configuration.settings.tls.certificate or paths.self_signed_certificate.exists():
-        return
+    if configuration.settings.tls.certificate or _will_do(paths.self_signed_certificate):
+        return False
     from postino.net.self_signed import make_self_signed
 
     make_self_signed(
-        [configuration.hostname, *LOCAL_NAMES], paths.self_signed_certificate, paths.self_signed_key
+        list(dict.fromkeys((configuration.hostname, *LOCAL_NAMES))),
+        paths.self_signed_certificate,
+        paths.self_signed_key,
     )
+    return True
+
+
+def _will_do(certificate: Path) -> bool:
+    """Whether this self-signed certificate can be used for some time yet."""
+    from postino.net.tls import read_certificate
+
+    try:
+        return read_certificate(certificate).not_valid_after_utc > soon()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        # Damaged: not ours to throw away; opening it says what is wrong.
+        return True
+
+
+def soon() -> datetime.datetime:
+    """A certificate that expires before this needs somebody's attention."""
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=EXPIRY_WARNING_DAYS)
 
 
 def open_certificates(configuration: Configuration) -> "CertificateStore":

@@ -32,6 +32,7 @@ STORE_OPEN: Final = b"\x01"
 READY: Final = b"\x02"
 CANNOT_START: Final = b"\x03"
 """What a worker writes to its supervisor; after the last, the sentence that says why."""
+_DAY_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class _Worker:
             tasks = [asyncio.create_task(self._watch_certificates())]
             if self.start.number == 0:
                 tasks.append(asyncio.create_task(self._sweep()))
+                tasks.append(asyncio.create_task(self._warn_of_expiry()))
             # What lives from here to the end need not be looked at by the collector again; and a
             # server's sessions are no garbage, so look at the old ones seldom.
             gc.collect()
@@ -221,6 +223,16 @@ class _Worker:
                     self.log.error("certificate.refused", reason=change.error)
                 else:
                     self.log.info("certificate.loaded", certificate=str(change.files.certificate))
+
+    async def _warn_of_expiry(self) -> None:
+        while True:
+            for files, not_after in self.certificates.expiring(wiring.soon()):
+                self.log.warning(
+                    "certificate.expires",
+                    certificate=str(files.certificate),
+                    not_after=f"{not_after:%Y-%m-%dT%H:%M:%SZ}",
+                )
+            await asyncio.sleep(_DAY_SECONDS)
 
     async def _sweep(self) -> None:
         while True:

@@ -10,6 +10,7 @@ Not here: making a certificate (net/self_signed.py), when to look for changes (a
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class _Loaded:
     context: CertificateContext
     names: tuple[str, ...]
     stamp: Stamp
+    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,10 @@ class CertificateStore:
     def context(self) -> ssl.SSLContext | None:
         """The context to offer now: the default certificate, which gives way to one by server name."""
         return self._loaded[0].context if self._loaded else None
+
+    def expiring(self, before: datetime) -> list[tuple[CertificateFiles, datetime]]:
+        """The certificates whose time is over by then, and when it is over."""
+        return [(loaded.files, loaded.not_after) for loaded in self._loaded if loaded.not_after <= before]
 
     def replace(self, default: CertificateFiles | None, more: Iterable[CertificateFiles] = ()) -> None:
         """Use other files from now on. Raises SettingsError and changes nothing when one cannot be used."""
@@ -151,7 +157,8 @@ class CertificateStore:
             ) from error
         context.certificate_hash = end_point_hash(leaf)
         context.sni_callback = self._choose
-        return _Loaded(files, context, files.names or certificate_names(leaf), stamp)
+        names = files.names or certificate_names(leaf)
+        return _Loaded(files, context, names, stamp, leaf.not_valid_after_utc)
 
 
 def read_certificate(path: Path) -> x509.Certificate:

@@ -1,6 +1,7 @@
 """The data directory's lock, and who may enter."""
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,13 @@ def test_root_must_say_whom_to_become(monkeypatch: pytest.MonkeyPatch) -> None:
     assert privileges.require_user("root") is None
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert privileges.require_user("") is None
+
+
+def test_a_user_who_cannot_read_the_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = pwd.getpwuid(os.getuid())
+    privileges.require_program(user)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(
+        SettingsError, match=f"{user.pw_name} may not read .*; install Python and Postino where"
+    ):
+        privileges.require_program(user)
