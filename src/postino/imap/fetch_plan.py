@@ -156,27 +156,25 @@ class FetchPlan:
             columns.append(batch.stored)
         return columns
 
-    def whole_responses(self, batch: Batch) -> bytes:
-        """The answer when the one item apart is `whole` and every body is at hand as bytes."""
+    def whole_responses(self, batch: Batch) -> list[bytes]:
+        """The answer when the one item apart is `whole` and every body is at hand as bytes, in pieces.
+
+        PERF: the bodies themselves are pieces: joining them would copy all octets once more.
+        """
         assert self.whole is not None
         headers: Sequence[bytes] = batch.columns[Need.HEADER]
         bodies: Sequence[bytes] = batch.columns[Need.BODY]
-        count = len(bodies)
+        pieces = [b")\r\n"] * (2 * len(bodies) + 1)
+        pieces[1::2] = bodies
         if self.whole_has_header:
+            form = b")\r\n%%b%b {%%d}\r\n%%b" % self.whole.replace(b"%", b"%%")
             sizes = [len(header) + len(body) for header, body in zip(headers, bodies, strict=True)]
-            pieces = [b")\r\n"] * (5 * count)
-            pieces[2::5] = headers
-            pieces[3::5] = bodies
-            step = 5
+            pieces[0:-1:2] = [form % row for row in zip(self.heads(batch), sizes, headers, strict=True)]
         else:
-            sizes = [len(body) for body in bodies]
-            pieces = [b")\r\n"] * (4 * count)
-            pieces[2::4] = bodies
-            step = 4
-        label = b"%b {%%d}\r\n" % self.whole.replace(b"%", b"%%")
-        pieces[0::step] = self.heads(batch)
-        pieces[1::step] = [label % size for size in sizes]
-        return b"".join(pieces)
+            form = b")\r\n%%b%b {%%d}\r\n" % self.whole.replace(b"%", b"%%")
+            pieces[0:-1:2] = [form % row for row in zip(self.heads(batch), map(len, bodies), strict=True)]
+        pieces[0] = pieces[0][len(b")\r\n") :] if bodies else b""
+        return pieces
 
     def find(self, item: BodyItem, octets: Octets) -> Found | None:
         """What an item apart is for one message; None is answered NIL (0 for BINARY.SIZE)."""

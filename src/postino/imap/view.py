@@ -163,10 +163,14 @@ class View:
         found: list[int] = []
         outcome: dict[FlagSet, FlagSet] = {}
         uids = self._uids
+        at, end = -1, len(uids)
         for uid, flags, mod_seq in changed:
-            at = bisect_left(uids, uid)
-            if at == len(uids) or uids[at] != uid:
-                continue
+            at += 1
+            if at >= end or uids[at] != uid:
+                # PERF: they go upwards, and mostly one is the neighbour of the one before.
+                at = bisect_left(uids, uid)
+                if at == end or uids[at] != uid:
+                    continue
             found.append(uid)
             before = self._flags[at]
             reckoned = outcome.get(before)
@@ -179,6 +183,18 @@ class View:
             elif not is_silent and self._changed:
                 self._changed.discard(uid)
         return found
+
+    def follow(self, previous_mod_seq: int, mod_seq: int, expunged: NumberSet | None = None) -> None:
+        """Take in a change of the session's own, if nothing else happened since the view's `mod_seq`.
+
+        Else the next fold() finds it among the others'. PERF: without this every STORE would have the
+        store look through the whole mailbox for what changed (1 ms for 10,000 messages).
+        """
+        if not self.is_loaded or self.mod_seq != previous_mod_seq:
+            return
+        if expunged:
+            self.fold((), expunged, mod_seq=mod_seq, uid_next=self.uid_next)
+        self.mod_seq = mod_seq
 
     def _note_changed(self, uid: int) -> None:
         if self._changed is None:

@@ -57,6 +57,10 @@ class FlagsStored:
     """(uid, flags, mod_seq) of each message that is different now, by uid."""
     modified: NumberSet
     """Messages left alone because they changed after `unchanged_since`."""
+    previous_mod_seq: int
+    """The mailbox's highest mod-sequence before: whoever knew that one knows all with `changed`."""
+    mod_seq: int
+    """The mailbox's highest mod-sequence now."""
 
 
 def store_flags(
@@ -68,7 +72,10 @@ def store_flags(
     unchanged_since: int | None = None,
 ) -> FlagsStored:
     """Change the flags of `uids`; UIDs without a message are ignored. Raises NoSuchMailbox."""
-    if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)) is None:
+    mailbox = tx.one(
+        "SELECT highest_mod_seq FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)
+    )
+    if mailbox is None:
         raise no_such_mailbox()
     wanted = change.flags
     keep, add = _masks(change)
@@ -111,7 +118,7 @@ def store_flags(
     if changed:
         adjust_mailbox(tx, account_id, mailbox_id, mod_seq, unseen=unseen, deleted=deleted)
         tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
-    return FlagsStored(changed, NumberSet.of(modified))
+    return FlagsStored(changed, NumberSet.of(modified), mailbox[0], mod_seq or mailbox[0])
 
 
 def _masks(change: FlagChange) -> tuple[int, int]:

@@ -4,6 +4,8 @@ RFC: 9051 §6.4.3 (EXPUNGE), §6.4.7 (COPY), §6.4.8 (MOVE), 7162 §3.2.7 (what 
 Invariants: a copy shares its source's content; an expunged message's content stays until the sweep.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
@@ -41,6 +43,8 @@ class Expunged:
 
     uids: NumberSet
     mod_seq: int
+    previous_mod_seq: int
+    """The mailbox's highest mod-sequence before: whoever knew that one knows all with `uids`."""
 
 
 def copy(
@@ -105,7 +109,7 @@ def expunge(
     now: Instant,
 ) -> Expunged:
     r"""Remove `uids` (None: all), or only those of them that are \Deleted. Raises NoSuchMailbox."""
-    _require_mailbox(tx, account_id, mailbox_id)
+    previous_mod_seq = _require_mailbox(tx, account_id, mailbox_id)
     conditions = uid_conditions(tx, account_id, mailbox_id, uids)
     if only_deleted:
         conditions = [UidCondition(f"{c.sql} AND (flags & {DELETED}) <> 0", c.params) for c in conditions]
@@ -113,14 +117,17 @@ def expunge(
     gone: list[int] = []
     for condition in conditions:
         rows = tx.all(
-            f"SELECT uid FROM message WHERE account_id=? AND mailbox_id=? AND {condition.sql} ORDER BY uid",
+            "SELECT uid, size, flags FROM message"
+            f" WHERE account_id=? AND mailbox_id=? AND {condition.sql} ORDER BY uid",
             (account_id, mailbox_id, *condition.params),
         )
-        gone += [uid for (uid,) in rows]
         if rows:
-            totals = totals.plus(_totals(tx, account_id, mailbox_id, condition))
+            # PERF: adding up here is a third of a second query (bench: imap.expunge).
+            uids_gone, sizes, flags = zip(*rows, strict=True)
+            gone += uids_gone
+            totals = totals.plus(_Totals.of(sizes, flags))
     if not gone:
-        return Expunged(NumberSet(), 0)
+        return Expunged(NumberSet(), 0, previous_mod_seq)
     mod_seq = next_mod_seq(tx, account_id)
     _remove_rows(tx, account_id, mailbox_id, conditions, mod_seq, now, below=_MAX_UID + 1, moved=False)
     adjust_mailbox(
@@ -135,7 +142,7 @@ def expunge(
     )
     discharge(tx, account_id, totals.octets, totals.messages)
     tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
-    return Expunged(NumberSet.of(gone), mod_seq)
+    return Expunged(NumberSet.of(gone), mod_seq, previous_mod_seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,14 @@ class _Totals:
     unseen: int
     deleted: int
     octets: int
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], flags: Sequence[int]) -> "_Totals":
+        """Of messages with these sizes and flags."""
+        by_flags = Counter(flags)
+        unseen = sum(number for bits, number in by_flags.items() if not bits & SEEN)
+        deleted = sum(number for bits, number in by_flags.items() if bits & DELETED)
+        return cls(len(sizes), unseen, deleted, sum(sizes))
 
     def plus(self, other: "_Totals") -> "_Totals":
         return _Totals(
@@ -165,9 +180,12 @@ def _totals(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, condition: Uid
     return _Totals(*row)
 
 
-def _require_mailbox(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> None:
-    if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)) is None:
+def _require_mailbox(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> int:
+    """The mailbox's highest mod-sequence. Raises NoSuchMailbox."""
+    row = tx.one("SELECT highest_mod_seq FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id))
+    if row is None:
         raise no_such_mailbox()
+    return int(row[0])
 
 
 def _copy_rows(

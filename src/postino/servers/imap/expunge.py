@@ -36,7 +36,10 @@ async def _expunge(session: "ImapSession", uids: NumberSet | None) -> Completion
         return no("The mailbox is open for reading only; SELECT it to remove messages", CANNOT)
     now = session.context.clock.now()
     if uids is None or uids:
-        await session.context.store.write(
+        expunged = await session.context.store.write(
             lambda tx: expunge(tx, selected.account_id, selected.id, uids, only_deleted=True, now=now)
+        )
+        selected.view.follow(
+            expunged.previous_mod_seq, expunged.mod_seq or expunged.previous_mod_seq, expunged.uids
         )
     return ok("Expunged")

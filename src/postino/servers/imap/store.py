@@ -44,6 +44,7 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
         durable=False,
     )
     view.stored(stored.changed, change.applied_to, is_silent=command.silent)
+    view.follow(stored.previous_mod_seq, stored.mod_seq)
     await selected.sync()
     await _echo(session, command, spans, stored)
     if stored.modified:
