@@ -4,7 +4,7 @@ RFC: 9051 §2.3.2 and §9 (flag-list, flag).
 """
 
 import re
-from typing import Final
+from typing import Final, NoReturn
 
 from postino.core.flags import FlagSet, flag_set
 from postino.imap.bad_command import BadCommand
@@ -46,7 +46,7 @@ def _flags(octets: bytes, scan: Scanner) -> FlagSet:
         if len(octets) <= 256:
             _remembered[octets] = found
     elif len(found.keywords) > scan.options.keywords:
-        scan.fail(f"A message may have at most {scan.options.keywords} keywords")
+        _too_many(scan)
     return found
 
 
@@ -55,7 +55,9 @@ def _parse(octets: bytes, scan: Scanner) -> FlagSet:
     # QUIRK(clients that copy a FETCH's flags back): Recent is the server's and is left out.
     names = [name for name in names if name.lower() != "\\recent"]
     if any(len(name) > MAX_KEYWORD_OCTETS for name in names):
-        raise BadCommand(f"A keyword may have at most {MAX_KEYWORD_OCTETS} characters", code=b"LIMIT")
+        raise BadCommand(
+            f"A keyword may have at most {MAX_KEYWORD_OCTETS} characters", status="NO", code=b"LIMIT"
+        )
     try:
         flags = flag_set(names)
     except ValueError:
@@ -63,5 +65,12 @@ def _parse(octets: bytes, scan: Scanner) -> FlagSet:
             r"A flag is \Seen, \Answered, \Flagged, \Deleted, \Draft or a keyword such as $Forwarded"
         ) from None
     if len(flags.keywords) > scan.options.keywords:
-        scan.fail(f"A message may have at most {scan.options.keywords} keywords")
+        _too_many(scan)
     return flags
+
+
+def _too_many(scan: Scanner) -> NoReturn:
+    # NO, not BAD: nothing is wrong with the command (RFC 5530 §3, LIMIT).
+    raise BadCommand(
+        f"A message may have at most {scan.options.keywords} keywords", status="NO", code=b"LIMIT"
+    )
