@@ -223,3 +223,36 @@ def test_every_help_page_has_an_example() -> None:
         assert done.returncode == 0
         assert "Example: postino" in done.stdout, words
     assert free_ports(1)
+
+
+def test_verify_says_what_a_damaged_database_has_lost(tmp_path: Path) -> None:
+    import apsw
+
+    with LiveServer(tmp_path, accounts={ANN: PASSWORD}) as server:
+        server.stop()
+    file = server.data / "postino.sqlite"
+    whole = file.read_bytes()
+    connection = apsw.Connection(str(file))
+    pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema WHERE rootpage>0"))
+    connection.close()
+    damaged = bytearray(whole)
+    for table in ("mailbox", "content"):
+        at = (pages[table] - 1) * 8192
+        damaged[at + 5 : at + 40] = b"\xff" * 35
+    file.write_bytes(damaged)
+    found = server.cli("verify", ok=False)
+    assert found.returncode == 1
+    assert "damage: the database file is damaged: " in found.stdout
+    assert all(line.startswith(("damage: ", "litter: ")) for line in found.stdout.splitlines())
+    assert "keep a copy of the data directory" in found.stderr
+    assert "the check of mailboxes could not be carried out" in found.stdout
+    assert "run `postino verify`" not in found.stdout + found.stderr
+    at = (pages["setting"] - 1) * 8192
+    for hopeless in (b"x" * len(whole), whole[:at] + b"\xff" * 100 + whole[at + 100 :]):
+        file.write_bytes(hopeless)
+        found = server.cli("verify", ok=False)
+        assert found.returncode == 1
+        assert len(found.stderr.splitlines()) == 1
+        assert "put a backup in its place" in found.stderr
+    file.write_bytes(whole)
+    server.verify()

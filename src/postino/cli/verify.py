@@ -1,10 +1,14 @@
 """`postino verify`: is the stored mail consistent?"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from postino.cli.options import data_options, open_data
+
+if TYPE_CHECKING:
+    from postino.store.verify import Finding
 
 
 @click.command(epilog="Example: postino verify --data /var/lib/postino")
@@ -16,14 +20,28 @@ def verify(data: Path | None, config: Path | None) -> None:
     """
     import asyncio
 
-    from postino.store.verify import verify as verify_store
+    from postino.core.errors import DatabaseDamaged
+    from postino.store.verify import verify_in_pieces
 
-    with open_data(data, config) as store:
-        findings = asyncio.run(store.read(lambda tx: verify_store(tx, store.blobs)))
+    try:
+        with open_data(data, config) as store:
+
+            def look() -> "list[Finding]":
+                return asyncio.run(store.read_in_pieces(lambda run: verify_in_pieces(run, store.blobs)))
+
+            findings = look()
+            if findings:
+                # What a running server changed between two checks is not found a second time.
+                again = set(look())
+                findings = [finding for finding in findings if finding in again]
+    except DatabaseDamaged as error:
+        raise click.ClickException(
+            f"{str(error).partition(';')[0]}, so badly that it cannot be looked into; keep a copy of the "
+            "data directory, then put a backup in its place"
+        ) from error
     for finding in findings:
         click.echo(str(finding))
     if findings:
-        raise click.ClickException(
-            f"{len(findings)} contradictions found; keep a copy of the data directory before anything else"
-        )
+        found = "1 contradiction" if len(findings) == 1 else f"{len(findings)} contradictions"
+        raise click.ClickException(f"{found} found; keep a copy of the data directory before anything else")
     click.echo("The stored mail is consistent.")

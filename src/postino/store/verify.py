@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import zstandard
 
+from postino.core.errors import DatabaseDamaged, PostinoError
 from postino.core.ids import BlobId
 from postino.store.blobs import BlobStore
-from postino.store.bodies import Codec
-from postino.store.tx import Tx
+from postino.store.bodies import Codec, unpack
+from postino.store.tx import RunTx, Tx
 
+_BODIES_AT_ONCE: Final = 200
 _FRAME_HEADER: Final = 18
 """Octets of a compressed body in which its length stands."""
 
@@ -43,20 +45,44 @@ class Finding:
 
 def verify(tx: Tx, blobs: BlobStore | None = None) -> list[Finding]:
     """Everything that is wrong, empty when nothing is. Without `blobs` the files are not looked for."""
-    checks: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
+    return [finding for check in _checks(blobs) for finding in check(tx)]
+
+
+def verify_in_pieces(run: RunTx, blobs: BlobStore) -> list[Finding]:
+    """As `verify`, for a database that may be damaged: a check that cannot be carried out is a finding.
+
+    Each check sees a snapshot of its own.
+    """
+    findings: list[Finding] = []
+    for check in _checks(blobs):
+        try:
+            findings += run(lambda tx, check=check: list(check(tx)))  # type: ignore[misc]
+        except PostinoError as error:
+            what = check.__name__.strip("_").replace("_", " ")
+            reason = str(error).partition(";")[0]
+            findings.append(_damage(0, f"the check of {what} could not be carried out: {reason}"))
+    return list(dict.fromkeys(findings))
+
+
+def _checks(blobs: BlobStore | None) -> list[Callable[[Tx], Iterator[Finding]]]:
+    checks: list[Callable[[Tx], Iterator[Finding]]] = [
         _database,
         _accounts,
         _mailboxes,
         _messages,
         _contents,
         _bodies,
+        _compressed,
         _expunged,
         _settings,
-    )
-    findings = [finding for check in checks for finding in check(tx)]
+    ]
     if blobs is not None:
-        findings += _blob_files(tx, blobs)
-    return findings
+
+        def blob_files(tx: Tx) -> Iterator[Finding]:
+            return _blob_files(tx, blobs)
+
+        checks.append(blob_files)
+    return checks
 
 
 def _damage(account_id: int, sentence: str) -> Finding:
@@ -67,7 +93,7 @@ def _database(tx: Tx) -> Iterator[Finding]:
     if tx.dialect.self_check:
         for (line,) in tx.all(tx.dialect.self_check):
             if line != "ok":
-                yield _damage(0, f"the database file is damaged: {line}")
+                yield _damage(0, f"the database file is damaged: {' '.join(line.split())}")
 
 
 def _accounts(tx: Tx) -> Iterator[Finding]:
@@ -219,6 +245,38 @@ def _bodies(tx: Tx) -> Iterator[Finding]:
         "SELECT s.id FROM shared_body s WHERE NOT EXISTS (SELECT 1 FROM octets o WHERE o.blob_id=s.id)"
     ):
         yield Finding(Severity.LITTER, 0, f"the shared body {shared_id} belongs to no message")
+
+
+def _compressed(tx: Tx) -> Iterator[Finding]:
+    """Whether every compressed body can be had back, whole; its checksum tells."""
+    last: tuple[int, int] = (-1, -1)
+    while rows := tx.all(
+        "SELECT o.account_id, o.content_id, o.body, c.size - c.header_octets FROM octets o"
+        " JOIN content c ON c.account_id=o.account_id AND c.id=o.content_id"
+        " WHERE o.codec=? AND (o.account_id, o.content_id)>(?, ?)"
+        " ORDER BY o.account_id, o.content_id LIMIT ?",
+        (Codec.ZSTD, *last, _BODIES_AT_ONCE),
+    ):
+        for account_id, content_id, body, size in rows:
+            if not _can_unpack(body, size):
+                yield _damage(account_id, f"the body of content {content_id} cannot be decompressed")
+        last = rows[-1][:2]
+    for shared_id, in_use_by, size, body in tx.all(
+        "SELECT s.id, min(o.account_id), c.size - c.header_octets, s.body FROM shared_body s"
+        " JOIN octets o ON o.blob_id=s.id AND o.codec=?"
+        " JOIN content c ON c.account_id=o.account_id AND c.id=o.content_id WHERE s.codec=? GROUP BY s.id",
+        (Codec.SHARED, Codec.ZSTD),
+    ):
+        if not _can_unpack(body, size):
+            yield _damage(in_use_by, f"the shared body {shared_id} cannot be decompressed")
+
+
+def _can_unpack(body: bytes | None, size: int) -> bool:
+    try:
+        unpack(Codec.ZSTD, body or b"", size)
+    except DatabaseDamaged:
+        return False
+    return True
 
 
 def _unpacked_octets(start: bytes) -> int:

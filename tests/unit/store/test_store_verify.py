@@ -1,9 +1,10 @@
 import pytest
 
+from postino.core.errors import DatabaseDamaged
 from postino.store.content import SealedBlob
 from postino.store.messages import append, deliver, expunge
 from postino.store.store import open_store
-from postino.store.verify import Severity, verify
+from postino.store.verify import Severity, verify, verify_in_pieces
 from tests.support.stored import NOW, email, findings, inbox_of, make_accounts
 
 
@@ -13,7 +14,7 @@ def damaged(tmp_path):
     store = open_store(tmp_path, first=True)
     ann, bob = make_accounts(store, "ann", "bob")
     inbox = inbox_of(store, ann)
-    shared = email(b"shared " * 500)
+    shared = email(b"shared " * 5000)
     with store.blobs.open_spool() as spool:
         spool.write(b"in a file")
         sealed = SealedBlob(spool.seal(), 0)
@@ -60,6 +61,14 @@ def damaged(tmp_path):
         ("UPDATE octets SET header=x'00' WHERE account_id=1 AND content_id=16", "another length"),
         ("UPDATE octets SET body=x'00' WHERE account_id=1 AND content_id=16", "is not of"),
         ("UPDATE octets SET body=x'00' WHERE codec=1", "is not of"),
+        (
+            "UPDATE octets SET body=CAST(substr(body, 1, length(body) - 1) || x'00' AS BLOB) WHERE codec=1",
+            "cannot be decompressed",
+        ),
+        (
+            "UPDATE shared_body SET body=CAST(substr(body, 1, length(body) - 1) || x'00' AS BLOB)",
+            "cannot be decompressed",
+        ),
         ("UPDATE octets SET body=NULL WHERE codec=0", "lost its body"),
         ("DELETE FROM shared_body", "lost its body"),
         ("UPDATE octets SET blob_offset=1 WHERE codec=3", "too short"),
@@ -92,3 +101,22 @@ def test_files_are_looked_for_only_when_asked(damaged):
         path.unlink()
     assert damaged.read_now(verify) == []
     assert len(findings(damaged)) == 2
+
+
+def test_a_check_that_cannot_be_carried_out_is_a_finding(damaged):
+    whole = damaged.read_now(verify)
+
+    def run(fn):
+        run.calls += 1
+        if run.calls == 2:
+            raise DatabaseDamaged("The database is damaged (a page); run `postino verify`")
+        return damaged.read_now(fn)
+
+    run.calls = 0
+    found = verify_in_pieces(run, damaged.blobs)
+    assert whole == []
+    assert [str(one) for one in found] == [
+        "damage: the check of accounts could not be carried out: The database is damaged (a page)"
+    ]
+    run.calls = 99
+    assert verify_in_pieces(run, damaged.blobs) == []

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from postino.core.errors import DatabaseDamaged, DatabaseTooNew, StoreError
-from postino.store.engine.sqlite_connection import APPLICATION_ID
+from postino.store.engine.sqlite_connection import APPLICATION_ID, translate
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -77,6 +77,13 @@ def require_current(connection: apsw.Connection) -> None:
 
 
 def _checked_version(connection: apsw.Connection, steps: list[Migration]) -> int:
+    try:
+        return _read_version(connection, steps)
+    except apsw.Error as error:
+        raise translate(error) from error
+
+
+def _read_version(connection: apsw.Connection, steps: list[Migration]) -> int:
     version = int(connection.pragma("user_version"))
     owner = connection.pragma("application_id")
     if owner not in (0, APPLICATION_ID) or (owner == 0 and version != 0):
