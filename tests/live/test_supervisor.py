@@ -8,6 +8,7 @@ import smtplib
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -102,6 +103,58 @@ def test_sigterm_says_goodbye_to_the_idle_and_ends_well(tmp_path: Path) -> None:
             assert file.read() == b"", name
             sockets[name].close()
         assert '"server.stopped"' in server.log()
+
+
+def test_sigterm_keeps_what_was_acknowledged_and_refuses_what_was_coming(tmp_path: Path) -> None:
+    acknowledged: list[str] = []
+    last: list[bytes] = []
+
+    def send_until_refused(number: int) -> None:
+        with socket.create_connection(("127.0.0.1", server.ports["smtp"]), timeout=20) as raw:
+            file = raw.makefile("rwb")
+            file.readline()
+            for turn in range(100_000):
+                subject = f"{number}-{turn}"
+                helo = b"HELO x\r\n" if turn == 0 else b"NOOP\r\n"
+                file.write(helo + f"MAIL FROM:<>\r\nRCPT TO:<{ANN}>\r\nDATA\r\n".encode())
+                file.flush()
+                answers = [file.readline() for _ in range(4)]
+                if answers[-1].startswith(b"354"):
+                    file.write(f"Subject: {subject}\r\n\r\ntext\r\n.\r\n".encode())
+                    file.flush()
+                    answers = [file.readline()]
+                    if answers[0].startswith(b"250"):
+                        acknowledged.append(subject)
+                        continue
+                last.append(next(answer for answer in answers if not answer.startswith(b"2")))
+                return
+
+    with LiveServer(tmp_path, accounts=ACCOUNTS, workers=2) as server:
+        with socket.create_connection(("127.0.0.1", server.ports["smtp"]), timeout=20) as stalled:
+            coming = stalled.makefile("rwb")
+            coming.write(f"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<{ANN}>\r\nDATA\r\nSubject: half".encode())
+            coming.flush()
+            while not coming.readline().startswith(b"354"):
+                pass
+            senders = [threading.Thread(target=send_until_refused, args=(n,)) for n in range(6)]
+            for sender in senders:
+                sender.start()
+            until(lambda: len(acknowledged) > 60, "too few were acknowledged")
+            os.kill(server.pid, signal.SIGTERM)
+            assert coming.readline().startswith(b"421 4.3.2 ")
+        for sender in senders:
+            sender.join(20)
+        assert server.stop() == 0
+        assert len(last) == 6
+        assert all(answer.startswith(b"421 ") for answer in last), last
+        server.start()
+        with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=client_tls(server)) as imap:
+            imap.login(ANN, PASSWORD)
+            imap.select("INBOX")
+            _, found = imap.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        kept = [one[1].decode().split()[1] for one in found if isinstance(one, tuple)]
+        assert sorted(kept) == sorted(acknowledged)
+        server.verify()
 
 
 def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from postino.core.errors import TemporarilyUnavailable
+from postino.core.errors import DiskFull, NoSuchAccount, TemporarilyUnavailable
 from postino.core.limits import Limits
 from tests.support.memory_network import MemoryClient
 from tests.support.world import World, open_world, serve_function
@@ -151,19 +151,27 @@ async def test_a_large_message_is_never_held_whole(tmp_path: Path) -> None:
         assert blob == line * 6000
 
 
+@pytest.mark.parametrize(
+    ("error", "reply"),
+    [
+        (DiskFull("The disk is full; make room"), b"452 4.3.1 "),
+        (TemporarilyUnavailable("Somebody else writes"), b"451 4.3.0 "),
+        (NoSuchAccount("It was removed meanwhile"), b"451 4.3.0 "),
+    ],
+)
 async def test_a_store_that_cannot_write_is_a_temporary_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reply: bytes
 ) -> None:
     async with world_of(tmp_path) as world, client_of(world) as client:
         await say_hello(client)
         await client.ask(ENVELOPE + b"DATA\r\n")
 
         async def refuse(*_: object, **__: object) -> None:
-            raise TemporarilyUnavailable("The disk is full; make room")
+            raise error
 
         with monkeypatch.context() as patched:
             patched.setattr(world.store, "write", refuse)
-            assert (await client.ask(b"a: b\r\n\r\n.\r\n")).startswith(b"451 4.3.0 ")
+            assert (await client.ask(b"a: b\r\n\r\n.\r\n")).startswith(reply)
         await client.ask(ENVELOPE + b"DATA\r\n")
         assert (await client.ask(b"a: b\r\n\r\n.\r\n")).startswith(b"250 2.0.0 ")
 
