@@ -209,7 +209,17 @@ def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
     named = tx.all(
         "SELECT DISTINCT codec, blob_id FROM octets WHERE account_id=? AND blob_id IS NOT NULL", (account_id,)
     )
-    for table in ("message", "expunged", "content", "octets", "mailbox", "lone_subscription", "address"):
+    tables = (
+        "message",
+        "expunged",
+        "expunge",
+        "content",
+        "octets",
+        "mailbox",
+        "lone_subscription",
+        "address",
+    )
+    for table in tables:
         tx.run(f"DELETE FROM {table} WHERE account_id=?", (account_id,))
     tx.run("DELETE FROM account WHERE id=?", (account_id,))
     return drop_unnamed(tx, named)

@@ -36,15 +36,7 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
 
     That they were expunged stays known, for QRESYNC; in mailboxes that are gone it is forgotten too.
     """
-    due = tx.all(
-        "SELECT account_id, mailbox_id, uid, content_id FROM expunged"
-        " WHERE content_id<>0 AND expunged_at<=? ORDER BY expunged_at LIMIT ?",
-        (now - retention_seconds, batch),
-    )
-    if not due:
-        return Swept(0, [], more=False)
-    keys = [row[:3] for row in due]
-    tx.run_many("UPDATE expunged SET content_id=0 WHERE account_id=? AND mailbox_id=? AND uid=?", keys)
+    due, more = _take_due(tx, now - retention_seconds, batch)
     for account_id, mailbox_id in {row[:2] for row in due}:
         if not tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)):
             tx.run(
@@ -53,7 +45,7 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
             )
     contents = 0
     named: set[Row] = set()
-    for account_id, content_id in {(row[0], row[3]) for row in due}:
+    for account_id, content_id in {(row[0], row[2]) for row in due}:
         key = (account_id, content_id)
         if tx.one("SELECT 1 FROM message WHERE account_id=? AND content_id=?", key) or tx.one(
             "SELECT 1 FROM expunged WHERE account_id=? AND content_id=? AND content_id<>0", key
@@ -65,7 +57,42 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
         tx.run("DELETE FROM octets WHERE account_id=? AND content_id=?", key)
         contents += tx.run("DELETE FROM content WHERE account_id=? AND id=?", key)
     blobs = [BlobId(blob_id) for blob_id in drop_unnamed(tx, sorted(named))]
-    return Swept(contents, blobs, more=len(due) == batch)
+    return Swept(contents, blobs, more=more)
+
+
+def _take_due(tx: Tx, until: int, batch: int) -> tuple[list[Row], bool]:
+    """Have up to `batch` messages expunged until then remembered without content.
+
+    Gives their (account_id, mailbox_id, content_id), and whether there may be more.
+    """
+    due: list[Row] = []
+    expunges = tx.all(
+        "SELECT account_id, mailbox_id, mod_seq, swept_uid FROM expunge WHERE expunged_at<=?"
+        " ORDER BY expunged_at LIMIT ?",
+        (until, batch),
+    )
+    for *key, swept_uid in expunges:
+        room = batch - len(due)
+        if not room:
+            return due, True
+        where = "account_id=? AND mailbox_id=? AND mod_seq=?"
+        rows = tx.all(
+            f"SELECT uid, content_id FROM expunged WHERE {where} AND uid>? ORDER BY uid LIMIT ?",
+            (*key, swept_uid, room),
+        )
+        if rows:
+            last = rows[-1][0]
+            tx.run(
+                f"UPDATE expunged SET content_id=0 WHERE {where} AND uid>? AND uid<=?",
+                (*key, swept_uid, last),
+            )
+            due += [(key[0], key[1], content_id) for _, content_id in rows if content_id]
+        if len(rows) < room:
+            tx.run(f"DELETE FROM expunge WHERE {where}", key)
+        else:
+            tx.run(f"UPDATE expunge SET swept_uid=? WHERE {where}", (last, *key))
+            return due, True
+    return due, len(expunges) == batch
 
 
 async def sweep_store(store: Store, *, now: Instant, retention_seconds: int = RETENTION_SECONDS) -> int:

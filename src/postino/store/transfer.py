@@ -258,12 +258,17 @@ def _remove_rows(
 ) -> None:
     # What moved lives on elsewhere: nothing is kept here for undelete.
     content = "0" if moved else "content_id"
+    if not moved:
+        tx.run(
+            "INSERT INTO expunge (account_id, mailbox_id, mod_seq, expunged_at) VALUES (?, ?, ?, ?)",
+            (account_id, mailbox_id, mod_seq, now),
+        )
     for condition in conditions:
         where = f"account_id=? AND mailbox_id=? AND {condition.sql} AND uid<?"
         key = (account_id, mailbox_id, *condition.params, below)
         tx.run(
-            "INSERT INTO expunged (account_id, mailbox_id, uid, mod_seq, expunged_at, content_id)"
-            f" SELECT account_id, mailbox_id, uid, ?, ?, {content} FROM message WHERE {where}",
-            (mod_seq, now, *key),
+            "INSERT INTO expunged (account_id, mailbox_id, mod_seq, uid, content_id)"
+            f" SELECT account_id, mailbox_id, ?, uid, {content} FROM message WHERE {where}",
+            (mod_seq, *key),
         )
         tx.run(f"DELETE FROM message WHERE {where}", key)

@@ -194,8 +194,8 @@ def _messages(tx: Tx) -> Iterator[Finding]:
     )
     yield from _each(
         tx,
-        "SELECT m.account_id, m.mailbox_id, m.uid FROM message m JOIN expunged e"
-        " ON e.account_id=m.account_id AND e.mailbox_id=m.mailbox_id AND e.uid=m.uid",
+        "SELECT m.account_id, m.mailbox_id, m.uid FROM expunged e CROSS JOIN message m"
+        " ON m.account_id=e.account_id AND m.mailbox_id=e.mailbox_id AND m.uid=e.uid",
         "message {1} of mailbox {0} is there and was expunged",
     )
     yield from _each(
@@ -287,6 +287,13 @@ def _unpacked_octets(start: bytes) -> int:
 
 
 def _expunged(tx: Tx) -> Iterator[Finding]:
+    yield from _each(
+        tx,
+        "SELECT e.account_id, e.mailbox_id, e.uid FROM expunged e LEFT JOIN expunge x"
+        " ON x.account_id=e.account_id AND x.mailbox_id=e.mailbox_id AND x.mod_seq=e.mod_seq"
+        " WHERE e.content_id<>0 AND (x.mod_seq IS NULL OR e.uid<=x.swept_uid)",
+        "the expunged message {1} of mailbox {0} is kept for a sweep that will not come",
+    )
     yield from _each(
         tx,
         "SELECT e.account_id, e.mailbox_id, e.uid FROM expunged e WHERE e.content_id<>0 AND NOT EXISTS"

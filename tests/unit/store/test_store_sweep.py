@@ -8,6 +8,7 @@ from postino.store.content import SealedBlob
 from postino.store.mailboxes import create_mailbox, delete_mailbox
 from postino.store.messages import append, copy, deliver, expunge
 from postino.store.sweep import RETENTION_SECONDS, remove_leftovers, sweep, sweep_store
+from postino.store.verify import verify
 from tests.support.stored import NOW, contents, email, inbox_of, make_accounts
 
 LATER = NOW + RETENTION_SECONDS + 1
@@ -113,3 +114,31 @@ async def test_leftover_files_go_after_a_day_and_named_ones_stay(store, ann, inb
     assert fresh.path.exists()
     fresh.discard()
     unsealed.discard()
+
+
+def test_a_sweep_goes_on_in_the_middle_of_an_expunge(store, ann, inbox):
+    def fill(tx):
+        for _ in range(7):
+            append(tx, ann, inbox, email(), now=NOW)
+
+    store.write_now(fill)
+    few = NumberSet([(6, 7)])
+    store.write_now(lambda tx: expunge(tx, ann, inbox, few, only_deleted=False, now=NOW))
+    expunge_all(store, ann, inbox)
+    assert count(store, "expunge") == 2
+    swept = []
+    while not swept or swept[-1].more:
+        swept.append(store.write_now(lambda tx: sweep(tx, now=LATER, batch=3)))
+        assert not any(finding for finding in store.read_now(lambda tx: list(verify(tx, store.blobs))))
+    assert [each.contents for each in swept] == [3, 3, 1]
+    assert count(store, "expunge") == count(store, "content") == 0
+    assert count(store, "expunged") == 7
+
+
+def test_verify_tells_of_content_that_no_sweep_would_remove(store, ann, inbox):
+    store.write_now(lambda tx: append(tx, ann, inbox, email(), now=NOW))
+    expunge_all(store, ann, inbox)
+    store.write_now(lambda tx: tx.run("UPDATE expunge SET swept_uid=1"))
+    (finding,) = store.read_now(lambda tx: list(verify(tx, store.blobs)))
+    assert "a sweep that will not come" in finding.sentence
+    store.write_now(lambda tx: tx.run("UPDATE expunge SET swept_uid=0"))

@@ -115,19 +115,28 @@ CREATE TABLE shared_body (
   body   BLOB NOT NULL
 );
 
--- What was expunged: VANISHED for QRESYNC, and content kept for undelete until the sweep.
+-- What was expunged: VANISHED for QRESYNC, and content kept for undelete until the sweep. Its key is the
+-- order in which it is written and asked for, so it needs no index for either.
 CREATE TABLE expunged (
   account_id   INTEGER NOT NULL,
   mailbox_id   INTEGER NOT NULL,
+  mod_seq      INTEGER NOT NULL,
   uid          INTEGER NOT NULL,
+  content_id   INTEGER NOT NULL,               -- 0 once the content was swept
+  PRIMARY KEY (account_id, mailbox_id, mod_seq, uid)
+) WITHOUT ROWID;
+CREATE INDEX expunged_content ON expunged (account_id, content_id) WHERE content_id<>0;
+
+-- One row for each EXPUNGE whose content is not swept yet: when it was, and how far the sweep has come.
+CREATE TABLE expunge (
+  account_id   INTEGER NOT NULL,
+  mailbox_id   INTEGER NOT NULL,
   mod_seq      INTEGER NOT NULL,
   expunged_at  INTEGER NOT NULL,
-  content_id   INTEGER NOT NULL,               -- 0 once the content was swept
-  PRIMARY KEY (account_id, mailbox_id, uid)
+  swept_uid    INTEGER NOT NULL DEFAULT 0,     -- UIDs up to this one are swept
+  PRIMARY KEY (account_id, mailbox_id, mod_seq)
 ) WITHOUT ROWID;
-CREATE INDEX expunged_mod_seq ON expunged (account_id, mailbox_id, mod_seq);
-CREATE INDEX expunged_content ON expunged (account_id, content_id) WHERE content_id<>0;
-CREATE INDEX expunged_at ON expunged (expunged_at) WHERE content_id<>0;
+CREATE INDEX expunge_at ON expunge (expunged_at);
 
 -- Small facts about the database itself: clean_shutdown, next_uid_validity.
 CREATE TABLE setting (
