@@ -1,4 +1,4 @@
-"""Where mail for an address goes, asked of the store at most a few times a second for each address.
+"""Where mail for an address goes, asked of the store at most once a second for each address.
 
 Invariants: what is given is at most REMEMBER_SECONDS old; accounts that may run full soon, unknown
     addresses and foreign domains are never remembered. The store checks again when it writes, so an
@@ -15,7 +15,7 @@ from postino.store.accounts import ResolvedRecipient
 from postino.store.store import Store
 from postino.store.tx import Tx
 
-REMEMBER_SECONDS: Final = 0.25
+REMEMBER_SECONDS: Final = 1.0
 MOST_REMEMBERED: Final = 10_000
 _ROOM_FACTOR: Final = 20
 """Far from full: room for this many messages of the largest size."""
@@ -36,7 +36,7 @@ class Recipients:
 
         An address without a domain is this server's own postmaster (RFC 5321 §4.5.1).
         """
-        # PERF: a read after a commit finds an empty page cache: 70 us instead of 7, a fifth of a
+        # PERF: a read after a commit finds an empty page cache: 70 us instead of 7, half of a
         # delivery's whole time on one busy core (bench: smtp). All are forgotten together, for
         # that needs no look at each.
         now = self._steady()

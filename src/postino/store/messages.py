@@ -13,7 +13,7 @@ from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
 from postino.core.ports import MailboxChange
 from postino.store.bodies import Codec, pack
 from postino.store.content import Appended, InlineBody, NewEmail, SealedBlob
-from postino.store.counters import DELETED, SEEN, add_to_mailbox, charge, no_such_mailbox
+from postino.store.counters import DELETED, SEEN, add_to_mailbox, charge
 from postino.store.flagging import FlagChange, FlagMode, FlagsStored, store_flags
 from postino.store.transfer import Copied, Expunged, copy, expunge, move
 from postino.store.tx import Tx
@@ -55,8 +55,6 @@ def deliver(tx: Tx, deliveries: Sequence[Delivery], now: Instant) -> list[Append
     """
     if len(deliveries) == 1:
         account_id, mailbox_id, new = deliveries[0]
-        if mailbox_id is None:
-            mailbox_id = _inbox(tx, account_id)
         return [_append(tx, account_id, mailbox_id, new, _stored_body(new), now)]
     receivers: dict[int, set[AccountId]] = {}
     for account_id, _, new in deliveries:
@@ -64,8 +62,6 @@ def deliver(tx: Tx, deliveries: Sequence[Delivery], now: Instant) -> list[Append
     stored: dict[int, StoredBody] = {}
     appended: list[Appended] = []
     for account_id, mailbox_id, new in deliveries:
-        if mailbox_id is None:
-            mailbox_id = _inbox(tx, account_id)
         key = _body_key(new)
         body = stored.get(key)
         share_as: StoredBody | None = None
@@ -98,17 +94,10 @@ def _stored_body(new: NewEmail) -> StoredBody:
     return codec, octets, None, 0
 
 
-def _inbox(tx: Tx, account_id: AccountId) -> MailboxId:
-    row = tx.one("SELECT id FROM mailbox WHERE account_id=? AND name='INBOX'", (account_id,))
-    if row is None:
-        raise no_such_mailbox()
-    return MailboxId(row[0])
-
-
 def _append(
     tx: Tx,
     account_id: AccountId,
-    mailbox_id: MailboxId,
+    mailbox_id: MailboxId | None,
     new: NewEmail,
     body: StoredBody,
     now: Instant,
@@ -119,7 +108,7 @@ def _append(
     flags = new.flags
     size = facts.size
     mod_seq = charge(tx, account_id, size, 1)
-    uid_validity, uid = add_to_mailbox(
+    mailbox_id, uid_validity, uid = add_to_mailbox(
         tx,
         account_id,
         mailbox_id,

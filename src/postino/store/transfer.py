@@ -212,7 +212,7 @@ def _copy_rows(
         mod_seq = charge(tx, account_id, totals.octets, totals.messages)
     else:
         mod_seq = next_mod_seq(tx, account_id)
-    uid_validity, first_uid = add_to_mailbox(
+    _, uid_validity, first_uid = add_to_mailbox(
         tx,
         account_id,
         target_id,

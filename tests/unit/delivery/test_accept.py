@@ -10,7 +10,7 @@ from postino.core.limits import Limits
 from postino.delivery.accept import Envelope, Inbound, received_hops
 from postino.delivery.facts import derive_facts
 from postino.delivery.incoming import IncomingMessage
-from postino.delivery.recipients import Recipients
+from postino.delivery.recipients import REMEMBER_SECONDS, Recipients
 from postino.mime.header import LISTED_FIELDS
 from postino.smtp.received import Arrival
 from postino.store import accounts
@@ -119,7 +119,7 @@ async def test_recipients_are_remembered_for_a_moment_unless_they_may_run_full(t
         ann, bob, new = (Address(name, "example.org") for name in ("ann", "bob", "new"))
         bob_id = (recipients.resolve(bob, "+", "h") or [])[0].account_id
         await world.store.write(lambda tx: accounts.set_quota(tx, bob_id, 15_000))
-        now += 1
+        now += REMEMBER_SECONDS
         assert [r.login for r in recipients.resolve(ann, "+", "h") or []] == ["ann@example.org"]
         assert (recipients.resolve(bob, "+", "h") or [])[0].quota_octets == 15_000
         assert recipients.resolve(new, "+", "h") == []
@@ -135,5 +135,5 @@ async def test_recipients_are_remembered_for_a_moment_unless_they_may_run_full(t
         assert (recipients.resolve(bob, "+", "h") or [])[0].quota_octets == 25_000
         assert recipients.resolve(ann, "+", "h") is recipients.resolve(ann, "+", "h")
         held = recipients.resolve(ann, "+", "h")
-        now += 0.3
+        now += REMEMBER_SECONDS
         assert recipients.resolve(ann, "+", "h") is not held
