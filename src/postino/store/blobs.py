@@ -261,6 +261,4 @@ class BlobStore:
 
 def _unwritable(error: OSError) -> TemporarilyUnavailable:
     kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else TemporarilyUnavailable
-    return kind(
-        f"The message cannot be written to disk now ({error.strerror}); check its space and rights"
-    )
+    return kind(f"The message cannot be written to disk now ({error.strerror}); check its space and rights")

@@ -179,6 +179,7 @@ class Appending:
             )
             self._octets += content.facts.size
         elif message.fault is Fault.NO_ROOM:
+            self._session.log.warning("append.failed", error="there is no room for the spool file")
             self._fault = no("There is no room for the message now; try again later", UNAVAILABLE)
         else:
             self._fault = no(f"The message cannot be taken: {message.fault.value}", LIMIT)
@@ -251,6 +252,7 @@ class Appending:
                     lambda tx: [_append_one(tx, account_id, job, now) for job in jobs]
                 )
         except PostinoError as error:
+            session.log.warning("append.failed", error=str(error))
             outcomes = [error] * len(jobs)
         except Exception:
             session.log.exception("append.fault")
