@@ -141,8 +141,9 @@ class View:
                 continue
             self._note_changed(uid)
         if expunged:
-            low, high = bisect_left(uids, expunged.first), bisect_right(uids, expunged.last)
-            gone = {uid for uid in uids[low:high] if uid in expunged}
+            gone: set[int] = set()
+            for low, high in expunged.ranges:
+                gone.update(uids[bisect_left(uids, low) : bisect_right(uids, high)])
             if gone:
                 self._expunged = gone if self._expunged is None else self._expunged | gone
         self._messages = len(uids)
@@ -231,18 +232,18 @@ class View:
     def _drop_expunged(self) -> list[int]:
         """Take the expunged messages out; gives their numbers as EXPUNGE must say them, going upwards."""
         assert self._expunged is not None
-        indexes = sorted(bisect_left(self._uids, uid) for uid in self._expunged)
-        told = [at for at in indexes if at < self.told]
-        if len(indexes) <= _FEW:
+        gone = self._expunged
+        if len(gone) <= _FEW:
+            indexes = sorted(bisect_left(self._uids, uid) for uid in gone)
             for at in reversed(indexes):
                 del self._uids[at], self._mod_seqs[at], self._flags[at]
         else:
-            keep = bytearray(b"\x01") * len(self._uids)
-            for at in indexes:
-                keep[at] = 0
+            keep = [uid not in gone for uid in self._uids]
+            indexes = [at for at, is_kept in enumerate(keep) if not is_kept]
             self._uids = array("I", compress(self._uids, keep))
             self._mod_seqs = array("Q", compress(self._mod_seqs, keep))
             self._flags = list(compress(self._flags, keep))
+        told = [at for at in indexes if at < self.told]
         if self._changed:
             self._changed -= self._expunged
         self._expunged = None

@@ -256,3 +256,31 @@ def test_view_unloaded_and_loaded_again_is_the_same() -> None:
     change(view, expunged=(2,))
     assert list(view.uid_set(view.everything())) == [1, 2, 3]
     assert view.release(PLAIN, may_expunge=True) == b"* 2 EXPUNGE\r\n"
+
+
+def test_a_change_of_the_sessions_own_is_followed_when_nothing_else_happened() -> None:
+    view = loaded(11, 12, 13, mod_seq=10)
+    view.follow(10, 20)
+    assert view.mod_seq == 20
+    view.follow(20, 21, NumberSet.of([12]))
+    assert view.mod_seq == 21
+    assert view.release(PLAIN, may_expunge=True) == b"* 2 EXPUNGE\r\n"
+
+
+def test_a_change_of_the_sessions_own_waits_for_the_others_changes_before_it() -> None:
+    view = loaded(11, 12, 13, mod_seq=10)
+    view.follow(15, 20, NumberSet.of([12]))
+    assert view.mod_seq == 10
+    change(view, row(11, 15, flags=1), expunged=(12,), mod_seq=20)
+    assert view.release(PLAIN, may_expunge=True) == b"* 2 EXPUNGE\r\n* 1 FETCH (FLAGS (\\Seen))\r\n"
+
+
+def test_many_expunges_are_told_at_once() -> None:
+    view = loaded(*range(1, 101))
+    gone = [uid for uid in range(1, 101) if uid % 3]
+    change(view, expunged=tuple(gone))
+    told = view.release(PLAIN, may_expunge=True)
+    numbers = list(range(1, 101))
+    for line in told.splitlines():
+        del numbers[int(line.split()[1]) - 1]
+    assert numbers == list(view.uids((0, view.told))) == [uid for uid in range(1, 101) if not uid % 3]
