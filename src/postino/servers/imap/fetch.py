@@ -28,7 +28,7 @@ from postino.imap.fetch_plan import (
     literal_head,
 )
 from postino.imap.responses.status import EXPUNGE_ISSUED, UNKNOWN_CTE
-from postino.imap.view import Span
+from postino.imap.view import Span, View
 from postino.mime.part import Part, unpack_index
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
@@ -102,15 +102,15 @@ async def say_from_view(session: "ImapSession", plan: FetchPlan, spans: list[Spa
     """Answer what the view knows without the store."""
     assert session.selected is not None
     view = session.selected.view
-    for first, end in spans:
-        for start in range(first, end, MEMORY_BATCH):
-            span = (start, min(end, start + MEMORY_BATCH))
-            batch = Batch(
-                range(span[0] + 1, span[1] + 1), view.uids(span), view.flags(span), view.mod_seqs(span)
-            )
-            session.say(plan.responses(batch))
-            if end - first > MEMORY_BATCH:
-                await session.flush()
+    is_long = sum(end - first for first, end in spans) > MEMORY_BATCH
+    for group in _groups(spans, MEMORY_BATCH):
+        octets = plan.responses(_told(view, group))
+        if is_long:
+            # The client reads the batch before while this one is made.
+            await session.flush()
+        session.say(octets)
+        if is_long:
+            session.send_now()
 
 
 async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans: list[Span]) -> bool:
@@ -177,7 +177,7 @@ class _Reader:
 
     def _listed(self, group: list[Span], shelf: Shelf) -> tuple[Batch, bool]:
         """The messages of a group with their answers; False when some are gone."""
-        batch = self._told(group)
+        batch = _told(self.selected.view, group)
         answers = shelf.find(batch.uids)
         if not all(answers):
             self._read_missing(group, batch, answers, shelf)
@@ -287,7 +287,7 @@ class _Reader:
 
     def _batch(self, group: list[Span], rows: list[Row]) -> tuple[Batch, bool]:
         """The rows as columns, each with its number; False when rows are missing."""
-        batch = self._told(group)
+        batch = _told(self.selected.view, group)
         columns = list(zip(*rows, strict=True)) if rows else [()] * (len(self.needs) + 1)
         is_whole = len(rows) == len(batch.uids)
         if not is_whole:
@@ -299,21 +299,6 @@ class _Reader:
         if self.plan.stored is not None:
             batch.stored = self.plan.stored.answers(batch.columns)
         return batch, is_whole
-
-    def _told(self, group: list[Span]) -> Batch:
-        """What the view knows of a group."""
-        view = self.selected.view
-        if len(group) == 1:
-            (span,) = group
-            return Batch(
-                range(span[0] + 1, span[1] + 1), view.uids(span), view.flags(span), view.mod_seqs(span)
-            )
-        return Batch(
-            [number for first, end in group for number in range(first + 1, end + 1)],
-            list(chain.from_iterable(view.uids(span) for span in group)),
-            list(chain.from_iterable(view.flags(span) for span in group)),
-            list(chain.from_iterable(view.mod_seqs(span) for span in group)),
-        )
 
     async def _say_octets(self, batch: Batch) -> None:
         plan = self.plan
@@ -398,6 +383,19 @@ class StoredOctets:
         if self._part is None:
             self._part = unpack_index(self._packed)
         return self._part
+
+
+def _told(view: View, group: list[Span]) -> Batch:
+    """What the view knows of a group."""
+    if len(group) == 1:
+        (span,) = group
+        return Batch(range(span[0] + 1, span[1] + 1), view.uids(span), view.flags(span), view.mod_seqs(span))
+    return Batch(
+        [number for first, end in group for number in range(first + 1, end + 1)],
+        list(chain.from_iterable(view.uids(span) for span in group)),
+        list(chain.from_iterable(view.flags(span) for span in group)),
+        list(chain.from_iterable(view.mod_seqs(span) for span in group)),
+    )
 
 
 def _only(batch: Batch, at: list[int]) -> Batch:
