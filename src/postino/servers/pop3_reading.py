@@ -20,10 +20,10 @@ from postino.store.store import Store
 PIPELINED: Final = 64
 """Messages asked for at once that are read from the store in one query."""
 PIPELINED_OCTETS: Final = 512 * 1024
-GUESSED: Final = 16
+GUESSED: Final = 32
 """Messages read with the one asked for, when the client goes through them in order."""
 GUESSED_OCTETS: Final = 64 * 1024
-_HEADER_OCTETS: Final = 4096
+_HEADER_OCTETS: Final = 2048
 """A guess at a header's size."""
 _WHOLE: Final = frozenset({Column.HEADER, Column.BODY})
 _HEADER: Final = frozenset({Column.HEADER})
