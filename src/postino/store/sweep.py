@@ -15,7 +15,7 @@ from postino.store.store import Store
 from postino.store.tx import Row, Tx
 
 RETENTION_SECONDS: Final = 7 * 86_400
-BATCH: Final = 500
+BATCH: Final = 2000
 LEFTOVER_SECONDS: Final = 86_400
 """A file that nobody names may belong to a delivery under way, but not for a day."""
 
@@ -45,10 +45,11 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
             )
     contents = 0
     named: set[Row] = set()
+    remembered = {account_id: _remembered(tx, account_id) for account_id in {row[0] for row in due}}
     for account_id, content_id in {(row[0], row[2]) for row in due}:
         key = (account_id, content_id)
-        if tx.one("SELECT 1 FROM message WHERE account_id=? AND content_id=?", key) or tx.one(
-            "SELECT 1 FROM expunged WHERE account_id=? AND content_id=? AND content_id<>0", key
+        if content_id in remembered[account_id] or tx.one(
+            "SELECT 1 FROM message WHERE account_id=? AND content_id=?", key
         ):
             continue
         octets = tx.one("SELECT codec, blob_id FROM octets WHERE account_id=? AND content_id=?", key)
@@ -58,6 +59,17 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
         contents += tx.run("DELETE FROM content WHERE account_id=? AND id=?", key)
     blobs = [BlobId(blob_id) for blob_id in drop_unnamed(tx, sorted(named))]
     return Swept(contents, blobs, more=more)
+
+
+def _remembered(tx: Tx, account_id: int) -> set[int]:
+    """The contents that expunges not swept yet still need."""
+    # PERF: an index would answer for one content, and cost every expunge a third of its time.
+    rows = tx.all(
+        "SELECT x.content_id FROM expunge e CROSS JOIN expunged x ON x.account_id=e.account_id"
+        " AND x.mailbox_id=e.mailbox_id AND x.mod_seq=e.mod_seq WHERE e.account_id=? AND x.content_id<>0",
+        (account_id,),
+    )
+    return {content_id for (content_id,) in rows}
 
 
 def _take_due(tx: Tx, until: int, batch: int) -> tuple[list[Row], bool]:

@@ -221,10 +221,8 @@ def _contents(tx: Tx) -> Iterator[Finding]:
         "octets {} belong to no content",
     )
     for account_id, content_id in tx.all(
-        "SELECT c.account_id, c.id FROM content c WHERE NOT EXISTS"
-        " (SELECT 1 FROM message m WHERE m.account_id=c.account_id AND m.content_id=c.id) AND NOT EXISTS"
-        " (SELECT 1 FROM expunged e WHERE e.account_id=c.account_id AND e.content_id=c.id"
-        " AND e.content_id<>0)"
+        "SELECT account_id, id FROM content EXCEPT SELECT account_id, content_id FROM message"
+        " EXCEPT SELECT account_id, content_id FROM expunged"
     ):
         yield Finding(Severity.LITTER, account_id, f"content {content_id} belongs to no message")
 

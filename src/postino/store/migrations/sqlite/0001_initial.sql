@@ -125,7 +125,6 @@ CREATE TABLE expunged (
   content_id   INTEGER NOT NULL,               -- 0 once the content was swept
   PRIMARY KEY (account_id, mailbox_id, mod_seq, uid)
 ) WITHOUT ROWID;
-CREATE INDEX expunged_content ON expunged (account_id, content_id) WHERE content_id<>0;
 
 -- One row for each EXPUNGE whose content is not swept yet: when it was, and how far the sweep has come.
 CREATE TABLE expunge (
