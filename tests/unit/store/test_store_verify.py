@@ -21,7 +21,7 @@ def damaged(tmp_path):
 
     def fill(tx):
         for n in range(4):
-            append(tx, ann, inbox, email(b"text " * 1000 * n), now=NOW)
+            append(tx, ann, inbox, email(b"text " * 7000 * n), now=NOW)
         deliver(tx, [(ann, None, shared), (bob, None, shared)], NOW)
         append(tx, ann, inbox, email(b"in a file", stored=sealed), now=NOW)
 
