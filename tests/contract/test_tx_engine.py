@@ -4,8 +4,10 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+import apsw
 import pytest
 
 from postino.core.errors import OverQuota, StoreError, TemporarilyUnavailable
@@ -180,6 +182,140 @@ async def test_reads_cannot_write(engine):
     with pytest.raises(ValueError, match="mine"):
         engine.read_now(lambda tx: int("mine"))
     assert values(engine) == []
+
+
+async def test_short_write_runs_on_the_loop_and_is_told_after_its_commit(engine):
+    await engine.write(put(1))  # opens the connection, which the writing thread does
+    ran = []
+
+    def short(tx):
+        ran.append((threading.get_ident(), values(engine)))
+        return put(2)(tx)
+
+    assert await engine.write(short, short=True) == 2
+    assert ran == [(threading.get_ident(), [1])]
+    assert values(engine) == [1, 2]
+
+
+async def test_short_writes_of_one_turn_are_one_transaction_in_order(engine):
+    await engine.write(put(0))
+    commits = []
+    engine.on_commit = lambda changes: commits.append(changes)
+
+    def noting(value):
+        def run(tx):
+            tx.note_change(MailboxChange(1, value, value))
+            return put(value)(tx)
+
+        return run
+
+    got = await asyncio.gather(*[engine.write(noting(n), short=True) for n in range(1, 51)])
+    assert got == list(range(2, 52))
+    await asyncio.sleep(0.01)
+    assert [len(changes) for changes in commits] == [50]
+
+
+async def test_short_write_that_fails_takes_no_other_with_it(engine):
+    await engine.write(put(0))
+    got = await asyncio.gather(
+        *[engine.write(job, short=True) for job in (put(1), fail_after(2), put(3), fail_after(4, OverQuota))],
+        return_exceptions=True,
+    )
+    assert [type(one) for one in got] == [int, ValueError, int, OverQuota]
+    assert values(engine) == [0, 1, 3]
+    with pytest.raises(ValueError, match="5"):
+        await engine.write(fail_after(5), short=True)
+    assert await engine.write(put(6), short=True) == 4
+
+
+async def test_short_write_that_spoils_the_commit_takes_no_other_with_it(engine):
+    await engine.write(
+        lambda tx: tx.run("CREATE TABLE c (v INTEGER REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)")
+    )
+
+    def orphan(tx):
+        return tx.run("INSERT INTO c (v) VALUES (99)")
+
+    got = await asyncio.gather(
+        *[engine.write(job, short=True) for job in (put(1), orphan, put(3))], return_exceptions=True
+    )
+    assert [type(one) for one in got] == [int, StoreError, int]
+    assert values(engine) == [1, 3]
+    assert await engine.write(put(4), short=True) > 0
+
+
+async def test_short_writes_all_happen_beside_long_ones_and_other_threads(engine):
+    loop = asyncio.get_running_loop()
+
+    async def writes(short):
+        for _ in range(60):
+            await engine.write(put(1), short=short)
+
+    def blocking():
+        for _ in range(30):
+            engine.write_now(put(1))
+
+    await asyncio.gather(
+        *[writes(short) for short in (True, True, False, True, False)],
+        *[loop.run_in_executor(None, blocking) for _ in range(2)],
+    )
+    assert len(values(engine)) == 5 * 60 + 2 * 30
+
+
+@pytest.mark.parametrize("asks_for_turns", [True, False])
+async def test_another_process_that_writes_never_holds_up_the_loop(engine, asks_for_turns):
+    await engine.write(put(1))
+    if asks_for_turns:
+        other, gate = SqliteEngine(engine.path), Gate()
+        held = asyncio.ensure_future(other.write(gate))
+        await asyncio.get_running_loop().run_in_executor(None, gate.entered.wait, 10)
+    else:
+        foreign = apsw.Connection(str(engine.path))
+        foreign.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(engine.write(put(2), short=True))
+    longest, last = 0.0, time.perf_counter()
+    for _ in range(30):
+        await asyncio.sleep(0.01)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    assert not waiting.done()
+    assert longest < 0.25
+    if asks_for_turns:
+        gate.leave.set()
+        await held
+    else:
+        foreign.execute("COMMIT")
+    assert await waiting == 2
+    assert await engine.write(put(3), short=True) == 3
+    if asks_for_turns:
+        await asyncio.get_running_loop().run_in_executor(None, other.close)
+    else:
+        foreign.close()
+
+
+async def test_short_writes_that_nobody_came_to_are_done_before_the_end(engine):
+    await engine.write(put(0))
+    waiting = [asyncio.ensure_future(engine.write(put(n), short=True)) for n in range(1, 151)]
+    await asyncio.sleep(0)
+    await asyncio.get_running_loop().run_in_executor(None, engine.close)
+    assert await asyncio.gather(*waiting) == list(range(2, 152))
+    with pytest.raises(TemporarilyUnavailable):
+        await engine.write(put(1), short=True)
+
+
+def test_short_writes_go_on_after_a_loop_that_ended_in_the_middle(engine):
+    async def abandoned():
+        await engine.write(put(0))
+        left = [asyncio.ensure_future(engine.write(put(n), short=True)) for n in range(5)]
+        await asyncio.sleep(0)
+        assert not any(one.done() for one in left)
+
+    async def afterwards():
+        return await asyncio.wait_for(engine.write(put(9), short=True), 10)
+
+    asyncio.run(abandoned())
+    assert asyncio.run(afterwards()) > 0
+    assert values(engine)[-1] == 9
 
 
 async def test_closed_engine_has_done_its_work_and_refuses_more(engine):

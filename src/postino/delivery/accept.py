@@ -31,6 +31,8 @@ from postino.store.content import NewEmail
 from postino.store.store import Store
 
 _RECEIVED: Final = b"\r\nreceived:"
+_FEW_RECIPIENTS: Final = 20
+"""Writing to more of them would hold up other sessions, so the writing thread does it."""
 
 
 class DeliveryMetrics(Protocol):
@@ -106,7 +108,9 @@ class Delivery:
             (recipient.account_id, None, email)
             for recipient, email in zip(envelope.recipients, self._emails(inbound, now), strict=True)
         ]
-        appended = await self.store.write(lambda tx: messages.deliver(tx, emails, now))
+        appended = await self.store.write(
+            lambda tx: messages.deliver(tx, emails, now), short=len(emails) <= _FEW_RECIPIENTS
+        )
         self.metrics.message_accepted(inbound.content.facts.size, len(emails))
         (log or self.log).info(
             "message.delivered",

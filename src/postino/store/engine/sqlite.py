@@ -7,6 +7,7 @@ Not here: the writing thread (engine/sqlite_writer.py), what the functions do (s
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,9 @@ class SqliteEngine:
         self.on_commit: Callable[[list[MailboxChange]], None] | None = None
         self._writer: Writer | None = None
         self._start_lock = threading.Lock()
+        self._short: deque[Job] = deque()
+        self._under_way: set[Job] = set()
+        """Short jobs that were begun and are not settled."""
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._read_tx: SqliteTx | None = None
@@ -41,13 +45,51 @@ class SqliteEngine:
 
     # Writing
 
-    async def write(self, fn: TxFunction[T], *, durable: bool = True) -> T:
-        """Run `fn` in the next group commit; give its result once that is committed (and synced)."""
+    async def write(self, fn: TxFunction[T], *, durable: bool = True, short: bool = False) -> T:
+        """Run `fn` in the next group commit; give its result once that is committed (and synced).
+
+        A `short` one, of some statements on some octets, may be run by the event loop itself: for what
+        happens thousands of times a second.
+        """
         loop = asyncio.get_running_loop()
-        self._loop = loop
+        if loop is not self._loop:
+            self._adopt(loop)
         future: asyncio.Future[T] = loop.create_future()
-        self._submit(Job(fn, future, durable=durable))
+        job = Job(fn, future, durable=durable, short=short)
+        if short and not self._closed:
+            self._short.append(job)
+            if len(self._short) == 1 and not self._under_way:
+                # At the loop's next turn, so that what comes in this one joins.
+                loop.call_soon(self._burst)
+        else:
+            self._submit(job)
         return await future
+
+    def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve this event loop; what one that has ended did not come to is the writing thread's."""
+        self._loop = loop
+        self._under_way = set()
+        self._submit_short()
+
+    def _submit_short(self) -> None:
+        while self._short:
+            try:
+                job = self._short.popleft()
+            except IndexError:
+                return  # The event loop took the last one.
+            self._started_writer().submit(job)
+
+    def _burst(self) -> None:
+        """Run the short jobs that are waiting, unless earlier ones are not settled yet."""
+        short = self._short
+        if self._under_way or not short:
+            return
+        batch = [short.popleft() for _ in range(min(len(short), self.options.burst_jobs))]
+        self._under_way = set(batch)
+        writer = self._started_writer()
+        if not writer.burst(batch):
+            for job in batch:
+                writer.submit(job)
 
     def write_now(self, fn: TxFunction[T], *, durable: bool = True) -> T:
         """As `write`, for programs without an event loop; blocks until committed."""
@@ -58,11 +100,14 @@ class SqliteEngine:
     def _submit(self, job: Job) -> None:
         if self._closed:
             raise TemporarilyUnavailable("The store is closed; the server is shutting down")
+        self._started_writer().submit(job)
+
+    def _started_writer(self) -> Writer:
         if self._writer is None:
             with self._start_lock:
                 if self._writer is None:
                     self._writer = Writer(self.path, self.options, self._hand_over)
-        self._writer.submit(job)
+        return self._writer
 
     def _hand_over(self, batch: list[Job], changes: list[MailboxChange]) -> None:
         """Tell the outcome of a transaction, in one step on the event loop. Runs in the writing thread."""
@@ -84,6 +129,9 @@ class SqliteEngine:
     def _settle(self, batch: list[Job], changes: list[MailboxChange]) -> None:
         for job in batch:
             job.settle()
+            self._under_way.discard(job)
+        if self._short and not self._under_way and self._loop is not None:
+            self._loop.call_soon(self._burst)
         if changes and self.on_commit is not None:
             self.on_commit(changes)
 
@@ -129,6 +177,7 @@ class SqliteEngine:
         if self._closed:
             return
         self._closed = True
+        self._submit_short()
         if self._writer is not None:
             self._writer.close()
         if self._pool is not None:

@@ -44,6 +44,8 @@ class SqliteOptions:
     """How long a write waits for another process's write to end."""
     batch_jobs: int = 400
     batch_seconds: float = 0.02
+    burst_jobs: int = 100
+    """How many short writes the event loop runs at once: about 4 ms."""
     checkpoint_pages: int = 4000
     """Size of the write-ahead log at which its pages are moved into the database."""
     read_threads: int = 4
@@ -88,9 +90,15 @@ class SqliteTx:
     # What the engine does with it.
 
     def begin(self) -> None:
-        """Start a writing transaction; waits for other processes as long as the options say."""
+        """Start a writing transaction; waits for other processes as long as it was told to."""
         self.changes = []
         self._cursor.execute("BEGIN IMMEDIATE")
+
+    def set_patience(self, seconds: float) -> None:
+        """How long begin() waits for other processes."""
+        milliseconds = int(seconds * 1000)
+        self._connection.set_busy_timeout(milliseconds)
+        self._connection.setlk_timeout(milliseconds, 0)
 
     def commit(self) -> None:
         """End the transaction; on disk for good when the connection is set to sync."""

@@ -1,8 +1,14 @@
 """The thread that writes: takes what is waiting, runs it as one transaction, commits once.
 
+Short jobs may be run by the event loop itself (`burst`), on the same connection; the thread then only
+commits them. Each statement lets go of the interpreter's lock, and beside a busy loop the thread gets it
+back when the loop has nothing left to do: the two took turns instead of working side by side
+(docs/adr/0006-workers-and-writers.md).
+
 Invariants: a job's outcome is handed over only after its transaction has committed, and synced when
     the job asked for that; a job that raises leaves nothing behind and takes no other job with it;
-    jobs run in the order they came.
+    jobs given to the thread run in the order they came; the connection is used by who holds `_free`,
+    from a transaction's beginning to its end; burst() waits for nobody.
 Not here: whose jobs these are and where outcomes go (engine/sqlite.py).
 """
 
@@ -17,6 +23,7 @@ from typing import Any, Final
 
 import apsw
 
+from postino.core.errors import TemporarilyUnavailable
 from postino.core.ports import MailboxChange
 from postino.store.engine.sqlite_connection import SqliteOptions, SqliteTx, open_connection, translate
 from postino.store.engine.turns import Turns
@@ -29,14 +36,20 @@ _IDLE_SECONDS: Final = 0.5
 class Job:
     """One function waiting for the writing thread, and then what came of it."""
 
-    __slots__ = ("durable", "error", "fn", "future", "result")
+    __slots__ = ("durable", "error", "fn", "future", "result", "short")
 
     def __init__(
-        self, fn: TxFunction[Any], future: "LoopFuture[Any] | Future[Any]", *, durable: bool
+        self,
+        fn: TxFunction[Any],
+        future: "LoopFuture[Any] | Future[Any]",
+        *,
+        durable: bool,
+        short: bool = False,
     ) -> None:
         self.fn = fn
         self.future = future
         self.durable = durable
+        self.short = short
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -61,19 +74,49 @@ class Writer:
         self._path = path
         self._options = options
         self._hand_over = hand_over
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | list[Job] | None] = queue.SimpleQueue()
+        """A list is a burst that waits for its commit; None asks the thread to end."""
+        self._free = threading.Lock()
+        """Held while the connection is in use; a burst takes it and the thread gives it back."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._turns = Turns(path, options.lock_seconds)
         self._tx: SqliteTx | None = None
         self._synced = True
+        self._waits = True
         self._log_pages = 0
         self._checkpoint_at = options.checkpoint_pages
         self._stopping = False
+        self._ended = False
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Have a job run; returns at once."""
+        """Have the thread run a job; returns at once."""
         self._jobs.put(job)
+        if self._ended:
+            self._refuse_waiting()
+
+    def burst(self, batch: list[Job]) -> bool:
+        """Run short jobs here and now, and have the thread commit them.
+
+        False, with nothing done, when that would mean waiting for somebody, or one of them fails: then
+        they are for submit(), which deals with both.
+        """
+        if not self._free.acquire(blocking=False):
+            return False
+        tx = self._begin_at_once(durable=any(job.durable for job in batch))
+        if tx is None:
+            self._free.release()
+            return False
+        try:
+            for job in batch:
+                job.result = job.fn(tx)
+        except BaseException:
+            tx.rollback()
+            self._turns.give()
+            self._free.release()
+            return False
+        self._jobs.put(batch)
+        return True
 
     def close(self) -> None:
         """Run what is waiting, then end. Blocks."""
@@ -87,20 +130,73 @@ class Writer:
                 try:
                     job = self._jobs.get(timeout=_IDLE_SECONDS if self._log_pages else None)
                 except queue.Empty:
-                    self._checkpoint()
+                    if self._free.acquire(blocking=False):
+                        self._checkpoint()
+                        self._free.release()
                     continue
                 if job is None:
                     break
+                if isinstance(job, list):
+                    self._commit_burst(job)
+                    self._give_connection()
+                    continue
                 left = [job]
+            self._take_connection(left)
             left = self._write(left)
-            if self._log_pages >= self._checkpoint_at:
-                self._checkpoint()
+            self._give_connection()
+        # Nobody gets the connection any more.
+        self._take_connection(left)
+        while left:
+            left = self._write(left)
+        self._ended = True
+        self._refuse_waiting()
         if self._tx is not None:
             if not self._synced:
                 # Moving the log syncs it: after an orderly end, flag changes are on disk too.
                 self._checkpoint()
             self._tx.close()
         self._turns.close()
+
+    def _take_connection(self, left: list[Job]) -> None:
+        """Wait for the connection: a burst under way is committed; jobs that come meanwhile join `left`."""
+        while not self._free.acquire(blocking=False):
+            # Who has it is a burst, and it ends in its list coming here, or its jobs.
+            job = self._jobs.get()
+            if isinstance(job, list):
+                self._commit_burst(job)
+                return
+            if job is None:
+                self._stopping = True
+            else:
+                left.append(job)
+
+    def _give_connection(self) -> None:
+        if self._log_pages >= self._checkpoint_at:
+            self._checkpoint()
+        self._free.release()
+
+    def _commit_burst(self, batch: list[Job]) -> None:
+        """End the transaction in which burst() ran `batch`; the connection is ours then."""
+        tx = self._tx
+        assert tx is not None
+        try:
+            try:
+                tx.commit()
+                changes = tx.changes
+            except BaseException as error:
+                changes = self._run_again(tx, batch, error)
+        finally:
+            self._turns.give()
+        self._hand_over(batch, changes)
+
+    def _refuse_waiting(self) -> None:
+        """Tell the jobs that came after the end so."""
+        late: list[Job] = []
+        self._stopping = False
+        self._drain(late)
+        for job in late:
+            job.error = TemporarilyUnavailable("The store is closed; the server is shutting down")
+        self._hand_over(late, [])
 
     def _write(self, batch: list[Job]) -> list[Job]:
         """Run `batch` and what joins it meanwhile in one transaction; give the jobs left for the next."""
@@ -116,11 +212,7 @@ class Writer:
                     tx.commit()
                     changes = tx.changes
                 except BaseException as error:
-                    tx.rollback()
-                    if len(batch) == 1:
-                        batch[0].error = _told(error)
-                    else:
-                        changes = self._run_apart(tx, batch)
+                    changes = self._run_again(tx, batch, error)
             finally:
                 self._turns.give()
         except BaseException as error:
@@ -131,7 +223,22 @@ class Writer:
         self._hand_over(batch, changes)
         return left
 
-    def _begin(self, *, durable: bool) -> SqliteTx:
+    def _begin_at_once(self, *, durable: bool) -> SqliteTx | None:
+        """Begin a transaction unless another process has one."""
+        try:
+            # The thread opens the connection, and closes a broken one.
+            if self._tx is None or self._tx.is_open or not self._turns.take_at_once():
+                return None
+        except OSError:
+            return None
+        try:
+            return self._begin(durable=durable, wait=False)
+        except BaseException:
+            # The thread will meet the same fault, and tell it.
+            self._turns.give()
+            return None
+
+    def _begin(self, *, durable: bool, wait: bool = True) -> SqliteTx:
         tx = self._tx
         if tx is not None and tx.is_open:
             # The disk failed even the rollback: begin again from what is on it.
@@ -142,13 +249,19 @@ class Writer:
             connection = open_connection(self._path, self._options, read_only=False)
             connection.set_wal_hook(self._note_log_size)
             tx = self._tx = SqliteTx(connection)
-            self._synced = True
+            self._synced = self._waits = True
+        self._set_patience(tx, wait)
         if durable != self._synced:
             # Cannot change inside a transaction; costs 0.8 us.
             tx.run("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
             self._synced = durable
         tx.begin()
         return tx
+
+    def _set_patience(self, tx: SqliteTx, wait: bool) -> None:
+        if wait != self._waits:
+            tx.set_patience(self._options.lock_seconds if wait else 0.0)
+            self._waits = wait
 
     def _run_together(self, tx: SqliteTx, batch: list[Job]) -> list[Job]:
         """Run the jobs and, within bounds, those that come meanwhile; give the jobs that must wait."""
@@ -165,6 +278,15 @@ class Writer:
                     # This transaction will not be synced: they are for the next.
                     return more
                 batch += more
+        return []
+
+    def _run_again(self, tx: SqliteTx, batch: list[Job], error: BaseException) -> list[MailboxChange]:
+        """After a failure: the only job gets the error, several are run apart."""
+        tx.rollback()
+        self._set_patience(tx, wait=True)
+        if len(batch) > 1:
+            return self._run_apart(tx, batch)
+        batch[0].error = _told(error)
         return []
 
     def _run_apart(self, tx: SqliteTx, batch: list[Job]) -> list[MailboxChange]:
@@ -220,6 +342,8 @@ class Writer:
             if job is None:
                 self._stopping = True
                 return
+            # No burst begins while the connection is ours, so this is none.
+            assert not isinstance(job, list)
             batch.append(job)
 
     def _note_log_size(self, _connection: apsw.Connection, _name: str, pages: int) -> int:

@@ -31,18 +31,36 @@ class Turns:
         self._wait_seconds = wait_seconds
         self._files: list[int] = []
 
+    def take_at_once(self) -> bool:
+        """Take the turn if nobody has it or waits for it. Never waits."""
+        writer, following = self._open()
+        try:
+            fcntl.flock(following, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            fcntl.flock(writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(following, fcntl.LOCK_UN)
+        return True
+
     def take(self) -> None:
         """Wait for the turn. Raises TemporarilyUnavailable when that takes too long."""
-        if not self._files:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self._files = [os.open(name, flags, 0o600) for name in self._names]
-        writer, following = self._files
+        writer, following = self._open()
         until = time.monotonic() + self._wait_seconds
         self._lock(following, until)
         try:
             self._lock(writer, until)
         finally:
             fcntl.flock(following, fcntl.LOCK_UN)
+
+    def _open(self) -> list[int]:
+        if not self._files:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._files = [os.open(name, flags, 0o600) for name in self._names]
+        return self._files
 
     def give(self) -> None:
         """End the turn."""
