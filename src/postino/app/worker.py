@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ from postino.servers.metrics import Metrics
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+SWITCH_SECONDS: Final = 0.0001
 STORE_OPEN: Final = b"\x01"
 READY: Final = b"\x02"
 CANNOT_START: Final = b"\x03"
@@ -55,6 +57,9 @@ def run_worker(configuration: Configuration, start: WorkerStart) -> int:
     """Serve until told to stop; gives the process's exit status."""
     import uvloop
 
+    # PERF: by default a thread that has done its work (a commit, a search) waits up to 5 ms for a busy
+    # loop to notice; 0.1 ms gave 15 % more messages a second with 50 sessions (docs/adr/0006).
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Worker(configuration, start).serve())
