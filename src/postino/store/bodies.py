@@ -13,8 +13,9 @@ import zstandard
 from postino.core.errors import DatabaseDamaged
 
 COMPRESS_FROM: Final = 32 * 1024
-"""Bodies of fewer octets are stored as they are: decompressing them was a fifth of reading a mailbox whole, for a
-tenth of the disk (bench: imap, whole messages)."""
+"""Bodies of fewer octets are stored as they are: decompressing them was a fifth of reading a mailbox whole,
+for a tenth of the disk (bench: imap, whole messages)."""
+SAMPLE_OCTETS: Final = 4096
 LEVEL: Final = 1
 ROW_OCTETS: Final = 128 * 1024
 """Bodies that stay larger than this when compressed belong in a blob."""
@@ -45,7 +46,14 @@ def pack(octets: bytes, *, compress_from: int = COMPRESS_FROM) -> tuple[Codec, b
     """Compress a body if that is worth its reading time; give the codec and what to store."""
     if len(octets) < compress_from:
         return Codec.RAW, octets
-    packed = _tools.compressor.compress(octets)
+    compress = _tools.compressor.compress
+    # PERF: most of what is large is base64, and a look at its middle costs 10 us where compressing all of
+    # 60 KB in vain costs 110 (bench: smtp).
+    middle = len(octets) // 2
+    sample = octets[middle : middle + SAMPLE_OCTETS]
+    if len(compress(sample)) * 3 > len(sample) * 2:
+        return Codec.RAW, octets
+    packed = compress(octets)
     # Base64 shrinks by a quarter and no more: not worth decompressing at each reading.
     if len(packed) * 3 > len(octets) * 2:
         return Codec.RAW, octets
