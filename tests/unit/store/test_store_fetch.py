@@ -38,7 +38,10 @@ def test_pack_compresses_only_what_shrinks():
     assert pack(TEXT * 10, compress_from=1)[0] is Codec.ZSTD
     # Only the middle is looked at first; what cannot shrink there is kept as it is.
     assert pack(TEXT * 1000 + random.Random(1).randbytes(20_000) + TEXT * 1000)[0] is Codec.RAW
-    assert pack(random.Random(1).randbytes(9_000) + TEXT * 1000 + random.Random(1).randbytes(9_000))[0] is Codec.ZSTD
+    assert (
+        pack(random.Random(1).randbytes(9_000) + TEXT * 1000 + random.Random(1).randbytes(9_000))[0]
+        is Codec.ZSTD
+    )
     assert pack(NOISE * 3)[0] is Codec.ZSTD or len(NOISE) > 0
 
 
