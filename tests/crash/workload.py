@@ -149,7 +149,8 @@ class Workload:
         header = header_of(key)
         new = NewEmail(header, body, derive_facts(header, octets, LIMITS), NOW)
         targets = [(self.ids[login], self.boxes[login, box], new) for login, box in places]
-        appended = await self.store.write(lambda tx: messages.deliver(tx, targets, NOW))
+        short = rng.random() < 0.7
+        appended = await self.store.write(lambda tx: messages.deliver(tx, targets, NOW), short=short)
         self.states[key] = state
         self.uids[key] = {place: done.uid for place, done in zip(places, appended, strict=True)}
         self.log.note(Acknowledged(key, 0, tuple(self.uids[key].items())))
