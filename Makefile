@@ -45,7 +45,7 @@ format: $(VENV)/.dev  ## Let the formatter decide
 	$(BIN)/ruff check --fix src tests fuzz bench
 
 crash: $(VENV)/.dev  ## Thousands of simulated power cuts (CUTS=n)
-	POSTINO_CUTS=$(or $(CUTS),3000) $(BIN)/python -m pytest tests/crash -n $(JOBS) --timeout 3600 -s $(ARGS)
+	POSTINO_CUTS=$(or $(CUTS),3000) $(BIN)/python -m pytest tests/crash -n $(JOBS) --timeout 3600 -q -rP $(ARGS)
 
 fuzz: $(VENV)/.dev  ## Every parser of untrusted octets, SECONDS each (default 20)
 	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS_EACH),20)
