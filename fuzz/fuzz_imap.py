@@ -5,19 +5,23 @@ no frame is larger than its limits; a mailbox name that was read is read again f
 Run: python fuzz/fuzz_imap.py -max_total_time=20
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from common import run
 
 from postino.imap import commands
 from postino.imap.bad_command import BadCommand
 from postino.imap.framer import (
-    AppendData,
     AppendRest,
     AppendStarted,
     CommandFrame,
-    Framer,
     FramerLimits,
 )
 from postino.imap.mailbox_name import decode_mailbox, encode_mailbox
+from tests.support.imap_frames import read_frames
 
 LIMITS = FramerLimits(
     line_octets=2000,
@@ -31,34 +35,6 @@ OPTIONS = [
     commands.ParseOptions(utf8=utf8, sequence_parts=100, search_keys=50, search_depth=10)
     for utf8 in (False, True)
 ]
-
-
-def frames_of(chunks: list[bytes], accept: bool) -> list[object]:
-    """What a session would see, streamed octets joined."""
-    framer = Framer(LIMITS)
-    found: list[object] = []
-    for chunk in chunks:
-        framer.feed(chunk)
-        while True:
-            try:
-                frame = framer.next()
-                if isinstance(frame, AppendStarted):
-                    if accept:
-                        framer.accept_stream()
-                    else:
-                        framer.discard_stream()
-            except BadCommand as error:
-                found.append((error.tag, str(error), error.fatal))
-                if error.fatal:
-                    return found
-                continue
-            if frame is None:
-                break
-            if isinstance(frame, AppendData) and found and isinstance(found[-1], AppendData):
-                found[-1] = AppendData(found[-1].octets + frame.octets)
-            else:
-                found.append(frame)
-    return found
 
 
 def check_frames(frames: list[object]) -> None:
@@ -113,8 +89,8 @@ def test_one_input(data: bytes) -> None:
     if not data:
         return
     size, accept, octets = (data[0] >> 1) + 1, bool(data[0] & 1), data[1:]
-    whole = frames_of([octets], accept)
-    cut = frames_of([octets[at : at + size] for at in range(0, len(octets), size)], accept)
+    whole = read_frames([octets], LIMITS, accept=accept)
+    cut = read_frames([octets[at : at + size] for at in range(0, len(octets), size)], LIMITS, accept=accept)
     assert cut == whole, (whole, cut)
     check_frames(whole)
 

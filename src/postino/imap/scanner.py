@@ -206,3 +206,12 @@ class Scanner:
         if self.accept(b"$"):
             return SAVED_RESULT
         return self.sequence_set()
+
+    def numbers_and_mailbox(self) -> tuple[Numbers, str]:
+        """`SP sequence-set SP mailbox`, to the end: what COPY and MOVE take."""
+        self.space()
+        numbers = self.numbers()
+        self.space()
+        mailbox = self.mailbox()
+        self.end()
+        return numbers, mailbox

@@ -40,16 +40,6 @@ class Reply:
             wire = "".join([f"{code}-{lead}{line}\r\n" for line in before]) + wire
         self.wire = wire.encode("ascii")
 
-    @property
-    def is_positive(self) -> bool:
-        """Whether the command did what was asked."""
-        return self.code < 400
-
-    @property
-    def is_permanent(self) -> bool:
-        """Whether asking again is of no use."""
-        return self.code >= 500
-
     def __repr__(self) -> str:
         return f"Reply({self.wire.decode('ascii')!r})"
 

@@ -18,6 +18,7 @@ from postino.imap.framer import (
     FramerLimits,
     LineFrame,
 )
+from tests.support.imap_frames import read_frames
 
 SMALL = FramerLimits(
     line_octets=200,
@@ -30,32 +31,7 @@ SMALL = FramerLimits(
 
 
 def frames_of(chunks: list[bytes], limits: FramerLimits = SMALL, *, accept: bool = True) -> list[object]:
-    """All frames, with streamed data joined; an error ends up in the list, a fatal one ends it."""
-    framer = Framer(limits)
-    found: list[object] = []
-    for chunk in chunks:
-        framer.feed(chunk)
-        while True:
-            try:
-                frame = framer.next()
-                if isinstance(frame, AppendStarted):
-                    if accept:
-                        framer.accept_stream()
-                    else:
-                        framer.discard_stream()
-            except BadCommand as error:
-                found.append((error.tag, str(error), error.fatal))
-                if error.fatal:
-                    return found
-                continue
-            if frame is None:
-                break
-            last = found[-1] if found else None
-            if isinstance(frame, AppendData) and isinstance(last, AppendData):
-                found[-1] = AppendData(last.octets + frame.octets)
-            else:
-                found.append(frame)
-    return found
+    return read_frames(chunks, limits, accept=accept)
 
 
 def bytewise(octets: bytes) -> list[bytes]:

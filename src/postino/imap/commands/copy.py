@@ -30,9 +30,5 @@ USAGE: Final = "COPY needs messages and a mailbox, such as COPY 2:4 Archive"
 
 def parse(tag: bytes, scan: Scanner, by_uid: bool) -> Copy:
     """`SP sequence-set SP mailbox`."""
-    scan.space()
-    numbers = scan.numbers()
-    scan.space()
-    mailbox = scan.mailbox()
-    scan.end()
+    numbers, mailbox = scan.numbers_and_mailbox()
     return Copy(tag, numbers, by_uid, mailbox)

@@ -30,9 +30,5 @@ USAGE: Final = "MOVE needs messages and a mailbox, such as MOVE 2:4 Archive"
 
 def parse(tag: bytes, scan: Scanner, by_uid: bool) -> Move:
     """`SP sequence-set SP mailbox`."""
-    scan.space()
-    numbers = scan.numbers()
-    scan.space()
-    mailbox = scan.mailbox()
-    scan.end()
+    numbers, mailbox = scan.numbers_and_mailbox()
     return Move(tag, numbers, by_uid, mailbox)
