@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from postino.imap.mailbox_name import SEPARATOR
+from postino.core.mailbox_name import SEPARATOR
 
 _WILDCARDS: Final = re.compile(r"[*%]+")
 

@@ -9,9 +9,9 @@ Not here: reading mailboxes (store/mailboxes.py), encoding (responses/mailbox.py
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from postino.core.mailbox_name import SEPARATOR, canonical_name
 from postino.imap.commands.list import List, Lsub
 from postino.imap.list_pattern import Matcher, compile_pattern
-from postino.imap.mailbox_name import SEPARATOR, canonical_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,17 @@
 RFC: 9051 §5.1 (names, INBOX), 3501 §5.1.3 (modified UTF-7), 6855 §3 (UTF-8, Net-Unicode).
 Invariants: inside, a name is NFC text with "/" between levels and INBOX in upper case, whatever way it
     came; decode(encode(name)) == name; two spellings of one name cannot become two mailboxes.
-Not here: which names may be created (store/mailboxes.py).
+Not here: the one spelling of a name (core/mailbox_name.py), which may be created (store/mailboxes.py).
 """
 
 import binascii
 import re
-import unicodedata
 from functools import lru_cache
 from typing import Final
 
+from postino.core.mailbox_name import canonical_name
 from postino.imap.bad_command import BadCommand
 from postino.imap.responses.string import astring, literal
-
-SEPARATOR: Final = "/"
 
 # RFC 6855 §3: control characters and the two Unicode line ends may not stand in a name.
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -39,15 +37,6 @@ def other_spelling(octets: bytes, utf8: bool, name: str) -> str | None:
 def decode_pattern(octets: bytes, utf8: bool) -> str:
     """A LIST pattern or reference: like a name, but only a whole first level `inbox` is INBOX."""
     return canonical_name(_decode_text(octets, utf8))
-
-
-def canonical_name(name: str) -> str:
-    """NFC, and INBOX in upper case, also as the first of several levels."""
-    if not name.isascii():
-        name = unicodedata.normalize("NFC", name)
-    if name[:5].upper() == "INBOX" and (len(name) == 5 or name[5] == SEPARATOR):
-        return "INBOX" + name[5:]
-    return name
 
 
 def encode_mailbox(name: str, utf8: bool) -> bytes:

@@ -13,13 +13,12 @@ from typing import Final
 from postino.core.errors import AlreadyExists, NoSuchMailbox, NotPermitted, TooManyMessages
 from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.limits import Limits
+from postino.core.mailbox_name import INBOX, SEPARATOR, canonical_name
 from postino.core.ports import MailboxChange
 from postino.store.counters import next_mod_seq, next_uid_validity, no_such_mailbox
 from postino.store.transfer import expunge, move
 from postino.store.tx import Row, Tx
 
-INBOX: Final = "INBOX"
-SEPARATOR: Final = "/"
 _DEFAULT_LIMITS: Final = Limits()
 _COLUMNS: Final = (
     "id, name, uid_validity, uid_next, highest_mod_seq, special_use, subscribed,"
@@ -49,15 +48,6 @@ def _row(row: Row) -> MailboxRow:
     return MailboxRow(
         row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7], row[8], row[9], row[10]
     )
-
-
-def canonical_name(name: str) -> str:
-    """The one spelling of `name`: NFC, INBOX in upper case also as a first level."""
-    name = unicodedata.normalize("NFC", name)
-    first, slash, rest = name.partition(SEPARATOR)
-    if first.upper() == INBOX:
-        return INBOX + slash + rest
-    return name
 
 
 def mailbox_by_name(tx: Tx, account_id: AccountId, name: str) -> MailboxRow:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postino.core.mailbox_name import canonical_name
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import List, Lsub, ParseOptions, parse_command
 from postino.imap.framer import CommandFrame
 from postino.imap.list_pattern import compile_pattern, match
 from postino.imap.list_selection import ListedMailbox, select_list, select_lsub
-from postino.imap.mailbox_name import canonical_name, decode_mailbox, decode_utf7, encode_mailbox, encode_utf7
+from postino.imap.mailbox_name import decode_mailbox, decode_utf7, encode_mailbox, encode_utf7
 
 NAMES: list[tuple[str, bytes]] = [
     ("INBOX", b"INBOX"),

@@ -6,8 +6,8 @@ RFC: 9051 §6.3.4, 6154 §3 (USE).
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from postino.core.mailbox_name import SEPARATOR
 from postino.imap.bad_command import BadCommand
-from postino.imap.mailbox_name import SEPARATOR
 from postino.imap.scanner import Scanner
 
 

@@ -6,7 +6,7 @@ RFC: 9051 §6.3.6.
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from postino.imap.mailbox_name import SEPARATOR
+from postino.core.mailbox_name import SEPARATOR
 from postino.imap.scanner import Scanner
 
 

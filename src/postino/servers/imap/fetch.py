@@ -322,8 +322,9 @@ class _Reader:
         for place, (item, each) in enumerate(zip(self.plan.apart, found, strict=True)):
             if place:
                 pieces.append(b" ")
-            pieces.append(literal_head(item, each))
-            if each is None or literal_head(item, each)[-1:] != b"\n":
+            before = literal_head(item, each)
+            pieces.append(before)
+            if each is None or before[-1:] != b"\n":
                 continue
             if each.octets is not None:
                 pieces.append(each.octets)

@@ -7,6 +7,7 @@ Not here: the rules of names and of INBOX (store/mailboxes.py).
 from typing import TYPE_CHECKING
 
 from postino.core.errors import NotPermitted
+from postino.core.mailbox_name import INBOX
 from postino.imap.commands import Create, Delete, Rename, Subscribe, Unsubscribe
 from postino.imap.responses import status
 from postino.imap.responses.mailbox import list_response
@@ -14,7 +15,6 @@ from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.list import say_name
 from postino.store import mailboxes
-from postino.store.mailboxes import INBOX
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
