@@ -59,6 +59,10 @@ class NotPermitted(StoreError):
     """The thing exists, but this may not be done to it (INBOX cannot be deleted, ...)."""
 
 
+class NoPermission(StoreError):
+    """Somebody else's mailbox, and its access control list does not allow this (RFC 4314)."""
+
+
 class OverQuota(StoreError):
     """The account's quota does not leave room for the message."""
 

@@ -18,3 +18,6 @@ ModSeq = NewType("ModSeq", int)
 
 Instant = NewType("Instant", int)
 """Whole seconds since 1970-01-01T00:00:00Z."""
+
+NAMES = MailboxId(0)
+"""In a MailboxChange: not a mailbox changed, but which there are, their names or who may see them."""

@@ -1,6 +1,7 @@
 """What a search asks for, as a tree of values: IMAP's SEARCH makes it, the store answers it.
 
-RFC: 9051 §6.4.4 (search keys), 7162 §3.1.5 (MODSEQ), 5032 (WITHIN, later).
+RFC: 9051 §6.4.4 (search keys), 7162 §3.1.5 (MODSEQ), 5032 (WITHIN), 6203 (FUZZY), 8474 §5.1 (EMAILID,
+    THREADID), 8514 (SAVED...).
 Invariants: no wire syntax; sets are already resolved to UIDs, text is already decoded to str,
     dates are days counted from 1970-01-01.
 """
@@ -121,6 +122,34 @@ class ModSeqFrom:
 
 
 @dataclass(frozen=True, slots=True)
+class ArrivedUntil:
+    """Internal date at `instant` or earlier (OLDER, once the clock was read; RFC 5032)."""
+
+    instant: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedFrom:
+    """Internal date at `instant` or later (YOUNGER)."""
+
+    instant: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContentIs:
+    """The message's content has this id (EMAILID)."""
+
+    content_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadIs:
+    """The message is in this thread (THREADID)."""
+
+    thread_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderContains:
     """A field called `name` (lower case) exists and its decoded value contains `text`, any case.
 
@@ -145,6 +174,13 @@ class TextContains:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """`key` holds, or nearly so: its texts are looked for as words, with what is like them (FUZZY)."""
+
+    key: "Criterion"
+
+
 Criterion = (
     Everything
     | AllOf
@@ -162,6 +198,11 @@ Criterion = (
     | SavedBefore
     | SavedSince
     | ModSeqFrom
+    | ArrivedUntil
+    | ArrivedFrom
+    | ContentIs
+    | ThreadIs
+    | Fuzzy
     | HeaderContains
     | BodyContains
     | TextContains

@@ -30,6 +30,17 @@ class ContentFacts(msgspec.Struct, frozen=True, gc=False):
     cc_text: str
     bcc_text: str
     message_id: str
+    is_reply: bool = False
+    """The subject shows a reply or forward (RFC 5256 §2.1)."""
+    base_subject: str = ""
+    from_sort: str = ""
+    to_sort: str = ""
+    cc_sort: str = ""
+    from_display: str = ""
+    to_display: str = ""
+    refs: str = ""
+    """Message ids of References, else the first of In-Reply-To, spaces between."""
+    preview: str = ""
 
 
 class InlineBody(msgspec.Struct, frozen=True, gc=False):

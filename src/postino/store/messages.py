@@ -136,8 +136,9 @@ def _append(
     )
     tx.run(
         "INSERT INTO content (account_id, id, size, header_octets, envelope, bodystructure, fields, parts,"
-        " sent_at, sent_day, subject_text, from_text, to_text, cc_text, bcc_text, message_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " sent_at, sent_day, subject_text, from_text, to_text, cc_text, bcc_text, message_id, thread_id,"
+        " is_reply, base_subject, from_sort, to_sort, cc_sort, from_display, to_display, refs, preview)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             account_id,
             mod_seq,
@@ -155,6 +156,16 @@ def _append(
             facts.cc_text,
             facts.bcc_text,
             facts.message_id,
+            mod_seq,
+            facts.is_reply,
+            facts.base_subject,
+            facts.from_sort,
+            facts.to_sort,
+            facts.cc_sort,
+            facts.from_display,
+            facts.to_display,
+            facts.refs,
+            facts.preview,
         ),
     )
     if share:

@@ -16,10 +16,14 @@ from postino.core.search import (
     AllOf,
     AnyOf,
     ArrivedBefore,
+    ArrivedFrom,
     ArrivedSince,
+    ArrivedUntil,
     BodyContains,
+    ContentIs,
     Criterion,
     Everything,
+    Fuzzy,
     HasFlags,
     HasKeyword,
     HeaderContains,
@@ -32,6 +36,7 @@ from postino.core.search import (
     SizeOver,
     SizeUnder,
     TextContains,
+    ThreadIs,
     UidIn,
 )
 from postino.mime.encoded_word import decode_header_text
@@ -161,6 +166,8 @@ class _Search:
                 return self._read_texts(among, fold(text), with_header=False)
             case TextContains(text):
                 return self._read_texts(among, fold(text), with_header=True)
+            case Fuzzy(key):
+                return self._evaluate(key, among)
             case _:
                 raise AssertionError(f"{criterion!r} should have been compiled to SQL")
 
@@ -237,7 +244,7 @@ def _cost(criterion: Criterion) -> int:
     match criterion:
         case AllOf(keys) | AnyOf(keys):
             return max(map(_cost, keys), default=0)
-        case Negated(key):
+        case Negated(key) | Fuzzy(key):
             return _cost(key)
         case HeaderContains():
             return 1
@@ -304,6 +311,16 @@ def compile_sql(criterion: Criterion, dialect: Dialect) -> _Sql | None:
             return _Sql("m.save_date >= ?", (day * _DAY,))
         case ModSeqFrom(mod_seq):
             return _Sql("m.mod_seq >= ?", (mod_seq,))
+        case ArrivedUntil(instant):
+            return _Sql("m.internal_date <= ?", (instant,))
+        case ArrivedFrom(instant):
+            return _Sql("m.internal_date >= ?", (instant,))
+        case ContentIs(content_id):
+            return _Sql("m.content_id = ?", (content_id,))
+        case ThreadIs(thread_id):
+            return _Sql("c.thread_id = ?", (thread_id,))
+        case Fuzzy(key):
+            return compile_sql(key, dialect)
         case HeaderContains(name, text):
             column = _TEXT_COLUMNS.get(name)
             # An empty text asks whether the field is there, which an empty column does not tell.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from postino.core.errors import NoSuchMailbox, OverQuota, PostinoError, StoreError
 from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.numset import NumberSet
+from postino.core.rights import Rights
 from postino.delivery.incoming import Fault, IncomingMessage
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import (
@@ -33,9 +34,9 @@ from postino.imap.responses.status import (
     tagged,
 )
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
+from postino.store.access import reach_mailbox
 from postino.store.accounts import account_by_id
 from postino.store.content import Appended, NewEmail
-from postino.store.mailboxes import mailbox_by_name
 from postino.store.messages import append
 from postino.store.tx import Tx
 
@@ -53,6 +54,8 @@ class _Job:
     """One complete APPEND command."""
 
     tag: bytes
+    account_id: AccountId
+    """Whose mailbox it is."""
     mailbox_id: MailboxId
     messages: tuple[NewEmail, ...]
     octets: int
@@ -65,6 +68,7 @@ class Appending:
     """The APPENDs of one session: the one coming in, those ready, those on their way to the disk."""
 
     __slots__ = (
+        "_account_id",
         "_fault",
         "_head",
         "_mailbox",
@@ -83,6 +87,7 @@ class Appending:
         self._session = session
         self._head: AppendHead | None = None
         self._mailbox = ""
+        self._account_id = AccountId(0)
         self._mailbox_id = MailboxId(0)
         self._message: IncomingMessage | None = None
         self._messages: list[NewEmail] = []
@@ -138,14 +143,14 @@ class Appending:
             # looking each time is a tenth of a pipelined APPEND (bench: imap append).
             return None
 
-        def look(tx: Tx) -> tuple[MailboxId, int]:
-            mailbox = mailbox_by_name(tx, session.account_id, head.mailbox)
-            account = account_by_id(tx, session.account_id)
+        def look(tx: Tx) -> tuple[AccountId, MailboxId, int]:
+            reached = reach_mailbox(tx, session.account_id, head.mailbox, Rights.INSERT)
+            account = account_by_id(tx, reached.account_id)
             room = account.quota_octets - account.used_octets if account.quota_octets else limit
-            return mailbox.id, room
+            return reached.account_id, reached.mailbox.id, room
 
         try:
-            self._mailbox_id, room = session.context.store.read_now(look)
+            self._account_id, self._mailbox_id, room = session.context.store.read_now(look)
         except PostinoError as error:
             return refusal_of_target(error)
         self._mailbox = head.mailbox
@@ -194,7 +199,7 @@ class Appending:
             await self.settle()
             self._session.say(tagged(head.tag, fault.status, fault.text, fault.code))
             return
-        self._ready.append(_Job(head.tag, self._mailbox_id, messages, octets))
+        self._ready.append(_Job(head.tag, self._account_id, self._mailbox_id, messages, octets))
         self._ready_messages += len(messages)
         self._ready_octets += octets
         if self._ready_messages >= GROUP_MESSAGES or self._ready_octets >= GROUP_OCTETS:
@@ -242,14 +247,14 @@ class Appending:
 
     async def _store(self, jobs: list[_Job], previous: "asyncio.Task[None] | None") -> None:
         session = self._session
-        account_id, now = session.account_id, session.context.clock.now()
+        now = session.context.clock.now()
         outcomes: list[_Outcome]
         try:
             if any(len(job.messages) > 1 for job in jobs):
                 outcomes = await self._store_apart(jobs, now)
             else:
                 outcomes = await session.context.store.write(
-                    lambda tx: [_append_one(tx, account_id, job, now) for job in jobs]
+                    lambda tx: [_append_one(tx, job, now) for job in jobs]
                 )
         except PostinoError as error:
             session.log.warning("append.failed", error=str(error))
@@ -264,11 +269,11 @@ class Appending:
 
     async def _store_apart(self, jobs: list[_Job], now: Instant) -> list[_Outcome]:
         """One transaction function for each command: several messages come in all or none (RFC 3502)."""
-        account_id, write = self._session.account_id, self._session.context.store.write
+        write = self._session.context.store.write
         outcomes: list[_Outcome] = []
         for job in jobs:
             try:
-                outcomes.append(await write(lambda tx, job=job: _append_all(tx, account_id, job, now)))  # type: ignore[misc]
+                outcomes.append(await write(lambda tx, job=job: _append_all(tx, job, now)))  # type: ignore[misc]
             except StoreError as error:
                 outcomes.append(error)
         return outcomes
@@ -294,16 +299,16 @@ class _Fault(PostinoError):
     """A fault of the server's own."""
 
 
-def _append_one(tx: Tx, account_id: AccountId, job: _Job, now: Instant) -> _Outcome:
+def _append_one(tx: Tx, job: _Job, now: Instant) -> _Outcome:
     try:
-        return _append_all(tx, account_id, job, now)
+        return _append_all(tx, job, now)
     except StoreError as error:
         # A single append raises before it writes anything, so the others of the group go on.
         return error
 
 
-def _append_all(tx: Tx, account_id: AccountId, job: _Job, now: Instant) -> list[Appended]:
-    return [append(tx, account_id, job.mailbox_id, new, now=now) for new in job.messages]
+def _append_all(tx: Tx, job: _Job, now: Instant) -> list[Appended]:
+    return [append(tx, job.account_id, job.mailbox_id, new, now=now) for new in job.messages]
 
 
 def _completion(outcome: _Outcome) -> Completion:

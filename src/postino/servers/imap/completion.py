@@ -10,6 +10,7 @@ from typing import Final
 from postino.core.errors import (
     AlreadyExists,
     DatabaseDamaged,
+    NoPermission,
     NoSuchMailbox,
     NotPermitted,
     OverQuota,
@@ -49,6 +50,7 @@ _CODES: Final[tuple[tuple[type[PostinoError], bytes], ...]] = (
     (NoSuchMailbox, status.NONEXISTENT),
     (AlreadyExists, status.ALREADY_EXISTS),
     (NotPermitted, status.CANNOT),
+    (NoPermission, status.NO_PERMISSION),
     (OverQuota, status.OVER_QUOTA),
     (TooManyMessages, status.LIMIT),
     (DatabaseDamaged, status.SERVER_BUG),

@@ -7,11 +7,12 @@ Invariants: all or none; after a MOVE every message is in exactly one of the two
 from typing import TYPE_CHECKING
 
 from postino.core.errors import NoSuchMailbox, StoreError
+from postino.core.rights import Rights
 from postino.imap.commands import Copy, Move
 from postino.imap.responses.status import CANNOT, EXPUNGE_ISSUED, copy_uid, untagged_status
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
 from postino.store import messages
-from postino.store.mailboxes import mailbox_by_name
+from postino.store.access import reach_mailbox
 from postino.store.messages import Copied
 from postino.store.tx import Tx
 
@@ -62,10 +63,10 @@ async def _transfer(session: "ImapSession", command: Copy | Move) -> Copied | Co
 
     def run(tx: Tx) -> Copied:
         try:
-            target = mailbox_by_name(tx, selected.account_id, command.mailbox)
+            target = reach_mailbox(tx, session.account_id, command.mailbox, Rights.INSERT)
         except NoSuchMailbox as error:
             raise _NoTarget(str(error)) from None
-        copied = transfer(tx, selected.account_id, selected.id, uids, target.id, now=now)
+        copied = transfer(tx, selected.account_id, selected.id, uids, target.mailbox.id, now=now)
         if not command.by_uid and len(copied.source_uids) != expected:
             raise _MessagesGone("Some of the messages no longer exist; nothing was copied")
         return copied

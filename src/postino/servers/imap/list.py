@@ -27,7 +27,7 @@ async def run_list(session: "ImapSession", command: List) -> Completion:
     for entry in select_list(command, names):
         session.say(list_response(entry.name, entry.attributes, utf8=utf8, child_info=entry.child_info))
         if command.status_items is not None and entry.exists:
-            say_status(session, rows[entry.name], command.status_items)
+            say_status(session, entry.name, rows[entry.name], command.status_items)
     return ok("Listed")
 
 

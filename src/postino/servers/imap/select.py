@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from postino.core.errors import NoSuchMailbox
 from postino.core.flags import SYSTEM_FLAG_NAMES
-from postino.core.ids import AccountId
+from postino.core.rights import Rights
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import Close, Select, Unselect
 from postino.imap.responses import status
@@ -22,7 +22,8 @@ from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.list import say_name
 from postino.servers.imap.selected import SelectedMailbox
-from postino.store.mailboxes import MailboxRow, mailbox_by_name
+from postino.store.access import reach_mailbox
+from postino.store.mailboxes import MailboxRow
 from postino.store.messages import expunge
 from postino.store.tx import Tx
 
@@ -48,19 +49,19 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
     if command.condstore:
         session.condstore = True
     try:
-        mailbox = session.context.store.read_now(
-            lambda tx: mailbox_by_name(tx, session.account_id, command.mailbox)
+        reached = session.context.store.read_now(
+            lambda tx: reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
         )
     except NoSuchMailbox as error:
         return no(str(error), status.NONEXISTENT)
     selected = SelectedMailbox(
         session.context.store,
         session.context.bus,
-        session.account_id,
-        mailbox,
+        reached,
         read_only=command.read_only,
     )
     session.select(selected)
+    mailbox = reached.mailbox
     if mailbox.messages <= LOAD_AT_ONCE:
         await selected.load()
     _say_state(session, mailbox, selected)
@@ -106,7 +107,7 @@ async def run_close(session: "ImapSession", command: Close) -> Completion:
 
 def _expunge_deleted(session: "ImapSession", selected: SelectedMailbox, tx: Tx) -> None:
     now = session.context.clock.now()
-    expunge(tx, AccountId(session.account_id), selected.id, None, only_deleted=True, now=now)
+    expunge(tx, selected.account_id, selected.id, None, only_deleted=True, now=now)
 
 
 async def run_unselect(session: "ImapSession", command: Unselect) -> Completion:

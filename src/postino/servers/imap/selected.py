@@ -9,13 +9,13 @@ Not here: numbers and pending updates (postino.imap.view), the commands (select.
 from collections.abc import Callable
 from typing import Final
 
-from postino.core.ids import AccountId, MailboxId
+from postino.core.ids import MailboxId
 from postino.core.numset import NumberSet
 from postino.core.ports import Bus, MailboxChange
 from postino.imap.numbers import Numbers, SavedResult
 from postino.imap.view import MessageRow, Span, View
+from postino.store.access import Reached
 from postino.store.changes import Changes, changes_since, load_messages
-from postino.store.mailboxes import MailboxRow
 from postino.store.store import Store
 from postino.store.tx import Tx
 
@@ -36,19 +36,21 @@ class SelectedMailbox:
         "name",
         "on_news",
         "read_only",
+        "rights",
         "saved",
         "uid_validity",
         "view",
     )
 
-    def __init__(
-        self, store: Store, bus: Bus, account_id: AccountId, mailbox: MailboxRow, *, read_only: bool
-    ) -> None:
+    def __init__(self, store: Store, bus: Bus, reached: Reached, *, read_only: bool) -> None:
         self._store = store
         self._bus = bus
-        self.account_id = account_id
+        mailbox = reached.mailbox
+        self.account_id = reached.account_id
+        """Whose the mailbox is: not always who is logged in."""
         self.id: MailboxId = mailbox.id
-        self.name = mailbox.name
+        self.name = reached.name
+        self.rights = reached.rights
         self.uid_validity = mailbox.uid_validity
         self.read_only = read_only
         self.view = View(mailbox.messages, mailbox.uid_next, mailbox.highest_mod_seq)
@@ -56,7 +58,7 @@ class SelectedMailbox:
         """The UIDs `$` stands for (RFC 5182)."""
         self.on_news: Callable[[], None] | None = None
         """Called when the mailbox may have changed; set while the session idles."""
-        bus.subscribe(account_id, self.id, self._hear)
+        bus.subscribe(self.account_id, self.id, self._hear)
 
     def close(self) -> None:
         """Stop listening."""

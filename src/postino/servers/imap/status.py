@@ -5,11 +5,13 @@ RFC: 9051 §6.3.11, 7162 §3.1.7 (HIGHESTMODSEQ), 8438 (SIZE), 3501 §6.3.10 (RE
 
 from typing import TYPE_CHECKING
 
+from postino.core.rights import Rights
 from postino.imap.commands import Status
 from postino.imap.responses.mailbox import status_response
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
-from postino.store.mailboxes import MailboxRow, mailbox_by_name
+from postino.store.access import reach_mailbox
+from postino.store.mailboxes import MailboxRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,19 +21,19 @@ if TYPE_CHECKING:
 
 async def run_status(session: "ImapSession", command: Status) -> Completion:
     """Tell the counters."""
-    mailbox = session.context.store.read_now(
-        lambda tx: mailbox_by_name(tx, session.account_id, command.mailbox)
+    reached = session.context.store.read_now(
+        lambda tx: reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
     )
-    say_status(session, mailbox, command.items)
+    say_status(session, reached.name, reached.mailbox, command.items)
     return ok("These are the counters")
 
 
-def say_status(session: "ImapSession", mailbox: MailboxRow, items: "Sequence[str]") -> None:
+def say_status(session: "ImapSession", name: str, mailbox: MailboxRow, items: "Sequence[str]") -> None:
     """One STATUS response."""
     if "HIGHESTMODSEQ" in items:
         enable_condstore(session)
     values = [(item, _value(mailbox, item)) for item in items]
-    session.say(status_response(mailbox.name, values, utf8=session.options.utf8))
+    session.say(status_response(name, values, utf8=session.options.utf8))
 
 
 def _value(mailbox: MailboxRow, item: str) -> object:

@@ -12,7 +12,10 @@ CREATE TABLE account (
   login         TEXT NOT NULL UNIQUE,          -- its first address, folded (Address.key)
   password_hash TEXT NOT NULL,                 -- Argon2id PHC string
   scram_sha256  TEXT NOT NULL,                 -- iterations:salt:stored_key:server_key, base64
-  quota_octets  INTEGER NOT NULL,              -- 0 = without limit
+  is_admin      INTEGER NOT NULL DEFAULT 0,    -- may set quotas and the server's annotations by IMAP
+  quota_octets  INTEGER NOT NULL,              -- 0 = without limit, as the next two
+  quota_messages  INTEGER NOT NULL DEFAULT 0,
+  quota_mailboxes INTEGER NOT NULL DEFAULT 0,
   used_octets   INTEGER NOT NULL DEFAULT 0,
   used_messages INTEGER NOT NULL DEFAULT 0,
   mod_seq       INTEGER NOT NULL DEFAULT 1,    -- the account's one counter: MODSEQ, content and mailbox ids
@@ -38,6 +41,7 @@ CREATE TABLE mailbox (
   uid_next         INTEGER NOT NULL DEFAULT 1,
   highest_mod_seq  INTEGER NOT NULL,
   changed_mod_seq  INTEGER NOT NULL DEFAULT 0, -- the last of a change that was not only a new message
+  flag_log_start   INTEGER NOT NULL DEFAULT 0, -- flag_change has every STORE after this mod-sequence
   special_use      TEXT NOT NULL DEFAULT '',   -- '\Sent', ... or ''
   subscribed       INTEGER NOT NULL DEFAULT 1,
   messages         INTEGER NOT NULL DEFAULT 0,
@@ -71,6 +75,17 @@ CREATE TABLE message (
 ) WITHOUT ROWID;
 CREATE INDEX message_content ON message (account_id, content_id);
 
+-- One row for each STORE: changes since a mod-sequence are looked for among these UIDs only. A hint:
+-- rows of before mailbox.flag_log_start are pruned, and the whole mailbox is looked through instead.
+CREATE TABLE flag_change (
+  account_id  INTEGER NOT NULL,
+  mailbox_id  INTEGER NOT NULL,
+  mod_seq     INTEGER NOT NULL,
+  first_uid   INTEGER NOT NULL,
+  last_uid    INTEGER NOT NULL,
+  PRIMARY KEY (account_id, mailbox_id, mod_seq)
+) WITHOUT ROWID;
+
 -- Tables with large rows are plain ones: a WITHOUT ROWID tree keeps a quarter of a page of a row at most
 -- and wastes the rest of its last overflow page (docs/adr/0003-sqlite-engine.md has the figures).
 
@@ -80,6 +95,16 @@ CREATE TABLE content (
   id             INTEGER NOT NULL,
   size           INTEGER NOT NULL,
   header_octets  INTEGER NOT NULL,
+  thread_id      INTEGER NOT NULL,             -- the content id of the first message of its thread that came
+  is_reply       INTEGER NOT NULL,             -- the subject shows a reply or forward (RFC 5256 2.1)
+  base_subject   TEXT NOT NULL,                -- RFC 5256 2.1, case folded
+  from_sort      TEXT NOT NULL,                -- the first address's local part, folded (RFC 5256 3), ...
+  to_sort        TEXT NOT NULL,
+  cc_sort        TEXT NOT NULL,
+  from_display   TEXT NOT NULL,                -- ... and its display name, else its address, folded (RFC 5957)
+  to_display     TEXT NOT NULL,
+  refs           TEXT NOT NULL,                -- the ids of References, else the first of In-Reply-To; spaces between
+  preview        TEXT NOT NULL,                -- RFC 8970: the start of the text, at most 200 characters
   envelope       BLOB NOT NULL,                -- RFC 9051 ENVELOPE value, ready bytes
   bodystructure  BLOB NOT NULL,                -- BODYSTRUCTURE value, ready bytes
   fields         BLOB NOT NULL,                -- the header fields mail programs list, as received
@@ -94,6 +119,36 @@ CREATE TABLE content (
   message_id     TEXT NOT NULL,                -- without <>, '' if none
   PRIMARY KEY (account_id, id)
 );
+
+-- Which thread a Message-ID was seen in, as a message's own or in References. Ids are hashed: two with one
+-- hash share a thread at worst.
+CREATE TABLE thread_of_id (
+  account_id  INTEGER NOT NULL,
+  id_hash     INTEGER NOT NULL,
+  thread_id   INTEGER NOT NULL,
+  PRIMARY KEY (account_id, id_hash)
+) WITHOUT ROWID;
+
+-- Who else may do what in a mailbox (RFC 4314); the account itself may do all and has no row.
+CREATE TABLE acl (
+  account_id  INTEGER NOT NULL,                -- whose mailbox
+  mailbox_id  INTEGER NOT NULL,
+  identifier  TEXT NOT NULL,                   -- a login, 'anyone', or '-' before one: rights taken away
+  rights      TEXT NOT NULL,                   -- letters, in the order of core.rights
+  PRIMARY KEY (account_id, mailbox_id, identifier)
+) WITHOUT ROWID;
+CREATE INDEX acl_of_identifier ON acl (identifier);
+
+-- RFC 5464. account_id 0: the server's own; mailbox_id 0: the account's, not a mailbox's.
+-- viewer_id 0: /shared; else /private to that account.
+CREATE TABLE annotation (
+  account_id  INTEGER NOT NULL,
+  mailbox_id  INTEGER NOT NULL,
+  viewer_id   INTEGER NOT NULL,
+  entry       TEXT NOT NULL,                   -- in lower case
+  value       BLOB NOT NULL,
+  PRIMARY KEY (account_id, mailbox_id, viewer_id, entry)
+) WITHOUT ROWID;
 
 -- The octets. header + body are exactly what FETCH BODY[] gives.
 CREATE TABLE octets (
