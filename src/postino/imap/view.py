@@ -33,10 +33,16 @@ _FEW: Final = 16
 
 
 class UpdateForm(NamedTuple):
-    """What an unsolicited FETCH response tells besides FLAGS."""
+    """How a client wants to be told what happened."""
 
     uid: bool = False
+    """FETCH responses with changed flags name the UID."""
     mod_seq: bool = False
+    """They name the mod-sequence."""
+    vanished: bool = False
+    """VANISHED with UIDs instead of EXPUNGE with sequence numbers (QRESYNC, UIDONLY)."""
+    uid_only: bool = False
+    """UIDFETCH instead of FETCH: the client uses no sequence numbers (RFC 9586 §3.2)."""
 
 
 class View:

@@ -79,8 +79,10 @@ class ImapSession:
         "log",
         "login",
         "options",
+        "qresync",
         "selected",
         "state",
+        "uid_only",
     )
 
     def __init__(self, context: ServerContext, connection: Connection) -> None:
@@ -98,6 +100,10 @@ class ImapSession:
         self.selected: SelectedMailbox | None = None
         self.condstore = False
         """The client has shown that it understands mod-sequences (RFC 7162 §3.1)."""
+        self.qresync = False
+        """The client has enabled QRESYNC (RFC 7162 §3.2)."""
+        self.uid_only = False
+        """The client has given up sequence numbers (RFC 9586)."""
         self.failed_logins = 0
         self.appending = Appending(self)
         self._out: list[bytes] = []
@@ -229,8 +235,16 @@ class ImapSession:
         """Tell what is pending in the view."""
         assert self.selected is not None
         if self.selected.view.has_news:
-            form = UpdateForm(uid=by_uid, mod_seq=self.condstore)
-            self.say(self.selected.view.release(form, may_expunge=may_expunge))
+            self.say(self.selected.view.release(self.update_form(by_uid=by_uid), may_expunge=may_expunge))
+
+    def update_form(self, *, by_uid: bool = False) -> UpdateForm:
+        """How this client is told of changes; `by_uid` during a command by UID."""
+        return UpdateForm(
+            uid=by_uid or self.qresync or self.uid_only,
+            mod_seq=self.condstore,
+            vanished=self.qresync or self.uid_only,
+            uid_only=self.uid_only,
+        )
 
     async def _refuse(self, error: BadCommand) -> None:
         await self.appending.settle()
