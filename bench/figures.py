@@ -84,38 +84,95 @@ def _smtp() -> list[Figure]:
 
 _MS: Final = "ms"
 _LESS: Final = Better.LESS
+_SEARCHING: Final = "IMAP, searching and sorting"
+
+
+def _sorting() -> list[Figure]:
+    commands = {
+        "imap.sort.date": "SORT (REVERSE DATE)",
+        "imap.sort.subject": "SORT (SUBJECT)",
+        "imap.sort.from": "SORT (FROM)",
+        "imap.thread.references": "THREAD REFERENCES",
+        "imap.thread.subject": "THREAD ORDEREDSUBJECT",
+    }
+    figures = []
+    for key, title in commands.items():
+        figures.append(Figure(f"{key}.cold", _SEARCHING, f"{title}, the first time", _MS, _LESS, ratio=1))
+        figures.append(Figure(key, _SEARCHING, title, _MS, _LESS, ratio=1))
+    return figures
+
+
+GROWTH: Final = "Growth of one mailbox"
+GROWTH_SIZES: Final = (2_000, 10_000, 50_000, 200_000)
+# Measured again with a mailbox just as large, these differ by as much.
+_LINEAR_LIMIT: Final = 1.25
+_FLAT_LIMIT: Final = 1.5
+_LINEAR: Final = (
+    *("fetch.flags", "fetch.list", "fetch.envelope", "fetch.structure", "fetch.headers", "fetch.full"),
+    *("search.flags", "search.from", "search.subject", "search.body", "search.body.rare"),
+    *("sort.subject", "thread.references", "store.silent", "store.loud", "copy", "move", "expunge"),
+)
+_FLAT: Final = ("select", "status", "store.single", "fetch.single")
+
+
+def _growth() -> list[Figure]:
+    figures = []
+    for case in (*_LINEAR, *_FLAT):
+        figures += [
+            Figure(f"growth.{case}.{size}", GROWTH, f"{case}, {size:,} messages", _MS, _LESS)
+            for size in GROWTH_SIZES
+        ]
+        limit = _LINEAR_LIMIT if case in _LINEAR else _FLAT_LIMIT
+        figures.append(Figure(f"growth.{case}.factor", GROWTH, f"{case}, factor", "x", _LESS, limit=limit))
+    return figures
+
 
 FIGURES: Final[tuple[Figure, ...]] = (
     *_smtp(),
     Figure("imap.append.serial", "IMAP, writing", "APPEND one after the other", "/s", ratio=1),
-    Figure("imap.append.pipelined", "IMAP, writing", "APPEND pipelined", "/s", ratio=4),
-    Figure("imap.copy", "IMAP, writing", "COPY half of the mailbox", "/s", ratio=5),
-    Figure("imap.move", "IMAP, writing", "MOVE as many", "/s", ratio=5),
-    Figure("imap.expunge", "IMAP, writing", "EXPUNGE as many", "/s", ratio=5),
-    Figure("imap.store.silent", "IMAP, writing", "STORE 1:* +FLAGS.SILENT", "/s"),
-    Figure("imap.store.loud", "IMAP, writing", "STORE 1:* -FLAGS", "/s"),
-    Figure("imap.store.single", "IMAP, writing", "STORE of one message", _MS, _LESS),
+    Figure("imap.append.pipelined", "IMAP, writing", "APPEND pipelined", "/s", ratio=5),
+    Figure("imap.copy", "IMAP, writing", "COPY half of the mailbox", "/s", ratio=10),
+    Figure("imap.move", "IMAP, writing", "MOVE as many", "/s", ratio=10),
+    Figure("imap.expunge", "IMAP, writing", "EXPUNGE as many", "/s", ratio=10),
+    Figure("imap.store.silent", "IMAP, writing", "STORE 1:* +FLAGS.SILENT", "/s", ratio=0.5),
+    Figure("imap.store.loud", "IMAP, writing", "STORE 1:* -FLAGS", "/s", ratio=0.5),
+    Figure("imap.store.single", "IMAP, writing", "STORE of one message", _MS, _LESS, ratio=1),
     Figure("imap.fetch.flags", "IMAP, reading", "FETCH 1:* (FLAGS)", "/s", ratio=2),
-    Figure("imap.fetch.list", "IMAP, reading", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)", "/s"),
-    Figure("imap.fetch.envelope", "IMAP, reading", "FETCH 1:* (... ENVELOPE)", "/s", ratio=4),
-    Figure("imap.fetch.structure", "IMAP, reading", "FETCH 1:* (UID BODYSTRUCTURE)", "/s", ratio=2),
     Figure(
-        "imap.fetch.headers", "IMAP, reading", "FETCH 1:* header fields as Thunderbird asks", "/s", ratio=1
+        "imap.fetch.list", "IMAP, reading", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)", "/s", ratio=2
     ),
-    Figure("imap.fetch.full", "IMAP, reading", "FETCH 1:* (UID BODY.PEEK[])", "/s", ratio=2),
+    Figure("imap.fetch.envelope", "IMAP, reading", "FETCH 1:* (... ENVELOPE)", "/s", ratio=4),
+    Figure("imap.fetch.structure", "IMAP, reading", "FETCH 1:* (UID BODYSTRUCTURE)", "/s", ratio=3),
+    Figure(
+        "imap.fetch.headers", "IMAP, reading", "FETCH 1:* header fields as Thunderbird asks", "/s", ratio=2
+    ),
+    Figure("imap.fetch.headers.mutt", "IMAP, reading", "... as mutt asks", "/s", ratio=2),
+    Figure("imap.fetch.headers.apple", "IMAP, reading", "... as Apple Mail asks", "/s", ratio=2),
+    Figure("imap.fetch.headers.mbsync", "IMAP, reading", "... as mbsync asks", "/s", ratio=2),
+    Figure("imap.fetch.full", "IMAP, reading", "FETCH 1:* (UID BODY.PEEK[])", "/s", ratio=3),
     Figure("imap.fetch.envelope.first", "IMAP, reading", "ENVELOPE, the first time", "/s"),
     Figure("imap.fetch.structure.first", "IMAP, reading", "BODYSTRUCTURE, the first time", "/s"),
     Figure("imap.fetch.headers.first", "IMAP, reading", "header fields, the first time", "/s"),
     Figure("imap.fetch.full.first", "IMAP, reading", "BODY.PEEK[], the first time", "/s"),
     Figure("imap.fetch.single", "IMAP, reading", "one whole message", _MS, _LESS),
-    Figure("imap.select", "IMAP, single commands", "SELECT", _MS, _LESS),
+    Figure("imap.select", "IMAP, single commands", "SELECT", _MS, _LESS, ratio=1),
     Figure("imap.noop", "IMAP, single commands", "NOOP", _MS, _LESS),
-    Figure("imap.status", "IMAP, single commands", "STATUS", _MS, _LESS),
-    Figure("imap.login", "IMAP, single commands", "connect, LOGIN, SELECT, LOGOUT", _MS, _LESS),
-    Figure("imap.search.flags", "IMAP, searching", "UNSEEN SINCE ... LARGER ...", _MS, _LESS),
-    Figure("imap.search.from", "IMAP, searching", "FROM", _MS, _LESS),
-    Figure("imap.search.subject", "IMAP, searching", "SUBJECT", _MS, _LESS),
-    Figure("imap.search.body", "IMAP, searching", "BODY", _MS, _LESS),
+    Figure("imap.status", "IMAP, single commands", "STATUS of 100 mailboxes", _MS, _LESS, ratio=1),
+    Figure("imap.list", "IMAP, single commands", "LIST of 100 mailboxes", _MS, _LESS),
+    Figure("imap.list.status", "IMAP, single commands", "LIST-STATUS of 100 mailboxes", _MS, _LESS, ratio=1),
+    Figure("imap.login", "IMAP, single commands", "connect, LOGIN, SELECT, LOGOUT", _MS, _LESS, ratio=1),
+    Figure("imap.search.flags", _SEARCHING, "UNSEEN SINCE ... LARGER ...", _MS, _LESS, ratio=1),
+    Figure("imap.search.from", _SEARCHING, "FROM", _MS, _LESS, ratio=2),
+    Figure("imap.search.subject", _SEARCHING, "SUBJECT", _MS, _LESS, ratio=2),
+    Figure("imap.search.body", _SEARCHING, "BODY, a word that is nowhere", _MS, _LESS, ratio=10),
+    Figure("imap.search.body.rare", _SEARCHING, "BODY, a word that is somewhere", _MS, _LESS, ratio=10),
+    Figure("imap.search.text", _SEARCHING, "TEXT", _MS, _LESS, ratio=10),
+    Figure("imap.search.body.cold", _SEARCHING, "BODY right after the delivery", _MS, _LESS),
+    *_sorting(),
+    Figure("mixed.rate", "IMAP, 50 clients at once", "commands of all of them", "/s", ratio=1.5),
+    Figure("mixed.median", "IMAP, 50 clients at once", "latency, median", _MS, _LESS),
+    Figure("mixed.p99", "IMAP, 50 clients at once", "latency, 99th percentile", _MS, _LESS, ratio=1),
+    *_growth(),
     Figure("pop3.stat", "POP3", "STAT", "/s", ratio=1),
     Figure("pop3.uidl", "POP3", "UIDL, entries", "/s", ratio=1),
     Figure("pop3.list", "POP3", "LIST, entries", "/s", ratio=1),

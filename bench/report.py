@@ -7,7 +7,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.table import Table
 
-from bench.figures import Row
+from bench.figures import GROWTH, GROWTH_SIZES, Row
 from bench.machine import Machine
 
 _COLOURS = {"ok": "green", "short": "red", "missing": "yellow"}
@@ -72,6 +72,24 @@ def print_table(console: Console, rows: Iterable[Row]) -> None:
     console.print(table)
 
 
+def _curves(rows: list[Row]) -> list[str]:
+    """A line for each command, a column for each size of the mailbox."""
+    found = {row.figure.key: row for row in rows}
+    cases = list(dict.fromkeys(row.figure.key.split(".", 1)[1].rpartition(".")[0] for row in rows))
+    sizes = [size for size in GROWTH_SIZES if any(f"growth.{case}.{size}" in found for case in cases)]
+    lines = [
+        "| milliseconds, Postino | " + " | ".join(f"{size:,}" for size in sizes) + " | factor | promised | |",
+        "|---|" + "---:|" * (len(sizes) + 2) + "---|",
+    ]
+    for case in cases:
+        each = [found.get(f"growth.{case}.{size}") for size in sizes]
+        factor = found.get(f"growth.{case}.factor")
+        cells = [number(row.postino if row else None, "") for row in each]
+        cells += [number(factor.postino, "x"), promise(factor), factor.verdict] if factor else ["-", "", ""]
+        lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def markdown(outcome: Outcome) -> str:
     """The whole page docs/benchmarks.md."""
     busy = (
@@ -96,6 +114,9 @@ def markdown(outcome: Outcome) -> str:
         f"| the run | {'quick' if outcome.quick else 'full'}, {outcome.minutes:.1f} minutes |",
     ]
     for group, members in groupby(outcome.rows, key=lambda row: row.figure.group):
+        if group == GROWTH:
+            lines += ["", f"## {group}", "", *_curves(list(members))]
+            continue
         lines += [
             "",
             f"## {group}",

@@ -21,7 +21,10 @@ ONE: Final = f"one@{DOMAIN}"
 READER: Final = f"reader@{DOMAIN}"
 POPPER: Final = f"popper@{DOMAIN}"
 IDLER: Final = f"idler@{DOMAIN}"
-ACCOUNTS: Final = (ONE, READER, POPPER, IDLER, *HUNDRED)
+SEARCHER: Final = f"searcher@{DOMAIN}"
+GROWER: Final = f"grower@{DOMAIN}"
+LISTER: Final = f"lister@{DOMAIN}"
+ACCOUNTS: Final = (ONE, READER, POPPER, IDLER, SEARCHER, GROWER, LISTER, *HUNDRED)
 
 
 class ServerProblem(Exception):

@@ -6,30 +6,44 @@ from collections.abc import Mapping, Sequence
 
 from bench.drivers.imap import Imap
 from bench.drivers.wire import DriverError
-from bench.peers.server import HOST, PASSWORD, READER, Server
+from bench.peers.server import HOST, LISTER, PASSWORD, READER, Server
 from bench.suites.suite import Run, Scale, Step
 
-# What Thunderbird asks for when it opens a mailbox.
-_THUNDERBIRD = (
-    b"BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References "
-    b"Newsgroups In-Reply-To Content-Type Reply-To)]"
-)
+# What mail programs ask for when they open a mailbox.
+MAIL_PROGRAMS = {
+    "thunderbird": (
+        b"BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References "
+        b"Newsgroups In-Reply-To Content-Type Reply-To)]"
+    ),
+    "mutt": (
+        b"BODY.PEEK[HEADER.FIELDS (DATE FROM SENDER SUBJECT TO CC MESSAGE-ID REFERENCES CONTENT-TYPE "
+        b"CONTENT-DESCRIPTION IN-REPLY-TO REPLY-TO LINES LIST-POST LIST-SUBSCRIBE LIST-UNSUBSCRIBE X-LABEL "
+        b"X-ORIGINAL-TO)]"
+    ),
+    "apple": (
+        b"BODY.PEEK[HEADER.FIELDS (date subject from to cc message-id in-reply-to references content-type "
+        b"x-priority x-uniform-type-identifier x-universally-unique-identifier list-id list-unsubscribe)]"
+    ),
+    "mbsync": b"BODY.PEEK[HEADER.FIELDS (X-TUID)]",
+}
 _FETCHES = {
     "imap.fetch.flags": b"FETCH 1:* (FLAGS)",
     "imap.fetch.list": b"FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)",
     "imap.fetch.envelope": b"FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE)",
     "imap.fetch.structure": b"FETCH 1:* (UID BODYSTRUCTURE)",
-    "imap.fetch.headers": b"FETCH 1:* (UID RFC822.SIZE FLAGS " + _THUNDERBIRD + b")",
+    "imap.fetch.headers": b"FETCH 1:* (UID RFC822.SIZE FLAGS " + MAIL_PROGRAMS["thunderbird"] + b")",
+    "imap.fetch.headers.mutt": b"FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE "
+    + MAIL_PROGRAMS["mutt"]
+    + b")",
+    "imap.fetch.headers.apple": b"FETCH 1:* (INTERNALDATE UID RFC822.SIZE FLAGS "
+    + MAIL_PROGRAMS["apple"]
+    + b")",
+    "imap.fetch.headers.mbsync": b"FETCH 1:* (UID FLAGS RFC822.SIZE " + MAIL_PROGRAMS["mbsync"] + b")",
     "imap.fetch.full": b"FETCH 1:* (UID BODY.PEEK[])",
 }
 _FIRST = ("imap.fetch.envelope", "imap.fetch.structure", "imap.fetch.headers", "imap.fetch.full")
-_SEARCHES = {
-    "imap.search.flags": b"UID SEARCH UNSEEN SINCE 10-Mar-2025 NOT DELETED LARGER 10000",
-    "imap.search.from": b'UID SEARCH FROM "striol"',
-    "imap.search.subject": b'UID SEARCH SUBJECT "borven"',
-    "imap.search.body": b'UID SEARCH BODY "unfindable"',
-}
 _SINGLES = 200
+_MAILBOXES = 100
 
 
 class ImapSuite:
@@ -43,6 +57,7 @@ class ImapSuite:
         self._count = len(messages)
         self._octets = sum(map(len, messages))
         self._sessions: dict[str, Imap] = {}
+        self._listers: dict[str, Imap] = {}
 
     def prepare(self, server: Server) -> None:
         """The corpus into INBOX, and one session on it."""
@@ -52,6 +67,11 @@ class ImapSuite:
         if found != self._count:
             raise DriverError(f"INBOX holds {found} messages, {self._count} were appended")
         self._sessions[server.name] = session
+        lister = Imap.logged_in(HOST, server.ports.imap, LISTER, PASSWORD)
+        for number in range(_MAILBOXES):
+            lister.command(b"CREATE box%03d" % number)
+            lister.append_pipelined(b"box%03d" % number, self._messages[:3])
+        self._listers[server.name] = lister
 
     def steps(self) -> Sequence[Step]:
         """Reading first: writing leaves the mailbox as it was, but not the server's files."""
@@ -61,7 +81,7 @@ class ImapSuite:
             *(Step(key, scale.rounds, self._fetch(key)) for key in _FETCHES),
             Step("imap.single", scale.rounds, self._single_commands),
             Step("imap.login", scale.rounds, self._login),
-            *(Step(key, scale.long_rounds, self._search(key)) for key in _SEARCHES),
+            Step("imap.mailboxes", scale.rounds, self._mailboxes),
             Step("imap.append.serial", scale.rounds, self._append_serial),
             Step("imap.append.pipelined", scale.rounds, self._append_pipelined),
             Step("imap.store", scale.rounds, self._store),
@@ -70,7 +90,7 @@ class ImapSuite:
 
     def close(self) -> None:
         """Hang up."""
-        for session in self._sessions.values():
+        for session in (*self._sessions.values(), *self._listers.values()):
             session.wire.close()
 
     def _session(self, server: Server) -> Imap:
@@ -101,14 +121,6 @@ class ImapSuite:
 
         return run
 
-    def _search(self, key: str) -> Run:
-        command = _SEARCHES[key]
-
-        def run(server: Server, _: int) -> Mapping[str, float]:
-            return {key: self._sessions[server.name].timed(command) * 1e3}
-
-        return run
-
     def _single_commands(self, server: Server, round_number: int) -> Mapping[str, float]:
         session = self._sessions[server.name]
         first = 1 + round_number * _SINGLES % max(1, self._count - _SINGLES)
@@ -116,10 +128,17 @@ class ImapSuite:
         return {
             "imap.fetch.single": self._mean_ms(session, whole),
             "imap.noop": self._mean_ms(session, [b"NOOP"] * _SINGLES),
-            "imap.status": self._mean_ms(session, [b"STATUS Drafts (MESSAGES UIDNEXT UNSEEN)"] * _SINGLES)
-            if session.try_command(b"STATUS Drafts (MESSAGES)") or session.try_command(b"CREATE Drafts")
-            else 0.0,
             "imap.select": self._mean_ms(session, [b"SELECT INBOX"] * 20),
+        }
+
+    def _mailboxes(self, server: Server, _: int) -> Mapping[str, float]:
+        session = self._listers[server.name]
+        each = [b"STATUS box%03d (MESSAGES UIDNEXT UNSEEN)" % number for number in range(_MAILBOXES)]
+        listing = b'LIST "" "*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))'
+        return {
+            "imap.status": self._mean_ms(session, each) * _MAILBOXES,
+            "imap.list": self._mean_ms(session, [b'LIST "" "*"'] * 10),
+            "imap.list.status": self._mean_ms(session, [listing] * 5),
         }
 
     @staticmethod

@@ -24,6 +24,7 @@ class Scale:
     idle_sessions: int
     idle_peers: int
     smtp_connections: tuple[int, ...]
+    growth: tuple[int, ...]
 
 
 FULL = Scale(
@@ -38,6 +39,7 @@ FULL = Scale(
     idle_sessions=5_000,
     idle_peers=200,
     smtp_connections=(1, 10, 50),
+    growth=(10_000, 50_000, 200_000),
 )
 QUICK = Scale(
     messages=2_500,
@@ -51,6 +53,7 @@ QUICK = Scale(
     idle_sessions=1_000,
     idle_peers=50,
     smtp_connections=(1, 10, 50),
+    growth=(2_000, 10_000),
 )
 
 
