@@ -15,6 +15,7 @@ from postino.store.bodies import Codec, pack
 from postino.store.content import Appended, InlineBody, NewEmail, SealedBlob
 from postino.store.counters import DELETED, SEEN, add_to_mailbox, charge
 from postino.store.flagging import FlagChange, FlagMode, FlagsStored, store_flags
+from postino.store.threads import join_thread
 from postino.store.transfer import Copied, Expunged, copy, expunge, move
 from postino.store.tx import Tx
 
@@ -156,7 +157,7 @@ def _append(
             facts.cc_text,
             facts.bcc_text,
             facts.message_id,
-            mod_seq,
+            join_thread(tx, account_id, mod_seq, facts.message_id, facts.refs),
             facts.is_reply,
             facts.base_subject,
             facts.from_sort,

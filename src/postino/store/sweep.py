@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from postino.core.ids import BlobId, Instant
+from postino.core.ids import AccountId, BlobId, Instant
 from postino.store.accounts import drop_unnamed
 from postino.store.store import Store
+from postino.store.threads import forget_ids, left_threads
 from postino.store.tx import Row, Tx
 
 RETENTION_SECONDS: Final = 7 * 86_400
@@ -25,6 +26,8 @@ class Swept:
     """What one sweep took out of the database."""
 
     contents: int
+    accounts: set[AccountId]
+    """Whose contents these were."""
     blobs: list[BlobId]
     """Delete these files once the transaction has committed."""
     more: bool
@@ -44,6 +47,7 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
                 (account_id, mailbox_id),
             )
     contents = 0
+    accounts: set[AccountId] = set()
     named: set[Row] = set()
     remembered = {account_id: _remembered(tx, account_id) for account_id in {row[0] for row in due}}
     for account_id, content_id in {(row[0], row[2]) for row in due}:
@@ -57,8 +61,9 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
             named.add(octets)
         tx.run("DELETE FROM octets WHERE account_id=? AND content_id=?", key)
         contents += tx.run("DELETE FROM content WHERE account_id=? AND id=?", key)
+        accounts.add(account_id)
     blobs = [BlobId(blob_id) for blob_id in drop_unnamed(tx, sorted(named))]
-    return Swept(contents, blobs, more=more)
+    return Swept(contents, accounts, blobs, more=more)
 
 
 def _remembered(tx: Tx, account_id: int) -> set[int]:
@@ -110,15 +115,27 @@ def _take_due(tx: Tx, until: int, batch: int) -> tuple[list[Row], bool]:
 async def sweep_store(store: Store, *, now: Instant, retention_seconds: int = RETENTION_SECONDS) -> int:
     """Run sweeps until nothing is due, then remove leftover files; give the contents removed."""
     contents = 0
+    accounts: set[AccountId] = set()
     more = True
     while more:
         swept = await store.write(lambda tx: sweep(tx, now=now, retention_seconds=retention_seconds))
         for blob_id in swept.blobs:
             store.blobs.delete(blob_id)
         contents += swept.contents
+        accounts |= swept.accounts
         more = swept.more
+    for account_id in accounts:
+        await _forget_threads(store, account_id)
     await remove_leftovers(store, now=now)
     return contents
+
+
+async def _forget_threads(store: Store, account_id: AccountId) -> None:
+    """Forget the ids of messages in threads of which nothing is left."""
+    hashes, last = await store.read(lambda tx: left_threads(tx, account_id))
+    for start in range(0, len(hashes), BATCH):
+        some = hashes[start : start + BATCH]
+        await store.write(lambda tx, some=some: forget_ids(tx, account_id, some, last))  # type: ignore[misc]
 
 
 async def remove_leftovers(store: Store, *, now: Instant) -> int:

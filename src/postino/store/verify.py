@@ -220,6 +220,17 @@ def _contents(tx: Tx) -> Iterator[Finding]:
         " (SELECT 1 FROM content c WHERE c.account_id=o.account_id AND c.id=o.content_id)",
         "octets {} belong to no content",
     )
+    yield from _each(
+        tx,
+        "SELECT account_id, id FROM content WHERE thread_id<1 OR thread_id>id",
+        "content {} is in a thread that began after it",
+    )
+    yield from _each(
+        tx,
+        "SELECT t.account_id, t.id_hash FROM thread_of_id t LEFT JOIN account a ON a.id=t.account_id"
+        " WHERE a.id IS NULL OR t.thread_id<1 OR t.thread_id>a.mod_seq",
+        "the message id with the hash {} is in a thread that cannot be",
+    )
     for account_id, content_id in tx.all(
         "SELECT account_id, id FROM content EXCEPT SELECT account_id, content_id FROM message"
         " EXCEPT SELECT account_id, content_id FROM expunged"
