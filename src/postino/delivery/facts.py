@@ -13,11 +13,14 @@ from postino.core.ids import Instant
 from postino.core.limits import Limits
 from postino.imap.bodystructure import encode_bodystructure
 from postino.imap.envelope import envelope_of, envelope_values
+from postino.mime.base_subject import base_subject
 from postino.mime.dates import parse_date
 from postino.mime.encoded_word import decode_header_text
 from postino.mime.header import LISTED_FIELDS, raw_fields
 from postino.mime.index import index_body, pack_index
 from postino.mime.octets import Buffer
+from postino.mime.preview import preview_of
+from postino.mime.sort_keys import first_address, normal_id, references
 from postino.mime.text import fold
 from postino.store.content import ContentFacts
 
@@ -33,6 +36,10 @@ def derive_facts(header: bytes, body: Buffer, limits: Limits, body_start: int = 
     get = values.get
     date = get(b"date")
     sent_at, sent_day = (parse_date(date) if date is not None else None) or _NO_DATE
+    subject = _decoded(get(b"subject"))
+    base, is_reply = base_subject(subject)
+    from_sort, from_display = first_address(get(b"from"))
+    to_sort, to_display = first_address(get(b"to"))
     return ContentFacts(
         size=len(header) + len(body) - body_start,
         header_octets=len(header),
@@ -42,27 +49,41 @@ def derive_facts(header: bytes, body: Buffer, limits: Limits, body_start: int = 
         parts=pack_index(root),
         sent_at=sent_at,
         sent_day=sent_day,
-        subject_text=_searched(get(b"subject")),
+        subject_text=fold(subject),
         from_text=_searched(get(b"from")),
         to_text=_searched(get(b"to")),
         cc_text=_searched(get(b"cc")),
         bcc_text=_searched(get(b"bcc")),
         message_id=_message_id(get(b"message-id")),
+        preview=preview_of(root, body, len(header) - body_start),
+        is_reply=is_reply,
+        base_subject=base,
+        from_sort=from_sort,
+        to_sort=to_sort,
+        cc_sort=first_address(get(b"cc"))[0],
+        from_display=from_display,
+        to_display=to_display,
+        refs=references(get(b"references"), get(b"in-reply-to")),
     )
 
 
-def _searched(value: bytes | None) -> str:
-    """A field's decoded value without regard to case: names and addresses as they stand in it."""
+def _decoded(value: bytes | None) -> str:
+    """A field's decoded value: names and addresses as they stand in it."""
     if value is None:
         return ""
     if value.isascii() and b"=?" not in value and b"\n" not in value:
         # PERF: most fields are this plain: 0.2 us instead of 0.8, four times a message.
-        return value.decode("ascii").strip(" \t\r").lower()
-    return fold(decode_header_text(value))
+        return value.decode("ascii").strip(" \t\r")
+    return decode_header_text(value)
+
+
+def _searched(value: bytes | None) -> str:
+    """A field's decoded value without regard to case."""
+    return fold(_decoded(value))
 
 
 def _message_id(value: bytes | None) -> str:
     if value is None:
         return ""
     found = _MESSAGE_ID.search(value)
-    return decode_header_text(found[1] if found else value).replace("\0", "")
+    return normal_id(found[1] if found else value)
