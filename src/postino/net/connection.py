@@ -4,7 +4,7 @@ RFC: 5929 §4 (tls-server-end-point).
 Exposure: sees unauthenticated octets first; holds at most `READ_PAUSE_OCTETS` unread ones.
 Invariants: octets received before start_tls() are never seen after it; read() never returns
     octets out of order; what was written before close() is sent; nothing here knows a protocol.
-Not here: framing (smtp/, imap/, pop3/), which certificate to show (net/tls.py).
+Not here: framing (smtp/, imap/, pop3/), which certificate to show (net/tls.py), DEFLATE (compression.py).
 """
 
 import asyncio
@@ -12,6 +12,8 @@ import math
 import ssl
 from dataclasses import dataclass
 from typing import Final, cast
+
+from postino.net.compression import Deflater, Inflater
 
 READ_PAUSE_OCTETS: Final = 256 * 1024
 LINGER_SECONDS: Final = 2.0
@@ -61,9 +63,11 @@ class Connection(asyncio.BufferedProtocol):
         "_chunks",
         "_closed_waiter",
         "_closing",
+        "_deflater",
         "_discarding",
         "_end",
         "_ending",
+        "_inflater",
         "_linger_timer",
         "_loop",
         "_lost",
@@ -100,6 +104,8 @@ class Connection(asyncio.BufferedProtocol):
         self._read_timer: asyncio.TimerHandle | None = None
         self._read_timer_at = 0.0
         self._write_waiter: asyncio.Future[None] | None = None
+        self._deflater: Deflater | None = None
+        self._inflater: Inflater | None = None
         self.peer = Peer("", 0)
         self.local = Peer("", 0)
         self.server_certificate_hash = b""
@@ -132,9 +138,17 @@ class Connection(asyncio.BufferedProtocol):
         return f"{tls.version()} {cipher[0] if cipher else ''}".strip()
 
     def read_nowait(self) -> bytes:
-        """All octets at hand, perhaps none. Never waits."""
-        if not self._unread:
-            return b""
+        """All octets at hand, perhaps none. Never waits.
+
+        Under compression a piece of them, and ProtocolViolation for octets that are not DEFLATE.
+        """
+        if self._inflater is None:
+            return self._received() if self._unread else b""
+        if self._unread and not self._inflater.has_more:
+            self._inflater.add(self._received())
+        return self._inflater.take()
+
+    def _received(self) -> bytes:
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._unread = 0
@@ -149,23 +163,27 @@ class Connection(asyncio.BufferedProtocol):
         Raises TimeoutError after `timeout_seconds` without an octet, ServerClosing (a TimeoutError)
         when the server is shutting down and nothing is at hand.
         """
-        if not self._unread and not self._end:
-            if self._ending:
-                raise ServerClosing
-            waiter = self._read_waiter = self._loop.create_future()
-            self._end_read_at(self._loop.time() + timeout_seconds)
-            try:
-                await waiter
-            finally:
-                self._read_waiter = None
-        return self.read_nowait()
+        while True:
+            if not self._unread and not self._end and not self._may_inflate:
+                if self._ending:
+                    raise ServerClosing
+                waiter = self._read_waiter = self._loop.create_future()
+                self._end_read_at(self._loop.time() + timeout_seconds)
+                try:
+                    await waiter
+                finally:
+                    self._read_waiter = None
+            data = self.read_nowait()
+            # What is received compressed need not be a whole octet of what was sent.
+            if data or self._inflater is None or self.at_end:
+                return data
 
     async def wait_readable(self) -> None:
         """Return when octets or the end of the stream are at hand; read_nowait() then has them.
 
         Raises ServerClosing when the server is shutting down.
         """
-        if not self._unread and not self._end:
+        if not self._unread and not self._end and not self._may_inflate:
             if self._ending:
                 raise ServerClosing
             waiter = self._read_waiter = self._loop.create_future()
@@ -178,17 +196,23 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def at_end(self) -> bool:
         """Whether the other side has closed and everything it sent has been read."""
-        return self._end and not self._unread
+        return self._end and not self._unread and not self._may_inflate
+
+    @property
+    def _may_inflate(self) -> bool:
+        return self._inflater is not None and self._inflater.has_more
 
     def write(self, data: bytes) -> None:
         """Send `data`, now or when the other side reads on. Nothing happens on a lost connection."""
         if self._transport is not None and not self._lost:
-            self._transport.write(data)
+            self._transport.write(data if self._deflater is None else self._deflater.compress((data,)))
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """As write(), for many octets: without TLS they are not copied together first."""
         if self._transport is not None and not self._lost:
-            if self.is_tls:
+            if self._deflater is not None:
+                self._transport.write(self._deflater.compress(pieces))
+            elif self.is_tls:
                 # Each piece would be a TLS record of its own.
                 self._transport.write(b"".join(pieces))
             else:
@@ -246,6 +270,39 @@ class Connection(asyncio.BufferedProtocol):
             raise ConnectionLost("the connection was lost during the TLS handshake")
         self._transport = upgraded
         self._note_certificate()
+
+    # Compression
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether what we say now is compressed."""
+        return self._deflater is not None
+
+    def start_compression(self, already_read: bytes, *, ratio: int) -> None:
+        """Compress both directions from here on. `already_read` was read and is compressed already.
+
+        One octet received may become at most `ratio`, a few MiB aside; more ends the session.
+        """
+        self._deflater = Deflater()
+        self._inflater = Inflater(ratio)
+        self._inflater.add(already_read)
+
+    def stop_compression(self, last: bytes) -> None:
+        """Send `last` as the end of the compressed stream; both directions are plain from there on."""
+        deflater, inflater = self._deflater, self._inflater
+        assert deflater is not None
+        assert inflater is not None
+        self._deflater = self._inflater = None
+        self.write(deflater.finish(last))
+        rest = inflater.rest_of_input()
+        if rest:
+            self._chunks.insert(0, rest)
+            self._unread += len(rest)
+
+    def rest(self) -> None:
+        """The session will probably be silent for a while: hold no more memory than must be."""
+        if self._deflater is not None:
+            self._deflater.rest()
 
     def close(self) -> None:
         """Close after what was written has been sent; input is no longer read."""
@@ -353,6 +410,7 @@ class Connection(asyncio.BufferedProtocol):
             if timer is not None:
                 timer.cancel()
         self._linger_timer = self._read_timer = None
+        self._deflater = None
         # PERF: a session's objects may point at one another and live until the collector comes by;
         # the TLS state below, some 100 KB, shall not live with them (bench: idle sessions).
         self._transport = None
