@@ -21,3 +21,6 @@ Instant = NewType("Instant", int)
 
 NAMES = MailboxId(0)
 """In a MailboxChange: not a mailbox changed, but which there are, their names or who may see them."""
+
+EVERYBODY = AccountId(0)
+"""In a MailboxChange with NAMES: every account: a mailbox shared with anyone changed."""

@@ -56,12 +56,20 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     imap_bad_commands: Annotated[
         Count, about("Commands refused as BAD, in a row, after which an IMAP session ends.")
     ] = 20
+    imap_compression_ratio: Annotated[
+        Count,
+        about(
+            "Most octets one received octet may stand for under COMPRESS, once 4 MiB were received that way; "
+            "DEFLATE itself reaches 1032."
+        ),
+    ] = 200
     imap_sequence_parts: Annotated[Count, about("Most numbers and ranges in one message set.")] = 10_000
     imap_search_keys: Annotated[Count, about("Most keys in one SEARCH.")] = 500
     imap_search_depth: Annotated[Count, about("Deepest nesting of SEARCH keys.")] = 50
     mailboxes: Annotated[Count, about("Most mailboxes in one account.")] = 10_000
     mailbox_name_octets: Annotated[Octets, about("Longest name of a mailbox, in UTF-8.")] = 1000
     mailbox_depth: Annotated[Count, about("Most levels in the name of a mailbox.")] = 50
+    acl_entries: Annotated[Count, about("Most entries in the access control list of one mailbox.")] = 200
     keywords: Annotated[Count, about("Most different keywords on one message.")] = 100
 
     pop3_line_octets: Annotated[Octets, about("Longest POP3 command line.")] = 512

@@ -11,6 +11,7 @@ from typing import Final
 from postino.core.address import Address, parse_domain
 from postino.core.errors import AlreadyExists, NoSuchAccount, NotPermitted, StoreError
 from postino.core.ids import AccountId, DomainId, Instant
+from postino.store.acl import drop_identifier
 from postino.store.addresses import (
     ACCOUNT_ADDRESS,
     AliasRow,
@@ -47,6 +48,7 @@ __all__ = [
     "remove_alias",
     "remove_domain",
     "resolve",
+    "set_admin",
     "set_password",
     "set_quota",
 ]
@@ -60,7 +62,8 @@ DEFAULT_MAILBOXES: Final = (
     ("Trash", "\\Trash"),
 )
 _COLUMNS: Final = (
-    "id, login, password_hash, scram_sha256, quota_octets, used_octets, used_messages, mod_seq, created_at"
+    "id, login, password_hash, scram_sha256, quota_octets, used_octets, used_messages, mod_seq, created_at,"
+    " is_admin, quota_messages, quota_mailboxes"
 )
 
 
@@ -87,6 +90,10 @@ class AccountRow:
     used_messages: int
     mod_seq: int
     created_at: Instant
+    is_admin: bool
+    """Whether it may set quotas and the server's annotations by IMAP."""
+    quota_messages: int
+    quota_mailboxes: int
 
     def __repr__(self) -> str:
         # SECURITY: an error report that shows its values must not show hashes.
@@ -159,7 +166,7 @@ def create_account(
 
 
 def _account(row: Row) -> AccountRow:
-    return AccountRow(*row)
+    return AccountRow(*row[:9], bool(row[9]), *row[10:])
 
 
 def account_by_login(tx: Tx, login_key: str) -> AccountRow | None:
@@ -198,14 +205,22 @@ def set_quota(tx: Tx, account_id: AccountId, quota_octets: int) -> None:
         raise NoSuchAccount("The account does not exist any more")
 
 
+def set_admin(tx: Tx, account_id: AccountId, is_admin: bool) -> None:
+    """Let the account set quotas and the server's annotations by IMAP, or no longer. Raises NoSuchAccount."""
+    if not tx.run("UPDATE account SET is_admin=? WHERE id=?", (int(is_admin), account_id)):
+        raise NoSuchAccount("The account does not exist any more")
+
+
 def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
     """Remove an account with its addresses and all its mail, for good.
 
     Gives the blobs that nobody names any more; delete their files once this has committed.
     Raises NoSuchAccount.
     """
-    if tx.one("SELECT 1 FROM account WHERE id=?", (account_id,)) is None:
+    account = tx.one("SELECT login FROM account WHERE id=?", (account_id,))
+    if account is None:
         raise NoSuchAccount("The account does not exist any more")
+    drop_identifier(tx, account[0])
     named = tx.all(
         "SELECT DISTINCT codec, blob_id FROM octets WHERE account_id=? AND blob_id IS NOT NULL", (account_id,)
     )

@@ -13,6 +13,7 @@ import zstandard
 
 from postino.core.errors import DatabaseDamaged, PostinoError
 from postino.core.ids import BlobId
+from postino.core.rights import ALL_RIGHTS
 from postino.store.blobs import BlobStore
 from postino.store.bodies import Codec, unpack
 from postino.store.tx import RunTx, Tx
@@ -69,6 +70,7 @@ def _checks(blobs: BlobStore | None) -> list[Callable[[Tx], Iterator[Finding]]]:
         _database,
         _accounts,
         _mailboxes,
+        _access_lists,
         _messages,
         _contents,
         _bodies,
@@ -177,6 +179,26 @@ def _mailboxes(tx: Tx) -> Iterator[Finding]:
             )
     for (validity,) in tx.all("SELECT uid_validity FROM mailbox GROUP BY uid_validity HAVING count(*)>1"):
         yield _damage(0, f"several mailboxes have the uid_validity {validity}")
+
+
+def _access_lists(tx: Tx) -> Iterator[Finding]:
+    for account_id, mailbox_id, identifier, letters, is_there, is_known, is_owner in tx.all(
+        "SELECT a.account_id, a.mailbox_id, a.identifier, a.rights, m.id IS NOT NULL,"
+        " v.id IS NOT NULL OR a.identifier IN ('anyone', '-anyone'), coalesce(v.id=a.account_id, 0)"
+        " FROM acl a LEFT JOIN mailbox m ON m.account_id=a.account_id AND m.id=a.mailbox_id"
+        " LEFT JOIN account v ON v.login=substr(a.identifier, CASE WHEN a.identifier LIKE '-%' THEN 2 ELSE 1 END)"
+    ):
+        where = f"the access control list of mailbox {mailbox_id} names {identifier!r}"
+        if not is_there:
+            yield _damage(account_id, f"{where}, but there is no such mailbox")
+        if not is_known:
+            yield _damage(
+                account_id, f"{where}, an account that does not exist: a new one would have its rights"
+            )
+        if is_owner:
+            yield _damage(account_id, f"{where}, its owner")
+        if not letters or not set(letters) <= set(ALL_RIGHTS.letters):
+            yield _damage(account_id, f"{where} with the rights {letters!r}, which cannot be")
 
 
 def _messages(tx: Tx) -> Iterator[Finding]:
