@@ -8,6 +8,7 @@ Invariants: no wire syntax; sets are already resolved to UIDs, text is already d
 
 from dataclasses import dataclass
 
+from postino.core.ids import AccountId
 from postino.core.numset import NumberSet
 
 
@@ -137,15 +138,17 @@ class ArrivedFrom:
 
 @dataclass(frozen=True, slots=True)
 class ContentIs:
-    """The message's content has this id (EMAILID)."""
+    """The message's content is this one of this account (EMAILID)."""
 
+    account_id: AccountId
     content_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadIs:
-    """The message is in this thread (THREADID)."""
+    """The message is in this thread of this account (THREADID)."""
 
+    account_id: AccountId
     thread_id: int
 
 

@@ -26,6 +26,18 @@ AFTER_LOGIN: Final = (
     "SEARCHRES",
     "STATUS=SIZE",
     "CONDSTORE",
+    "OBJECTID",
+    "PREVIEW",
+    "SAVEDATE",
+    "UNAUTHENTICATE",
+    "INPROGRESS",
+    "QUOTA",
+    "QUOTASET",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
+    "QUOTA=RES-MAILBOX",
+    "METADATA",
+    "METADATA-SERVER",
 )
 
 ENABLEABLE: Final = frozenset({"IMAP4REV2", "CONDSTORE"})
@@ -50,6 +62,10 @@ def before_login(*, starttls: bool, mechanisms: Iterable[str], login: bool) -> t
     return tuple(named)
 
 
-def after_login(extra: Iterable[str] = ()) -> tuple[str, ...]:
-    """From a login on."""
-    return (*EVERYWHERE, *AFTER_LOGIN, *extra)
+_NAMED_AFTER_LOGIN: Final = (*EVERYWHERE, *AFTER_LOGIN)
+_WITH_COMPRESSION: Final = (*_NAMED_AFTER_LOGIN, "COMPRESS=DEFLATE")
+
+
+def after_login(*, compress: bool) -> tuple[str, ...]:
+    """From a login on; `compress` tells whether nothing is compressed yet (RFC 4978 §3)."""
+    return _WITH_COMPRESSION if compress else _NAMED_AFTER_LOGIN

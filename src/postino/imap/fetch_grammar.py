@@ -1,6 +1,6 @@
 """Read what a FETCH asks for.
 
-RFC: 9051 §6.4.5 and §9 (fetch-att, section), 3501 §6.4.5 (the items of IMAP4rev1).
+RFC: 9051 §6.4.5 and §9 (fetch-att, section), 3501 §6.4.5 (the items of IMAP4rev1), 8970 §6 (PREVIEW).
 Invariants: the items of one octet string are always the same value, so they are remembered.
 Not here: the values (fetch_item.py).
 """
@@ -25,6 +25,7 @@ MAX_SECTION_DEPTH: Final = 200
 _NAME: Final = re.compile(rb"[A-Za-z0-9.]+")
 _PART: Final = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9})*")
 _TEXT: Final = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
+_LAZY: Final = re.compile(rb" \(LAZY(?: LAZY)*\)", re.IGNORECASE)
 _PARTIAL: Final = re.compile(rb"<([0-9]{1,19})\.([0-9]{1,19})>")
 # A list with at most one level of lists in it, or one bare item. What it cuts wrongly (a parenthesis in
 # a quoted field name) is never found among the remembered, because those are what was really consumed.
@@ -109,6 +110,9 @@ def _item(scan: Scanner, name: bytes) -> FetchItem:
     item = _SIMPLE.get(name)
     if item is None:
         scan.fail("FETCH does not know one of these items; FLAGS, UID, ENVELOPE or BODY[] would do")
+    if item is FetchAtt.PREVIEW:
+        # Other parentheses may be FETCH's own modifiers.
+        scan.match(_LAZY)
     return item
 
 

@@ -1,7 +1,7 @@
 """The data items a FETCH may ask for, as values.
 
 RFC: 9051 §6.4.5 (items, sections, partial), 3501 §6.4.5 (the items of IMAP4rev1), 7162 §3.1.4 (MODSEQ),
-    8514 §4.3 (SAVEDATE), 8474 §5.3 (EMAILID, THREADID).
+    8514 §4.2 (SAVEDATE), 8474 §5.3 (EMAILID, THREADID), 8970 §3 (PREVIEW).
 Not here: reading them from the wire (commands/fetch.py), answering them (fetch_plan.py).
 """
 
@@ -26,6 +26,8 @@ class FetchAtt(Enum):
     SAVE_DATE = b"SAVEDATE"
     EMAIL_ID = b"EMAILID"
     THREAD_ID = b"THREADID"
+    PREVIEW = b"PREVIEW"
+    """Also PREVIEW (LAZY): it is always at hand."""
 
 
 class SectionText(Enum):

@@ -1,7 +1,7 @@
 r"""Compile a FETCH once: which columns to read, and a template that makes a row's answer in one step.
 
 RFC: 9051 §6.4.5 (items), §7.5.2 (FETCH response), 3501 §6.4.5 (RFC822 items), 7162 §3.1.4.2 (MODSEQ),
-    8514 §4.3 (SAVEDATE), 8474 §5 (EMAILID).
+    8514 §4.2 (SAVEDATE), 8474 §5 (EMAILID, THREADID), 8970 §3 (PREVIEW).
 Invariants: the answer to an item is the same whichever way makes it, in bulk or message by message;
     octets of messages are never scanned, only cut; StoredItems depend on nothing that can change.
 Not here: reading the rows (servers/imap/fetch.py), finding sections (section.py).
@@ -20,6 +20,8 @@ from postino.imap import section
 from postino.imap.bodystructure import body_of
 from postino.imap.datetime_text import format_date_time
 from postino.imap.fetch_item import BinarySection, BinarySize, BodySection, FetchAtt, FetchItem, SectionText
+from postino.imap.object_id import EMAIL_ID_FORM, THREAD_ID_FORM
+from postino.imap.responses.string import quote
 from postino.mime.header import LISTED_FIELDS, FieldSelector, field_selector
 from postino.mime.part import Part
 from postino.mime.transfer import decode_transfer
@@ -31,7 +33,10 @@ class Need(Enum):
     INTERNAL_DATE = auto()
     SAVE_DATE = auto()
     SIZE = auto()
+    ACCOUNT_ID = auto()
     CONTENT_ID = auto()
+    THREAD_ID = auto()
+    PREVIEW = auto()
     ENVELOPE = auto()
     BODYSTRUCTURE = auto()
     FIELDS = auto()
@@ -234,14 +239,13 @@ def compile_fetch(
     for att in simple:
         told = _TOLD.get(att)
         if told is None:
-            fragment, column, need = _STORED[att]
+            fragment, columns, needed = _STORED[att]
             stored_fragments.append(fragment)
-            stored_sources.append(column)
-            needs.add(need)
+            stored_sources += columns
+            needs |= needed
         else:
             fragments.append(told[0])
-            if told[1] is not None:
-                sources.append(told[1])
+            sources.append(told[1])
     for item in items:
         if isinstance(item, FetchAtt):
             continue
@@ -300,21 +304,36 @@ def _bodies(columns: Columns) -> Sequence[bytes]:
     return [body_of(structure) for structure in columns[Need.BODYSTRUCTURE]]
 
 
+def _previews(columns: Columns) -> Sequence[bytes]:
+    return [quote(preview) for preview in columns[Need.PREVIEW]]
+
+
+def _stored(
+    fragment: bytes, source: ColumnSource, need: Need
+) -> tuple[bytes, tuple[ColumnSource, ...], frozenset[Need]]:
+    return fragment, (source,), frozenset({need})
+
+
+def _object_id(fragment: bytes, need: Need) -> tuple[bytes, tuple[ColumnSource, ...], frozenset[Need]]:
+    return fragment, (_column(Need.ACCOUNT_ID), _column(need)), frozenset({Need.ACCOUNT_ID, need})
+
+
 _FLAGS: Final = b"FLAGS %b"
-_TOLD: Final[dict[FetchAtt, tuple[bytes, Source | None]]] = {
+_TOLD: Final[dict[FetchAtt, tuple[bytes, Source]]] = {
     FetchAtt.FLAGS: (_FLAGS, _wires),
     FetchAtt.UID: (b"UID %d", lambda batch: batch.uids),
     FetchAtt.MOD_SEQ: (b"MODSEQ (%d)", lambda batch: batch.mod_seqs),
-    FetchAtt.THREAD_ID: (b"THREADID NIL", None),
 }
-_STORED: Final[dict[FetchAtt, tuple[bytes, ColumnSource, Need]]] = {
-    FetchAtt.INTERNAL_DATE: (b"INTERNALDATE %b", _dates(Need.INTERNAL_DATE), Need.INTERNAL_DATE),
-    FetchAtt.SAVE_DATE: (b"SAVEDATE %b", _dates(Need.SAVE_DATE), Need.SAVE_DATE),
-    FetchAtt.RFC822_SIZE: (b"RFC822.SIZE %d", _column(Need.SIZE), Need.SIZE),
-    FetchAtt.ENVELOPE: (b"ENVELOPE %b", _column(Need.ENVELOPE), Need.ENVELOPE),
-    FetchAtt.BODY_STRUCTURE: (b"BODYSTRUCTURE %b", _column(Need.BODYSTRUCTURE), Need.BODYSTRUCTURE),
-    FetchAtt.BODY: (b"BODY %b", _bodies, Need.BODYSTRUCTURE),
-    FetchAtt.EMAIL_ID: (b"EMAILID (M%d)", _column(Need.CONTENT_ID), Need.CONTENT_ID),
+_STORED: Final[dict[FetchAtt, tuple[bytes, tuple[ColumnSource, ...], frozenset[Need]]]] = {
+    FetchAtt.INTERNAL_DATE: _stored(b"INTERNALDATE %b", _dates(Need.INTERNAL_DATE), Need.INTERNAL_DATE),
+    FetchAtt.SAVE_DATE: _stored(b"SAVEDATE %b", _dates(Need.SAVE_DATE), Need.SAVE_DATE),
+    FetchAtt.RFC822_SIZE: _stored(b"RFC822.SIZE %d", _column(Need.SIZE), Need.SIZE),
+    FetchAtt.ENVELOPE: _stored(b"ENVELOPE %b", _column(Need.ENVELOPE), Need.ENVELOPE),
+    FetchAtt.BODY_STRUCTURE: _stored(b"BODYSTRUCTURE %b", _column(Need.BODYSTRUCTURE), Need.BODYSTRUCTURE),
+    FetchAtt.BODY: _stored(b"BODY %b", _bodies, Need.BODYSTRUCTURE),
+    FetchAtt.PREVIEW: _stored(b"PREVIEW %b", _previews, Need.PREVIEW),
+    FetchAtt.EMAIL_ID: _object_id(b"EMAILID (%b)" % EMAIL_ID_FORM, Need.CONTENT_ID),
+    FetchAtt.THREAD_ID: _object_id(b"THREADID (%b)" % THREAD_ID_FORM, Need.THREAD_ID),
 }
 
 

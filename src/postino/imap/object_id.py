@@ -23,9 +23,9 @@ class ObjectKind(Enum):
     THREAD = b"T"
 
 
-def mailbox_object_id(account_id: AccountId, mailbox_id: MailboxId) -> bytes:
+def mailbox_object_id(account_id: AccountId, mailbox_id: MailboxId) -> str:
     """The MAILBOXID of a mailbox."""
-    return b"F%d_%d" % (account_id, mailbox_id)
+    return f"F{account_id}_{mailbox_id}"
 
 
 EMAIL_ID_FORM: Final = b"M%d_%d"

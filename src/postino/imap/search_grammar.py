@@ -1,7 +1,7 @@
 """Read search keys.
 
 RFC: 9051 §6.4.4 and §9 (search-key), 3501 §6.4.4 (NEW, OLD, RECENT), 7162 §3.1.5 (MODSEQ),
-    8514 §4.1 (SAVEDBEFORE, SAVEDON, SAVEDSINCE, SAVEDATESUPPORTED).
+    8514 §4.3 (SAVEDBEFORE, SAVEDON, SAVEDSINCE, SAVEDATESUPPORTED), 8474 §6 (EMAILID, THREADID).
 Exposure: after login; depth and count of keys are bounded, so recursion is.
 Not here: the keys as values (search_key.py).
 """
@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from postino.core import search
 from postino.core.flags import KEYWORD, Flag
 from postino.imap.datetime_text import parse_date
+from postino.imap.object_id import OBJECT_ID, ObjectKind, parse_object_id
 from postino.imap.scanner import Scanner
 from postino.imap.search_key import Either, Every, Not, SearchKey, SeqIn, UidsIn
 
@@ -142,8 +143,20 @@ class SearchGrammar:
                 scan.match(_ENTRY)
                 self.uses_mod_seq = True
                 return search.ModSeqFrom(scan.number64())
+            case b"EMAILID":
+                found = parse_object_id(ObjectKind.EMAIL, self._object_id())
+                return _NONE if found is None else search.ContentIs(*found)
+            case b"THREADID":
+                found = parse_object_id(ObjectKind.THREAD, self._object_id())
+                return _NONE if found is None else search.ThreadIs(*found)
             case _:
                 return self._unknown(name)
+
+    def _object_id(self) -> bytes:
+        octets = self._scan.astring()
+        if not OBJECT_ID.fullmatch(octets):
+            self._scan.fail("EMAILID and THREADID need an id as FETCH gives it")
+        return octets
 
     def _either(self, depth: int) -> SearchKey:
         # Mail programs search several fields by OR a OR b OR c d: a chain, read without nesting.
@@ -181,4 +194,4 @@ class SearchGrammar:
         self._scan.fail()
 
 
-_ARGUMENTS: Final = frozenset(b"NOT OR UID BODY TEXT HEADER KEYWORD UNKEYWORD LARGER SMALLER MODSEQ".split())
+_ARGUMENTS: Final = frozenset(b"NOT OR UID BODY TEXT HEADER KEYWORD UNKEYWORD LARGER SMALLER MODSEQ EMAILID THREADID".split())

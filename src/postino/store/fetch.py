@@ -24,16 +24,19 @@ class Column(IntEnum):
     INTERNAL_DATE = 1
     SAVE_DATE = 2
     SIZE = 3
-    CONTENT_ID = 4
-    ENVELOPE = 5
-    BODYSTRUCTURE = 6
-    FIELDS = 7
+    ACCOUNT_ID = 4
+    CONTENT_ID = 5
+    THREAD_ID = 6
+    PREVIEW = 7
+    ENVELOPE = 8
+    BODYSTRUCTURE = 9
+    FIELDS = 10
     """bytes: the header fields of mime.header.LISTED_FIELDS, as received."""
-    PARTS = 8
+    PARTS = 11
     """bytes for mime.index.unpack_index."""
-    HEADER = 9
+    HEADER = 12
     """bytes: the whole header, with its empty line."""
-    BODY = 10
+    BODY = 13
     """bytes, or a StoredBody when reading it costs more than a copy: see body_octets, open_body."""
 
 
@@ -81,7 +84,10 @@ _SQL: Final = {
     Column.INTERNAL_DATE: "m.internal_date",
     Column.SAVE_DATE: "m.save_date",
     Column.SIZE: "m.size",
+    Column.ACCOUNT_ID: "m.account_id",
     Column.CONTENT_ID: "m.content_id",
+    Column.THREAD_ID: "c.thread_id",
+    Column.PREVIEW: "c.preview",
     Column.ENVELOPE: "c.envelope",
     Column.BODYSTRUCTURE: "c.bodystructure",
     Column.FIELDS: "c.fields",
@@ -89,7 +95,16 @@ _SQL: Final = {
     Column.HEADER: "o.header",
     Column.BODY: "o.codec, o.body, o.blob_id, o.blob_offset, m.size - length(o.header)",
 }
-_OF_CONTENT: Final = frozenset({Column.ENVELOPE, Column.BODYSTRUCTURE, Column.FIELDS, Column.PARTS})
+_OF_CONTENT: Final = frozenset(
+    {
+        Column.THREAD_ID,
+        Column.PREVIEW,
+        Column.ENVELOPE,
+        Column.BODYSTRUCTURE,
+        Column.FIELDS,
+        Column.PARTS,
+    }
+)
 _OF_OCTETS: Final = frozenset({Column.HEADER, Column.BODY})
 
 

@@ -315,10 +315,10 @@ def compile_sql(criterion: Criterion, dialect: Dialect) -> _Sql | None:
             return _Sql("m.internal_date <= ?", (instant,))
         case ArrivedFrom(instant):
             return _Sql("m.internal_date >= ?", (instant,))
-        case ContentIs(content_id):
-            return _Sql("m.content_id = ?", (content_id,))
-        case ThreadIs(thread_id):
-            return _Sql("c.thread_id = ?", (thread_id,))
+        case ContentIs(account_id, content_id):
+            return _Sql("m.account_id = ? AND m.content_id = ?", (account_id, content_id))
+        case ThreadIs(account_id, thread_id):
+            return _Sql("c.account_id = ? AND c.thread_id = ?", (account_id, thread_id))
         case Fuzzy(key):
             return compile_sql(key, dialect)
         case HeaderContains(name, text):

@@ -15,6 +15,7 @@ AUTHENTICATION_FAILED: Final = b"AUTHENTICATIONFAILED"
 CANNOT: Final = b"CANNOT"
 CLIENT_BUG: Final = b"CLIENTBUG"
 CLOSED: Final = b"CLOSED"
+COMPRESSION_ACTIVE: Final = b"COMPRESSIONACTIVE"
 EXPUNGE_ISSUED: Final = b"EXPUNGEISSUED"
 HAS_CHILDREN: Final = b"HASCHILDREN"
 IN_USE: Final = b"INUSE"
@@ -82,6 +83,13 @@ def copy_uid(uid_validity: int, source_uids: object, target_uids: object) -> byt
 def modified(numbers: object) -> bytes:
     """The code MODIFIED (RFC 7162 §3.1.3): the messages STORE left alone."""
     return f"MODIFIED {numbers}".encode("ascii")
+
+
+def in_progress(tag: bytes, done: int | None = None, total: int | None = None) -> bytes:
+    """The code INPROGRESS (RFC 9585 §4): how much of the command `tag` is done, where that is known."""
+    numbers = " ".join("NIL" if number is None else str(number) for number in (done, total))
+    # A tag holds nothing that would have to be escaped between quotes.
+    return b'INPROGRESS ("%s" %s)' % (tag, numbers.encode("ascii"))
 
 
 def uid_next(uid: int) -> bytes:

@@ -1,6 +1,6 @@
 """CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE.
 
-RFC: 9051 §6.3.4-6.3.8, 6154 §3 (CREATE with USE), 5530 §3 (codes).
+RFC: 9051 §6.3.4-6.3.8, 6154 §3 (CREATE with USE), 8474 §4.1 (MAILBOXID), 5530 §3 (codes).
 Not here: the rules of names and of INBOX (store/mailboxes.py).
 """
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from postino.core.errors import NotPermitted
 from postino.core.mailbox_name import INBOX
 from postino.imap.commands import Create, Delete, Rename, Subscribe, Unsubscribe
+from postino.imap.object_id import mailbox_object_id
 from postino.imap.responses import status
 from postino.imap.responses.mailbox import list_response
 from postino.imap.responses.status import untagged_status
@@ -33,7 +34,7 @@ async def run_create(session: "ImapSession", command: Create) -> Completion:
     )
     if command.given is not None and session.options.utf8:
         say_name(session, created, command.given)
-    return ok("Created")
+    return ok("Created", status.mailbox_id(mailbox_object_id(session.account_id, created.id)))
 
 
 async def run_delete(session: "ImapSession", command: Delete) -> Completion:

@@ -1,6 +1,7 @@
 r"""SELECT, EXAMINE, CLOSE and UNSELECT.
 
-RFC: 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; 3501 §6.3.1 (RECENT, UNSEEN); 7162 §3.1.2 (HIGHESTMODSEQ).
+RFC: 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; 3501 §6.3.1 (RECENT, UNSEEN); 7162 §3.1.2 (HIGHESTMODSEQ);
+    8474 §4.2 (MAILBOXID).
 Invariants: the counts told are one moment's, and the view starts from exactly that moment.
 """
 
@@ -11,6 +12,7 @@ from postino.core.flags import SYSTEM_FLAG_NAMES
 from postino.core.rights import Rights
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import Close, Select, Unselect
+from postino.imap.object_id import mailbox_object_id
 from postino.imap.responses import status
 from postino.imap.responses.mailbox import (
     exists_response,
@@ -90,6 +92,8 @@ def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMa
     say(untagged_status("OK", "UIDs are valid", status.uid_validity(mailbox.uid_validity)))
     say(untagged_status("OK", "The next UID, or one below it", status.uid_next(mailbox.uid_next)))
     say(untagged_status("OK", "The highest mod-sequence", status.highest_mod_seq(mailbox.highest_mod_seq)))
+    object_id = mailbox_object_id(selected.account_id, mailbox.id)
+    say(untagged_status("OK", "The mailbox's own id", status.mailbox_id(object_id)))
 
 
 async def run_close(session: "ImapSession", command: Close) -> Completion:
