@@ -17,7 +17,7 @@ from postino.core.errors import AlreadyExists, NoSuchMailbox, NotPermitted, Over
 from postino.core.flags import FlagSet, flag_set, stored_flag_set
 from postino.core.numset import NumberSet
 from postino.store.accounts import account_by_id, set_quota
-from postino.store.changes import changes_since, expunged_since, load_messages
+from postino.store.changes import changes_since, missed_since, vanished_since
 from postino.store.content import SealedBlob
 from postino.store.mailboxes import create_mailbox, delete_mailbox, list_mailboxes, rename_mailbox
 from postino.store.messages import (
@@ -32,7 +32,15 @@ from postino.store.messages import (
 )
 from postino.store.store import open_store
 from postino.store.sweep import RETENTION_SECONDS, sweep
-from tests.support.stored import NOW, email, findings, mailbox_contents, make_accounts
+from tests.support.stored import (
+    EVERY_UID,
+    NOW,
+    email,
+    findings,
+    mailbox_contents,
+    make_accounts,
+    message_states,
+)
 
 NAMES = ["INBOX", "Archive", "Trash", "a", "a/b", "a/b/c", "z"]
 FLAGS = ["\\Seen", "\\Deleted", "\\Flagged", "$Work", "$work", "$Junk"]
@@ -204,7 +212,7 @@ class StoreModel(RuleBasedStateMachine):
         box = self.box(name)
         if box is None:
             return
-        states = self.store.read_now(lambda tx: load_messages(tx, 1, box.id))
+        states = self.store.read_now(lambda tx: message_states(tx, 1, box.id))
         mod_seqs = {state[0]: state[3] for state in states}
         change = FlagChange(mode, flags)
         done = self.write(lambda tx: store_flags(tx, 1, box.id, uids, change, since))
@@ -293,10 +301,11 @@ class StoreModel(RuleBasedStateMachine):
         if box is None:
             return
         since = box.known_mod_seq
-        plain = self.store.read_now(lambda tx: changes_since(tx, 1, box.id, since))
+        away = self.store.read_now(lambda tx: missed_since(tx, 1, box.id, since, None))
         quick = self.store.read_now(lambda tx: changes_since(tx, 1, box.id, since, box.known_uid_next))
-        assert quick.rows == plain.rows
-        assert quick.expunged.intersection(NumberSet.of(box.known)) == plain.expunged.intersection(
+        assert quick.rows == away.rows
+        assert away.numbers == [sorted(box.messages).index(row[0]) + 1 for row in away.rows]
+        assert quick.expunged.intersection(NumberSet.of(box.known)) == away.vanished.intersection(
             NumberSet.of(box.known)
         )
         for uid, flags, keywords, mod_seq in quick.rows:
@@ -306,7 +315,7 @@ class StoreModel(RuleBasedStateMachine):
             box.known.pop(uid, None)
         box.known_mod_seq, box.known_uid_next = quick.highest_mod_seq, quick.uid_next
         assert box.known == {uid: message.flags for uid, message in box.messages.items()}
-        every = self.store.read_now(lambda tx: expunged_since(tx, 1, box.id, 0))
+        every = self.store.read_now(lambda tx: vanished_since(tx, 1, box.id, 0, EVERY_UID))
         assert set(every) == box.ever - set(box.messages)
 
     def newer(self, account, mod_seq):

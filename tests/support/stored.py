@@ -4,7 +4,7 @@ from postino.core.address import parse_address
 from postino.core.flags import NO_FLAGS, FlagSet
 from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.limits import Limits
-from postino.core.numset import NumberSet
+from postino.core.numset import MAX_NUMBER, NumberSet
 from postino.delivery.facts import derive_facts
 from postino.store.accounts import create_account, create_domain
 from postino.store.blobs import BlobStore
@@ -17,6 +17,7 @@ from postino.store.verify import Finding, verify
 
 NOW = Instant(1_767_225_600)
 LIMITS = Limits()
+EVERY_UID = NumberSet([(1, MAX_NUMBER)])
 
 
 def email(
@@ -75,3 +76,11 @@ def mailbox_contents(store: Store, account_id: AccountId, name: str = "INBOX") -
     """Every message of a mailbox of that name, whole, by uid."""
     mailbox_id = inbox_of(store, account_id, name)
     return store.read_now(lambda tx: contents(tx, store.blobs, account_id, mailbox_id))
+
+
+def message_states(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> list[tuple[int, int, str, int]]:
+    """(uid, flags, keywords, mod_seq) of every message."""
+    return tx.all(
+        "SELECT uid, flags, keywords, mod_seq FROM message WHERE account_id=? AND mailbox_id=? ORDER BY uid",
+        (account_id, mailbox_id),
+    )

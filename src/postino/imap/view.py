@@ -1,7 +1,7 @@
 """One session's idea of its selected mailbox: sequence numbers, and the news that must wait.
 
 RFC: 9051 §2.3.1.2 (sequence numbers), §5.2 (unsolicited updates), §7.4.1 (EXISTS), §7.5.1 (EXPUNGE),
-    7162 §3.2 (MODSEQ in unsolicited FETCH responses).
+    7162 §3.2 (QRESYNC: VANISHED, MODSEQ in unsolicited FETCH responses), 9586 (UIDONLY).
 Invariants: `_uids` goes strictly upwards and an index in it plus one is the sequence number the client
     uses; a message leaves it only when its EXPUNGE is written; messages past `told` are unknown to the
     client, so no number of the client's ever reaches them; the view is the mailbox at `mod_seq`, once what
@@ -17,10 +17,15 @@ from itertools import compress
 from typing import Final, NamedTuple
 
 from postino.core.errors import ProtocolViolation
-from postino.core.flags import FlagSet, stored_flag_set
+from postino.core.flags import NO_FLAGS, FlagSet, stored_flag_set
 from postino.core.numset import NumberSet, SequenceSet
 from postino.imap.responses.mailbox import exists_response
-from postino.imap.responses.message import expunge_responses, flags_fetch_responses
+from postino.imap.responses.message import (
+    expunge_responses,
+    flags_fetch_responses,
+    flags_uid_fetch_responses,
+    vanished_response,
+)
 
 MessageRow = tuple[int, int, str, int]
 """(uid, system flags, keywords, mod_seq), as the store gives them."""
@@ -56,6 +61,7 @@ class View:
         "_changed",
         "_expunged",
         "_flags",
+        "_known_mod_seq",
         "_messages",
         "_mod_seqs",
         "_uids",
@@ -78,6 +84,7 @@ class View:
         self._flags: list[FlagSet] = _NO_FLAG_SETS
         self._changed: set[int] | None = None
         self._expunged: set[int] | None = None
+        self._known_mod_seq = 0
 
     # What the store says
 
@@ -89,21 +96,30 @@ class View:
             row[0] < self.uid_next for row in rows
         )
 
-    def load(self, rows: Sequence[MessageRow], expunged: NumberSet) -> None:
+    def load(
+        self, uids: "array[int]", mod_seqs: "array[int]", flags: list[FlagSet], expunged: NumberSet
+    ) -> None:
         """Take the mailbox's messages as they are now, and what was expunged after `mod_seq`.
 
         Restores the mailbox as it was at `mod_seq`; fold() must follow with the changes since, read in
-        the same transaction. A message expunged meanwhile keeps its number and has lost its flags.
+        the same transaction. A message expunged meanwhile keeps its number and has lost its flags. The
+        columns go upwards by UID, and become the view's own.
         """
         uid_next = self.uid_next
+        end = bisect_left(uids, uid_next)
+        if end < len(uids):
+            del uids[end:], mod_seqs[end:], flags[end:]
         gone = [uid for uid in expunged if uid < uid_next]
-        known = rows if not rows or rows[-1][0] < uid_next else [row for row in rows if row[0] < uid_next]
         if gone:
-            known = sorted([*known, *((uid, 0, "", 0) for uid in gone)])
-        self._uids = array("I", [row[0] for row in known])
-        self._mod_seqs = array("Q", [row[3] for row in known])
-        self._flags = [stored_flag_set(row[1], row[2]) for row in known]
-        self._messages = len(known)
+            uids.extend(gone)
+            mod_seqs.extend([0] * len(gone))
+            flags += [NO_FLAGS] * len(gone)
+            order = sorted(range(len(uids)), key=uids.__getitem__)
+            uids = array("I", [uids[at] for at in order])
+            mod_seqs = array("Q", [mod_seqs[at] for at in order])
+            flags = [flags[at] for at in order]
+        self._uids, self._mod_seqs, self._flags = uids, mod_seqs, flags
+        self._messages = len(uids)
         self.is_loaded = True
 
     def unload(self) -> None:
@@ -151,7 +167,10 @@ class View:
             for low, high in expunged.ranges:
                 gone.update(uids[bisect_left(uids, low) : bisect_right(uids, high)])
             if gone:
-                self._expunged = gone if self._expunged is None else self._expunged | gone
+                if self._expunged is None:
+                    self._expunged, self._known_mod_seq = gone, self.mod_seq
+                else:
+                    self._expunged |= gone
         self._messages = len(uids)
         self.mod_seq, self.uid_next = mod_seq, max(self.uid_next, uid_next)
 
@@ -216,14 +235,21 @@ class View:
         """Whether release() with expunges would write anything."""
         return bool(self._changed or self._expunged or self._messages != self.told)
 
+    @property
+    def withheld_mod_seq(self) -> int:
+        """While expunges wait to be told: the last mod-sequence before them; else 0 (RFC 7162 §3.2)."""
+        return self._known_mod_seq if self._expunged else 0
+
     def release(self, form: UpdateForm, *, may_expunge: bool) -> bytes:
         """The untagged responses that bring the client up to date, as far as it may be told now.
 
-        EXPUNGE waits while the client may be using sequence numbers (RFC 9051 §7.5.1).
+        EXPUNGE and VANISHED wait while the client may be using sequence numbers (RFC 9051 §7.5.1,
+        7162 §3.2.10.2).
         """
         out: list[bytes] = []
         if may_expunge and self._expunged:
-            out.append(expunge_responses(self._drop_expunged()))
+            numbers, uids = self._drop_expunged()
+            out.append(vanished_response(NumberSet.of(uids)) if form.vanished else expunge_responses(numbers))
         if self._messages != self.told:
             # EXISTS never takes back a message: that is EXPUNGE's to do.
             out.append(exists_response(self._messages))
@@ -235,27 +261,33 @@ class View:
             self._changed = None
         return b"".join(out)
 
-    def _drop_expunged(self) -> list[int]:
-        """Take the expunged messages out; gives their numbers as EXPUNGE must say them, going upwards."""
+    def _drop_expunged(self) -> tuple[list[int], list[int]]:
+        """Take the expunged messages out.
+
+        Gives their numbers as EXPUNGE must say them, going upwards, and their UIDs as VANISHED says them:
+        in both only of those the client was told of.
+        """
         assert self._expunged is not None
         gone = self._expunged
         if len(gone) <= _FEW:
             indexes = sorted(bisect_left(self._uids, uid) for uid in gone)
+            told = [at for at in indexes if at < self.told]
+            uids = [self._uids[at] for at in told]
             for at in reversed(indexes):
                 del self._uids[at], self._mod_seqs[at], self._flags[at]
         else:
             keep = [uid not in gone for uid in self._uids]
-            indexes = [at for at, is_kept in enumerate(keep) if not is_kept]
+            told = [at for at, is_kept in enumerate(keep[: self.told]) if not is_kept]
+            uids = [self._uids[at] for at in told]
             self._uids = array("I", compress(self._uids, keep))
             self._mod_seqs = array("Q", compress(self._mod_seqs, keep))
             self._flags = list(compress(self._flags, keep))
-        told = [at for at in indexes if at < self.told]
         if self._changed:
-            self._changed -= self._expunged
+            self._changed -= gone
         self._expunged = None
         self._messages = len(self._uids)
         self.told -= len(told)
-        return [at + 1 - before for before, at in enumerate(told)]
+        return [at + 1 - before for before, at in enumerate(told)], uids
 
     def flag_lines(self, uids: Iterable[int], form: UpdateForm) -> bytes:
         """FETCH responses with the flags of these messages."""
@@ -264,6 +296,8 @@ class View:
             for uid in uids
             if (at := self.index_of(uid)) >= 0
         ]
+        if form.uid_only:
+            return flags_uid_fetch_responses(rows, with_mod_seq=form.mod_seq)
         return flags_fetch_responses(rows, with_uid=form.uid, with_mod_seq=form.mod_seq)
 
     def forget_changes(self, spans: Iterable[Span]) -> None:

@@ -2,11 +2,12 @@
 
 RFC: 9051 §6.4.6 (STORE), 7162 §3.1.3 (UNCHANGEDSINCE).
 Invariants: one call gives all the messages it changes one new mod-sequence; messages that already
-    are as asked keep theirs.
+    are as asked keep theirs; each message changed after mailbox.flag_log_start lies in a row of flag_change.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+from heapq import nlargest
 from typing import Final, assert_never
 
 from postino.core.flags import Flag, FlagSet, stored_flag_set
@@ -17,6 +18,11 @@ from postino.store.counters import DELETED, SEEN, adjust_mailbox, next_mod_seq, 
 from postino.store.tx import Tx
 from postino.store.uids import uid_conditions
 
+LOG_ROWS: Final = 2_000
+"""About how many rows of flag_change a mailbox keeps: enough for sessions, which ask every few minutes, and
+for clients that were away for a day."""
+_PRUNE_EVERY: Final = 256
+_ROWS_A_STORE: Final = 8
 _ALL_FLAGS: Final = int(Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED | Flag.DELETED | Flag.DRAFT)
 
 
@@ -117,6 +123,7 @@ def store_flags(
         _update(tx, where, key, outcome, mod_seq, keep, add)
     if changed:
         adjust_mailbox(tx, account_id, mailbox_id, mod_seq, unseen=unseen, deleted=deleted)
+        _log_change(tx, account_id, mailbox_id, mod_seq, [uid for uid, _, _ in changed])
         tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
     return FlagsStored(changed, NumberSet.of(modified), mailbox[0], mod_seq or mailbox[0])
 
@@ -160,3 +167,44 @@ def _update(
             " AND mod_seq<>? AND (((flags & ?) | ?) <> flags OR ?)",
             (keep, add, new, mod_seq, *key, old, mod_seq, keep, add, int(old != new)),
         )
+
+
+def _log_change(
+    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, mod_seq: ModSeq, uids: list[int]
+) -> None:
+    """Note where the changed messages are, so that changes_since() need not look at the others."""
+    if uids[-1] - uids[0] < 2 * len(uids):
+        spans = [(uids[0], uids[-1])]
+    else:
+        spans = _spans(uids)
+    for first, last in spans:
+        tx.run(
+            "INSERT INTO flag_change (account_id, mailbox_id, mod_seq, first_uid, last_uid)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (account_id, mailbox_id, mod_seq, first, last),
+        )
+    # Mixed up, because mailboxes share the counter: in turns, one of two would only have the odd numbers.
+    if (mod_seq * 0x9E3779B1 >> 12) % _PRUNE_EVERY == 0:
+        prune_flag_log(tx, account_id, mailbox_id)
+
+
+def _spans(uids: list[int]) -> list[tuple[int, int]]:
+    """A few ranges around these UIDs, which go upwards: cut where the gaps are widest."""
+    gaps = nlargest(_ROWS_A_STORE - 1, range(1, len(uids)), key=lambda at: uids[at] - uids[at - 1])
+    starts = [0, *sorted(gaps)]
+    return [(uids[start], uids[end - 1]) for start, end in zip(starts, [*starts[1:], len(uids)], strict=True)]
+
+
+def prune_flag_log(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, keep: int = LOG_ROWS) -> None:
+    """Forget where messages were changed, but for the last `keep` rows or so."""
+    key = (account_id, mailbox_id)
+    row = tx.one(
+        "SELECT mod_seq FROM flag_change WHERE account_id=? AND mailbox_id=?"
+        " ORDER BY mod_seq DESC LIMIT 1 OFFSET ?",
+        (*key, keep),
+    )
+    if row is not None:
+        tx.run(
+            "DELETE FROM flag_change WHERE account_id=? AND mailbox_id=? AND mod_seq<=?", (*key, row[0])
+        )
+        tx.run("UPDATE mailbox SET flag_log_start=? WHERE account_id=? AND id=?", (row[0], *key))

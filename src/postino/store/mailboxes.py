@@ -20,6 +20,7 @@ from postino.core.limits import Limits
 from postino.core.mailbox_name import INBOX, SEPARATOR, SHARED, canonical_name, is_shared
 from postino.core.ports import MailboxChange
 from postino.store.acl import drop_acl, inherit_acl, note_names, note_viewers_of
+from postino.store.annotations import copy_annotations, remove_annotations
 from postino.store.counters import (
     next_mod_seq,
     next_uid_validity,
@@ -210,6 +211,7 @@ def rename_mailbox(
     target = _checked_name(new_name, limits)
     if source.name == INBOX:
         made = create_mailbox(tx, account_id, target, limits, now=now)
+        copy_annotations(tx, account_id, source.id, made.id)
         if source.messages:
             move(tx, account_id, source.id, None, made.id, now=now)
         return mailbox_by_id(tx, account_id, made.id)
@@ -271,6 +273,7 @@ def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) ->
     tx.run(
         "DELETE FROM expunged WHERE account_id=? AND mailbox_id=? AND content_id=0", (account_id, mailbox.id)
     )
+    tx.run("DELETE FROM flag_change WHERE account_id=? AND mailbox_id=?", (account_id, mailbox.id))
     tx.run("DELETE FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox.id))
     if mailbox.subscribed:
         tx.run(
@@ -279,6 +282,7 @@ def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) ->
         )
     note_viewers_of(tx, account_id, [mailbox.id])
     drop_acl(tx, account_id, mailbox.id)
+    remove_annotations(tx, account_id, mailbox.id)
     tx.note_change(MailboxChange(account_id, mailbox.id, note_names(tx, account_id)))
     return mailbox
 

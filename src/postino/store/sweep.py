@@ -1,7 +1,9 @@
 """Remove for good what was expunged long enough ago, and files that no message names.
 
+RFC: 7162 §5.3 (what was expunged is not remembered for ever).
 Invariants: octets go only when no message and no remembered expunge needs them; a blob's file goes
-    only after the transaction that took its last name has committed.
+    only after the transaction that took its last name has committed; after mailbox.forgotten_mod_seq
+    nothing expunged is forgotten.
 Not here: expunging (store/transfer.py).
 """
 
@@ -9,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from postino.core.ids import AccountId, BlobId, Instant
+from postino.core.ids import AccountId, BlobId, Instant, MailboxId
 from postino.store.accounts import drop_unnamed
 from postino.store.store import Store
 from postino.store.threads import forget_ids, left_threads
@@ -17,6 +19,8 @@ from postino.store.tx import Row, Tx
 
 RETENTION_SECONDS: Final = 7 * 86_400
 BATCH: Final = 2000
+REMEMBERED: Final = 50_000
+"""How many expunged messages of a mailbox are remembered at least, some 20 octets each."""
 LEFTOVER_SECONDS: Final = 86_400
 """A file that nobody names may belong to a delivery under way, but not for a day."""
 
@@ -37,7 +41,8 @@ class Swept:
 def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, batch: int = BATCH) -> Swept:
     """Forget the contents of up to `batch` messages expunged before the retention time.
 
-    That they were expunged stays known, for QRESYNC; in mailboxes that are gone it is forgotten too.
+    That they were expunged stays known, for QRESYNC (but see forget_expunged); in mailboxes that are gone
+    it is forgotten too.
     """
     due, more = _take_due(tx, now - retention_seconds, batch)
     for account_id, mailbox_id in {row[:2] for row in due}:
@@ -110,6 +115,44 @@ def _take_due(tx: Tx, until: int, batch: int) -> tuple[list[Row], bool]:
             tx.run(f"UPDATE expunge SET swept_uid=? WHERE {where}", (last, *key))
             return due, True
     return due, len(expunges) == batch
+
+
+def too_much_expunged(tx: Tx, keep: int = REMEMBERED) -> list[tuple[AccountId, MailboxId, int]]:
+    """Mailboxes that remember more than half as much again as `keep`, and up to which mod-sequence to forget."""
+    found: list[tuple[AccountId, MailboxId, int]] = []
+    for account_id, mailbox_id in tx.all(
+        "SELECT account_id, mailbox_id FROM expunged GROUP BY account_id, mailbox_id HAVING count(*)>?",
+        (keep + keep // 2,),
+    ):
+        last = tx.one(
+            "SELECT mod_seq FROM expunged WHERE account_id=? AND mailbox_id=?"
+            " ORDER BY mod_seq DESC, uid DESC LIMIT 1 OFFSET ?",
+            (account_id, mailbox_id, keep),
+        )
+        if last is not None:
+            found.append((account_id, mailbox_id, last[0]))
+    return found
+
+
+def forget_expunged(
+    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, mod_seq: int, batch: int = BATCH
+) -> bool:
+    """Forget up to `batch` messages expunged at or before `mod_seq`; whether there may be more.
+
+    Those whose content is still kept for undelete stay.
+    """
+    # The limit first: whoever asks for changes of before it is then answered from what is there.
+    tx.run(
+        "UPDATE mailbox SET forgotten_mod_seq=? WHERE account_id=? AND id=? AND forgotten_mod_seq<?",
+        (mod_seq, account_id, mailbox_id, mod_seq),
+    )
+    where = "account_id=? AND mailbox_id=? AND mod_seq<=? AND content_id=0"
+    gone = tx.run(
+        f"DELETE FROM expunged WHERE account_id=? AND mailbox_id=? AND (mod_seq, uid) IN"
+        f" (SELECT mod_seq, uid FROM expunged WHERE {where} ORDER BY mod_seq, uid LIMIT ?)",
+        (account_id, mailbox_id, account_id, mailbox_id, mod_seq, batch),
+    )
+    return gone == batch
 
 
 async def sweep_store(store: Store, *, now: Instant, retention_seconds: int = RETENTION_SECONDS) -> int:

@@ -76,6 +76,8 @@ def _checks(blobs: BlobStore | None) -> list[Callable[[Tx], Iterator[Finding]]]:
         _bodies,
         _compressed,
         _expunged,
+        _flag_log,
+        _annotations,
         _settings,
     ]
     if blobs is not None:
@@ -186,7 +188,7 @@ def _access_lists(tx: Tx) -> Iterator[Finding]:
         "SELECT a.account_id, a.mailbox_id, a.identifier, a.rights, m.id IS NOT NULL,"
         " v.id IS NOT NULL OR a.identifier IN ('anyone', '-anyone'), coalesce(v.id=a.account_id, 0)"
         " FROM acl a LEFT JOIN mailbox m ON m.account_id=a.account_id AND m.id=a.mailbox_id"
-        " LEFT JOIN account v ON v.login=substr(a.identifier, CASE WHEN a.identifier LIKE '-%' THEN 2 ELSE 1 END)"
+        " LEFT JOIN account v ON v.login=substr(a.identifier, 1 + (a.identifier LIKE '-%'))"
     ):
         where = f"the access control list of mailbox {mailbox_id} names {identifier!r}"
         if not is_there:
@@ -330,6 +332,51 @@ def _expunged(tx: Tx) -> Iterator[Finding]:
         "SELECT e.account_id, e.mailbox_id, e.uid FROM expunged e WHERE e.content_id<>0 AND NOT EXISTS"
         " (SELECT 1 FROM content c WHERE c.account_id=e.account_id AND c.id=e.content_id)",
         "expunged message {1} of mailbox {0} has lost its content too early",
+    )
+
+
+def _flag_log(tx: Tx) -> Iterator[Finding]:
+    yield from _each(
+        tx,
+        "SELECT f.account_id, f.mailbox_id, f.mod_seq FROM flag_change f LEFT JOIN mailbox b"
+        " ON b.account_id=f.account_id AND b.id=f.mailbox_id"
+        " WHERE b.id IS NULL OR f.mod_seq<=b.flag_log_start OR f.mod_seq>b.highest_mod_seq"
+        " OR f.first_uid>f.last_uid",
+        "the flag change {1} noted of mailbox {0} cannot have been",
+    )
+    # Mod-sequences of new messages go upwards with the UIDs: one above a later message's is of a STORE.
+    yield from _each(
+        tx,
+        "SELECT m.account_id, m.mailbox_id, m.uid FROM (SELECT account_id, mailbox_id, uid, mod_seq,"
+        "  min(mod_seq) OVER (PARTITION BY account_id, mailbox_id ORDER BY uid"
+        "   ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS later FROM message) m"
+        " JOIN mailbox b ON b.account_id=m.account_id AND b.id=m.mailbox_id"
+        " WHERE m.mod_seq>m.later AND m.mod_seq>b.flag_log_start AND NOT EXISTS"
+        " (SELECT 1 FROM flag_change f WHERE f.account_id=m.account_id AND f.mailbox_id=m.mailbox_id"
+        "  AND f.mod_seq=m.mod_seq AND m.uid BETWEEN f.first_uid AND f.last_uid)",
+        "message {1} of mailbox {0} was changed and that is not noted",
+    )
+
+
+def _annotations(tx: Tx) -> Iterator[Finding]:
+    yield from _each(
+        tx,
+        "SELECT n.account_id, n.mailbox_id, n.entry FROM annotation n WHERE n.mailbox_id<>0 AND NOT EXISTS"
+        " (SELECT 1 FROM mailbox b WHERE b.account_id=n.account_id AND b.id=n.mailbox_id)",
+        "mailbox {} does not exist but has the annotation {}",
+    )
+    yield from _each(
+        tx,
+        "SELECT n.account_id, n.entry, n.viewer_id FROM annotation n WHERE n.viewer_id<>0 AND NOT EXISTS"
+        " (SELECT 1 FROM account a WHERE a.id=n.viewer_id)",
+        "the annotation {} is account {}'s, which does not exist",
+    )
+    yield from _each(
+        tx,
+        "SELECT n.account_id, n.entry, n.mod_seq FROM annotation n LEFT JOIN account a ON a.id=n.account_id"
+        " WHERE n.mod_seq>CASE WHEN n.account_id<>0 THEN coalesce(a.mod_seq, 0) ELSE coalesce("
+        "(SELECT CAST(value AS INTEGER) FROM setting WHERE name='annotation_mod_seq'), 0) END",
+        "the annotation {} has a mod_seq, {}, that is not given yet",
     )
 
 

@@ -1,9 +1,11 @@
 """The view keeps a client's numbers true while the mailbox changes under it."""
 
+from array import array
+
 import pytest
 
 from postino.core.errors import ProtocolViolation
-from postino.core.flags import FlagSet, flag_set
+from postino.core.flags import FlagSet, flag_set, stored_flag_set
 from postino.core.numset import NumberSet, parse_sequence_set
 from postino.imap.view import MessageRow, UpdateForm, View
 
@@ -15,10 +17,19 @@ def row(uid: int, mod_seq: int = 1, flags: int = 0, keywords: str = "") -> Messa
     return (uid, flags, keywords, mod_seq)
 
 
+def load(view: View, rows: list[MessageRow], expunged: NumberSet) -> None:
+    view.load(
+        array("I", [row[0] for row in rows]),
+        array("Q", [row[3] for row in rows]),
+        [stored_flag_set(row[1], row[2]) for row in rows],
+        expunged,
+    )
+
+
 def loaded(*uids: int, mod_seq: int = 10) -> View:
     uid_next = max(uids, default=0) + 1
     view = View(len(uids), uid_next, mod_seq)
-    view.load([row(uid) for uid in uids], NOTHING)
+    load(view, [row(uid) for uid in uids], NOTHING)
     view.fold([], NOTHING, mod_seq=mod_seq, uid_next=uid_next, loading=True)
     return view
 
@@ -164,7 +175,7 @@ def test_view_loaded_late_is_the_mailbox_as_it_was() -> None:
     rows = [row(1, 5), row(3, 12, 4), row(4, 13)]
     changes = [row(3, 12, 4), row(4, 13)]
     assert view.must_load(changes, NumberSet.of([2]))
-    view.load(rows, NumberSet.of([2]))
+    load(view, rows, NumberSet.of([2]))
     assert list(view.uid_set(view.everything())) == [1, 2, 3]
     view.fold(changes, NumberSet.of([2]), mod_seq=13, uid_next=5, loading=True)
     told = view.release(PLAIN, may_expunge=False)
@@ -238,7 +249,7 @@ def test_uid_ranges_cover_the_spans_and_no_other_message() -> None:
 
 def test_columns_and_questions() -> None:
     view = View(3, 4, 10)
-    view.load([row(1, 4, 1), row(2, 7, 0, "$Junk"), row(3, 9)], NOTHING)
+    load(view, [row(1, 4, 1), row(2, 7, 0, "$Junk"), row(3, 9)], NOTHING)
     view.fold([], NOTHING, mod_seq=10, uid_next=4, loading=True)
     assert view.first_unseen() == 2
     assert view.keywords() == ["$Junk"]
@@ -252,7 +263,7 @@ def test_view_unloaded_and_loaded_again_is_the_same() -> None:
     view = loaded(1, 2, 3)
     view.unload()
     assert view.told == 3
-    view.load([row(1), row(3)], NumberSet.of([2]))
+    load(view, [row(1), row(3)], NumberSet.of([2]))
     change(view, expunged=(2,))
     assert list(view.uid_set(view.everything())) == [1, 2, 3]
     assert view.release(PLAIN, may_expunge=True) == b"* 2 EXPUNGE\r\n"

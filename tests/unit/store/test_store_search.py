@@ -28,12 +28,19 @@ from postino.core.search import (
     TextContains,
     UidIn,
 )
-from postino.store.changes import load_messages
 from postino.store.content import SealedBlob
 from postino.store.messages import append, deliver
 from postino.store.search import search, search_mailbox
 from postino.store.store import open_store
-from tests.support.stored import LIMITS, NOW, email, findings, inbox_of, make_accounts
+from tests.support.stored import (
+    LIMITS,
+    NOW,
+    email,
+    findings,
+    inbox_of,
+    make_accounts,
+    message_states,
+)
 
 DAY = 86_400
 WORDS = ["apple", "Straße", "pear", "QUINCE", "été", "plum"]
@@ -80,7 +87,7 @@ def mailbox(tmp_path_factory):
                         internal_date=new.internal_date)  # fmt: skip
         to = [(ann, None, new), (bob, None, new)] if uid % 3 == 0 else [(ann, None, new)]
         store.write_now(lambda tx, to=to, uid=uid: deliver(tx, to, NOW + uid % 4 * DAY))
-    states = {state[0]: state for state in store.read_now(lambda tx: load_messages(tx, ann, inbox))}
+    states = {state[0]: state for state in store.read_now(lambda tx: message_states(tx, ann, inbox))}
     yield Corpus((store, ann, inbox, made, states))
     assert findings(store) == []
     store.close_now()

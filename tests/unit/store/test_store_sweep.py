@@ -3,13 +3,27 @@ import os
 import pytest
 
 from postino.core.numset import NumberSet
-from postino.store.changes import expunged_since
+from postino.store.changes import TooLongAgo, changes_since, vanished_since
 from postino.store.content import SealedBlob
 from postino.store.mailboxes import create_mailbox, delete_mailbox
 from postino.store.messages import append, copy, deliver, expunge
-from postino.store.sweep import RETENTION_SECONDS, remove_leftovers, sweep, sweep_store
+from postino.store.sweep import (
+    RETENTION_SECONDS,
+    forget_expunged,
+    remove_leftovers,
+    sweep,
+    sweep_store,
+    too_much_expunged,
+)
 from postino.store.verify import verify
-from tests.support.stored import NOW, contents, email, inbox_of, make_accounts
+from tests.support.stored import (
+    EVERY_UID,
+    NOW,
+    contents,
+    email,
+    inbox_of,
+    make_accounts,
+)
 
 LATER = NOW + RETENTION_SECONDS + 1
 
@@ -39,7 +53,7 @@ async def test_expunged_content_stays_until_its_time_and_its_uid_for_ever(store,
     assert count(store, "content") == 1
     assert await sweep_store(store, now=LATER) == 1
     assert count(store, "content") == count(store, "octets") == 0
-    assert store.read_now(lambda tx: expunged_since(tx, ann, inbox, 0)) == NumberSet([(1, 1)])
+    assert store.read_now(lambda tx: vanished_since(tx, ann, inbox, 0, EVERY_UID)) == NumberSet([(1, 1)])
     assert await sweep_store(store, now=LATER) == 0
 
 
@@ -142,3 +156,35 @@ def test_verify_tells_of_content_that_no_sweep_would_remove(store, ann, inbox):
     (finding,) = store.read_now(lambda tx: list(verify(tx, store.blobs)))
     assert "a sweep that will not come" in finding.sentence
     store.write_now(lambda tx: tx.run("UPDATE expunge SET swept_uid=0"))
+
+
+def test_the_oldest_expunges_are_forgotten_and_what_is_said_of_them_stays_right(store, ann, inbox):
+    store.write_now(lambda tx: [append(tx, ann, inbox, email(), now=NOW) for _ in range(12)])
+    for uid in (1, 2, 4, 5, 7):
+        store.write_now(lambda tx, uid=uid: expunge(tx, ann, inbox, one(uid), only_deleted=False, now=NOW))
+    assert store.read_now(lambda tx: too_much_expunged(tx, keep=4)) == []
+    ((account, mailbox, mod_seq),) = store.read_now(lambda tx: too_much_expunged(tx, keep=2))
+    assert (account, mailbox) == (ann, inbox)
+    # What is kept for undelete is not forgotten, but neither is it counted on.
+    assert not store.write_now(lambda tx: forget_expunged(tx, ann, inbox, mod_seq))
+    assert count(store, "expunged") == 5
+    store.write_now(lambda tx: sweep(tx, now=LATER))
+    assert store.write_now(lambda tx: forget_expunged(tx, ann, inbox, mod_seq, batch=2))
+    assert not store.write_now(lambda tx: forget_expunged(tx, ann, inbox, mod_seq, batch=2))
+    assert count(store, "expunged") == 2
+
+    def vanished(since, uids=EVERY_UID, sample=()):
+        return str(store.read_now(lambda tx: vanished_since(tx, ann, inbox, since, uids, sample)))
+
+    assert vanished(mod_seq) == "5,7"
+    assert vanished(mod_seq - 1) == "1:2,4:5,7"
+    assert vanished(1, NumberSet([(2, 4), (7, 99)])) == "2,4,7"
+    # Message 2 still has UID 6: the client knows of all that went before it.
+    assert vanished(1, sample=[(1, 3), (2, 6), (4, 10)]) == "7"
+    assert vanished(1, sample=[(2, 7), (9, 40)]) == "1:2,4:5,7"
+    with pytest.raises(TooLongAgo):
+        store.read_now(lambda tx: changes_since(tx, ann, inbox, mod_seq - 1, 13))
+
+
+def one(uid):
+    return NumberSet([(uid, uid)])

@@ -1,8 +1,10 @@
 import pytest
 
 from postino.core.errors import DatabaseDamaged
+from postino.core.flags import flag_set
+from postino.core.numset import NumberSet
 from postino.store.content import SealedBlob
-from postino.store.messages import append, deliver, expunge
+from postino.store.messages import FlagChange, FlagMode, append, deliver, expunge, store_flags
 from postino.store.store import open_store
 from postino.store.verify import Severity, verify, verify_in_pieces
 from tests.support.stored import NOW, email, findings, inbox_of, make_accounts
@@ -28,6 +30,8 @@ def damaged(tmp_path):
     store.write_now(fill)
     store.write_now(lambda tx: expunge(tx, ann, inbox, None, only_deleted=False, now=NOW))
     store.write_now(fill_again := lambda tx: fill(tx))
+    change = FlagChange(FlagMode.ADD, flag_set(["$Later"]))
+    store.write_now(lambda tx: store_flags(tx, ann, inbox, NumberSet([(8, 9)]), change))
     assert fill_again
     assert findings(store) == []
     yield store
@@ -50,6 +54,10 @@ def damaged(tmp_path):
         ("UPDATE account SET mod_seq=3 WHERE id=1", "change counter"),
         ("UPDATE account SET used_octets=1 WHERE id=1", "quota counts"),
         ("UPDATE account SET used_messages=1 WHERE id=1", "quota counts"),
+        ("DELETE FROM flag_change", "is not noted"),
+        ("UPDATE flag_change SET first_uid=9", "is not noted"),
+        ("UPDATE flag_change SET mod_seq=1<<40", "cannot have been"),
+        ("UPDATE mailbox SET flag_log_start=highest_mod_seq WHERE id=2", "cannot have been"),
         ("DELETE FROM mailbox WHERE id=2 AND account_id=1", "has no INBOX"),
         ("DELETE FROM mailbox WHERE id=2 AND account_id=1", "does not exist but has message"),
         ("DELETE FROM content WHERE id=8 AND account_id=1", "lost its content too early"),

@@ -48,6 +48,18 @@ def flags_fetch_responses(
     return b"".join([b"* %d FETCH (FLAGS %b)\r\n" % (seq, flags.wire) for seq, _, flags, _ in rows])
 
 
+def flags_uid_fetch_responses(rows: Iterable[tuple[int, int, FlagSet, int]], *, with_mod_seq: bool) -> bytes:
+    """The same for clients that use UIDs only: `* uid UIDFETCH (FLAGS ...)` (RFC 9586 §3.3)."""
+    if with_mod_seq:
+        return b"".join(
+            [
+                b"* %d UIDFETCH (FLAGS %b MODSEQ (%d))\r\n" % (uid, flags.wire, mod_seq)
+                for _, uid, flags, mod_seq in rows
+            ]
+        )
+    return b"".join([b"* %d UIDFETCH (FLAGS %b)\r\n" % (uid, flags.wire) for _, uid, flags, _ in rows])
+
+
 def search_response(numbers: Sequence[int], *, mod_seq: int | None = None) -> bytes:
     """`* SEARCH 2 84 882`, for clients that did not ask for ESEARCH."""
     line = b"* SEARCH"

@@ -13,9 +13,9 @@ from postino.core.ids import MailboxId
 from postino.core.numset import NumberSet
 from postino.core.ports import Bus, MailboxChange
 from postino.imap.numbers import Numbers, SavedResult
-from postino.imap.view import MessageRow, Span, View
+from postino.imap.view import Span, View
 from postino.store.access import Reached
-from postino.store.changes import Changes, changes_since, load_messages
+from postino.store.changes import Changes, Messages, changes_since, load_messages
 from postino.store.store import Store
 from postino.store.tx import Tx
 
@@ -71,7 +71,10 @@ class SelectedMailbox:
             self.on_news()
 
     async def sync(self) -> None:
-        """Fold what changed in the store into the view; nothing is told yet. Raises NoSuchMailbox."""
+        """Fold what changed in the store into the view; nothing is told yet.
+
+        Raises NoSuchMailbox, TooLongAgo.
+        """
         if not self.view.is_loaded and self.view.told > READ_IN_PLACE:
             # Whether the whole mailbox must be read is known only afterwards: look first.
             changes = self._store.read_now(self._changes)
@@ -82,21 +85,24 @@ class SelectedMailbox:
                 return
             self._fold(changes)
             return
-        changes, rows = self._store.read_now(self._changes_and_rows)
-        if rows is not None:
-            self._load(rows, changes)
+        changes, messages = self._store.read_now(self._changes_and_messages)
+        if messages is not None:
+            self._load(messages, changes)
         elif changes.highest_mod_seq > self.view.mod_seq:
             self._fold(changes)
 
     async def load(self) -> None:
-        """Have the view know every message, with what changed since included. Raises NoSuchMailbox."""
+        """Have the view know every message, with what changed since included.
+
+        Raises NoSuchMailbox, TooLongAgo.
+        """
         if self.view.is_loaded:
             return
         if self.view.told > READ_IN_PLACE:
-            changes, rows = await self._store.read(self._everything)
+            changes, messages = await self._store.read(self._everything)
         else:
-            changes, rows = self._store.read_now(self._everything)
-        self._load(rows, changes)
+            changes, messages = self._store.read_now(self._everything)
+        self._load(messages, changes)
 
     def rest(self) -> None:
         """Let go of a large mailbox's messages: the session has been idle, and may be so for hours."""
@@ -112,21 +118,21 @@ class SelectedMailbox:
     # In a transaction
 
     def _changes(self, tx: Tx) -> Changes:
-        return changes_since(tx, self.account_id, self.id, self.view.mod_seq)
+        return changes_since(tx, self.account_id, self.id, self.view.mod_seq, self.view.uid_next)
 
-    def _changes_and_rows(self, tx: Tx) -> tuple[Changes, list[MessageRow] | None]:
+    def _changes_and_messages(self, tx: Tx) -> tuple[Changes, Messages | None]:
         changes = self._changes(tx)
         if self.view.must_load(changes.rows, changes.expunged):
             return changes, load_messages(tx, self.account_id, self.id)
         return changes, None
 
-    def _everything(self, tx: Tx) -> tuple[Changes, list[MessageRow]]:
+    def _everything(self, tx: Tx) -> tuple[Changes, Messages]:
         return self._changes(tx), load_messages(tx, self.account_id, self.id)
 
     # And after it
 
-    def _load(self, rows: list[MessageRow], changes: Changes) -> None:
-        self.view.load(rows, changes.expunged)
+    def _load(self, messages: Messages, changes: Changes) -> None:
+        self.view.load(*messages, changes.expunged)
         self._fold(changes, loading=True)
 
     def _fold(self, changes: Changes, *, loading: bool = False) -> None:

@@ -42,6 +42,7 @@ CREATE TABLE mailbox (
   highest_mod_seq  INTEGER NOT NULL,
   changed_mod_seq  INTEGER NOT NULL DEFAULT 0, -- the last of a change that was not only a new message
   flag_log_start   INTEGER NOT NULL DEFAULT 0, -- flag_change has every STORE after this mod-sequence
+  forgotten_mod_seq INTEGER NOT NULL DEFAULT 0, -- expunged has every EXPUNGE after this mod-sequence
   special_use      TEXT NOT NULL DEFAULT '',   -- '\Sent', ... or ''
   subscribed       INTEGER NOT NULL DEFAULT 1,
   messages         INTEGER NOT NULL DEFAULT 0,
@@ -75,15 +76,15 @@ CREATE TABLE message (
 ) WITHOUT ROWID;
 CREATE INDEX message_content ON message (account_id, content_id);
 
--- One row for each STORE: changes since a mod-sequence are looked for among these UIDs only. A hint:
--- rows of before mailbox.flag_log_start are pruned, and the whole mailbox is looked through instead.
+-- A few rows for each STORE: changes since a mod-sequence are looked for among these UIDs only. Rows up to
+-- mailbox.flag_log_start are pruned; for changes of before it the whole mailbox is looked through.
 CREATE TABLE flag_change (
   account_id  INTEGER NOT NULL,
   mailbox_id  INTEGER NOT NULL,
   mod_seq     INTEGER NOT NULL,
   first_uid   INTEGER NOT NULL,
   last_uid    INTEGER NOT NULL,
-  PRIMARY KEY (account_id, mailbox_id, mod_seq)
+  PRIMARY KEY (account_id, mailbox_id, mod_seq, first_uid)
 ) WITHOUT ROWID;
 
 -- Tables with large rows are plain ones: a WITHOUT ROWID tree keeps a quarter of a page of a row at most
@@ -146,9 +147,11 @@ CREATE TABLE annotation (
   mailbox_id  INTEGER NOT NULL,
   viewer_id   INTEGER NOT NULL,
   entry       TEXT NOT NULL,                   -- in lower case
-  value       BLOB NOT NULL,
+  mod_seq     INTEGER NOT NULL,                -- of its last change, from the account's counter
+  value       BLOB,                            -- NULL: removed, and kept a while for sessions to be told
   PRIMARY KEY (account_id, mailbox_id, viewer_id, entry)
 ) WITHOUT ROWID;
+CREATE INDEX annotation_of_guest ON annotation (viewer_id) WHERE viewer_id<>0 AND viewer_id<>account_id;
 
 -- The octets. header + body are exactly what FETCH BODY[] gives.
 CREATE TABLE octets (
@@ -192,7 +195,7 @@ CREATE TABLE expunge (
 ) WITHOUT ROWID;
 CREATE INDEX expunge_at ON expunge (expunged_at);
 
--- Small facts about the database itself: clean_shutdown, next_uid_validity.
+-- Small facts about the database itself: clean_shutdown, next_uid_validity, annotation_mod_seq.
 CREATE TABLE setting (
   name   TEXT PRIMARY KEY,
   value  TEXT NOT NULL
