@@ -78,7 +78,13 @@ async def small_quota(store: Store, ids: dict[str, AccountId]) -> None:
     await store.write(lambda tx: accounts.set_quota(tx, ids["ann"], 500))
 
 
+async def administrator(store: Store, ids: dict[str, AccountId]) -> None:
+    """bob is an administrator."""
+    await store.write(lambda tx: accounts.set_admin(tx, ids["bob"], True))
+
+
 SEEDS: dict[str, Seed] = {
+    "administrator": administrator,
     "aliases": aliases,
     "empty": no_seed,
     "small-quota": small_quota,

@@ -1,6 +1,7 @@
 """`postino account`: add, list, show, change and remove accounts, also while the server runs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,11 @@ from postino.cli.options import (
     show_table,
     shown_alias,
 )
+
+if TYPE_CHECKING:
+    from postino.store.accounts import AccountRow
+    from postino.store.quota import QuotaRoot
+    from postino.store.tx import Tx
 
 
 @click.group(epilog="Example: postino account add ann@example.org")
@@ -96,11 +102,14 @@ def show(address: str, data: Path | None, config: Path | None) -> None:
         found = store.read_now(lambda tx: require_account(tx, address))
         mailboxes = store.read_now(lambda tx: list_mailboxes(tx, found.id))
         aliases = store.read_now(list_aliases)
-    quota = f" of {show_size(found.quota_octets)}" if found.quota_octets else ", no limit"
     addresses = [shown_alias(a.address) for a in aliases if found.login in a.logins]
     click.echo(f"account    {found.login}")
     click.echo(f"since      {datetime.fromtimestamp(found.created_at, UTC):%Y-%m-%d}")
+    limited = found.quota_octets or found.quota_messages or found.quota_mailboxes
+    quota = f" of {_shown_quota(found)}" if limited else ", no limit"
     click.echo(f"holds      {found.used_messages} messages, {show_size(found.used_octets)}{quota}")
+    if found.is_admin:
+        click.echo("role       administrator")
     if addresses:
         click.echo(f"aliases    {', '.join(addresses)}")
     rows = [[m.name, str(m.messages), str(m.unseen), show_size(m.octets)] for m in mailboxes]
@@ -129,20 +138,66 @@ def password(
         click.echo(f"Password: {chosen}")
 
 
-@account.command(epilog="Example: postino account quota ann@example.org 5GB")
+@account.command(epilog="Example: postino account quota ann@example.org 5GB --messages 100000")
 @click.argument("address")
-@click.argument("size")
+@click.argument("size", required=False)
+@click.option("--messages", type=click.IntRange(min=0), metavar="N", help="Most messages it may hold.")
+@click.option("--mailboxes", type=click.IntRange(min=0), metavar="N", help="Most mailboxes it may have.")
 @data_options
-def quota(address: str, size: str, data: Path | None, config: Path | None) -> None:
+def quota(
+    address: str,
+    size: str | None,
+    messages: int | None,
+    mailboxes: int | None,
+    data: Path | None,
+    config: Path | None,
+) -> None:
     """Set the most mail an account may hold, such as 5GB; 0 is without limit."""
-    from postino.app.units import parse_size, show_size
-    from postino.store.accounts import set_quota
+    from postino.app.units import parse_size
+    from postino.store.quota import quota_root, set_quotas
 
-    octets = parse_size(size)
+    if size is None and messages is None and mailboxes is None:
+        raise click.UsageError("Say how much, such as 5GB, or --messages or --mailboxes with a number")
+    octets = parse_size(size) if size is not None else None
     with open_data(data, config) as store:
         found = store.read_now(lambda tx: require_account(tx, address))
-        store.write_now(lambda tx: set_quota(tx, found.id, octets))
-    click.echo(f"{found.login} may hold {show_size(octets) if octets else 'mail without limit'}")
+
+        def change(tx: "Tx") -> "QuotaRoot":
+            set_quotas(
+                tx,
+                found.id,
+                octets=found.quota_octets if octets is None else octets,
+                messages=found.quota_messages if messages is None else messages,
+                mailboxes=found.quota_mailboxes if mailboxes is None else mailboxes,
+            )
+            return quota_root(tx, found.id)
+
+        root = store.write_now(change)
+    click.echo(f"{found.login} may hold {_shown_quota(root)}")
+
+
+def _shown_quota(root: "QuotaRoot | AccountRow") -> str:
+    from postino.app.units import show_size
+
+    limits = [show_size(root.quota_octets)] if root.quota_octets else []
+    for number, what in ((root.quota_messages, "messages"), (root.quota_mailboxes, "mailboxes")):
+        if number:
+            limits.append(f"{number} {what}")
+    return ", ".join(limits) or "mail without limit"
+
+
+@account.command(epilog="Example: postino account admin ann@example.org")
+@click.argument("address")
+@click.option("--off", is_flag=True, help="No longer.")
+@data_options
+def admin(address: str, off: bool, data: Path | None, config: Path | None) -> None:
+    """Let an account set quotas and the server's annotations by IMAP."""
+    from postino.store.accounts import set_admin
+
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        store.write_now(lambda tx: set_admin(tx, found.id, not off))
+    click.echo(f"{found.login} is {'no longer ' if off else ''}an administrator")
 
 
 @account.command(epilog="Example: postino account remove ann@example.org --yes")

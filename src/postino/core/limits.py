@@ -56,6 +56,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     imap_bad_commands: Annotated[
         Count, about("Commands refused as BAD, in a row, after which an IMAP session ends.")
     ] = 20
+    imap_progress_seconds: Annotated[
+        Seconds,
+        about(
+            "Time after which a client is told that its command is still being carried out (RFC 9585): first "
+            "between once and twice this, then every second time."
+        ),
+    ] = 5.0
     imap_compression_ratio: Annotated[
         Count,
         about(
@@ -71,6 +78,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     mailbox_depth: Annotated[Count, about("Most levels in the name of a mailbox.")] = 50
     acl_entries: Annotated[Count, about("Most entries in the access control list of one mailbox.")] = 200
     keywords: Annotated[Count, about("Most different keywords on one message.")] = 100
+    annotations: Annotated[
+        Count, about("Most annotations (RFC 5464) of a mailbox, shared ones and each person's own apart.")
+    ] = 100
+    annotation_octets: Annotated[Octets, about("Largest value of an annotation.")] = 16 * 1024
 
     pop3_line_octets: Annotated[Octets, about("Longest POP3 command line.")] = 512
     pop3_idle_seconds: Annotated[
@@ -90,6 +101,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     connections: Annotated[Count, about("Most connections of all protocols in one worker.")] = 20_000
     connections_per_address: Annotated[
         Count, about("Most connections from one IP address in one worker; loopback is not counted.")
+    ] = 200
+    connections_per_account: Annotated[
+        Count, about("Most connections logged in to one account in one worker.")
     ] = 200
     output_octets: Annotated[
         Octets, about("Answers held in memory for one client before its next command waits.")

@@ -67,6 +67,8 @@ class Recipients:
         return found
 
     def _is_far_from_full(self, recipient: ResolvedRecipient) -> bool:
+        if recipient.quota_messages:
+            return False
         quota = recipient.quota_octets
         return not quota or quota - recipient.used_octets > _ROOM_FACTOR * self._message_octets()
 

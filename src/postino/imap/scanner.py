@@ -123,12 +123,16 @@ class Scanner:
         octets = found.group(1)
         return _ESCAPED.sub(rb"\1", octets) if b"\\" in octets else octets
 
-    def _literal(self) -> bytes:
+    def nstring8(self) -> bytes | None:
+        """As nstring(), or a literal8, which may hold any octet."""
+        return self._literal(may_hold_nul=True) if self.accept(b"~") else self.nstring()
+
+    def _literal(self, *, may_hold_nul: bool = False) -> bytes:
         marker = _MARKER.match(self.text, self.at)
         if marker is None or self._index + 2 >= len(self._parts):
             self.fail()
         octets = self._parts[self._index + 1]
-        if b"\x00" in octets:
+        if not may_hold_nul and b"\x00" in octets:
             self.fail("A literal here cannot hold the octet NUL")
         self._index += 2
         self.text = self._parts[self._index]

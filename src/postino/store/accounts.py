@@ -5,6 +5,7 @@ Not here: aliases and where mail for an address goes (store/addresses.py, named 
     password (directory/, servers/authentication.py).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +45,7 @@ __all__ = [
     "list_aliases",
     "list_domains",
     "oldest_account",
+    "password_hashes",
     "remove_account",
     "remove_alias",
     "remove_domain",
@@ -188,6 +190,13 @@ def list_accounts(tx: Tx) -> list[AccountRow]:
     return [_account(row) for row in tx.all(f"SELECT {_COLUMNS} FROM account ORDER BY login")]
 
 
+def password_hashes(tx: Tx, account_ids: Iterable[AccountId]) -> dict[AccountId, str]:
+    """The hash of each of these accounts that is still there. Secrets: for comparing only."""
+    ids = list(account_ids)
+    marks = ",".join("?" * len(ids))
+    return dict(tx.all(f"SELECT id, password_hash FROM account WHERE id IN ({marks})", tuple(ids)))
+
+
 def set_password(tx: Tx, account_id: AccountId, password_hash: str, scram: str) -> None:
     """Raises NoSuchAccount."""
     changed = tx.run(
@@ -240,6 +249,9 @@ def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
     )
     for table in tables:
         tx.run(f"DELETE FROM {table} WHERE account_id=?", (account_id,))
+    tx.run(
+        "DELETE FROM annotation WHERE viewer_id=? AND viewer_id<>0 AND viewer_id<>account_id", (account_id,)
+    )
     tx.run("DELETE FROM account WHERE id=?", (account_id,))
     return drop_unnamed(tx, named)
 

@@ -26,6 +26,8 @@ class ResolvedRecipient:
     login: str
     quota_octets: int
     used_octets: int
+    quota_messages: int = 0
+    used_messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ def resolve(tx: Tx, address: Address, separator: str) -> list[ResolvedRecipient]
     exact = local_key(address)
     user = local_key(Address(address.detail(separator)[0], address.domain))
     rows = tx.all(
-        "SELECT p.local_part, a.id, a.login, a.quota_octets, a.used_octets FROM domain d"
-        " JOIN address p ON p.domain_id=d.id JOIN account a ON a.id=p.account_id"
+        "SELECT p.local_part, a.id, a.login, a.quota_octets, a.used_octets, a.quota_messages, a.used_messages"
+        " FROM domain d JOIN address p ON p.domain_id=d.id JOIN account a ON a.id=p.account_id"
         " WHERE d.name=? AND p.local_part IN (?, ?, '') ORDER BY a.id",
         (address.domain, exact, user),
     )
@@ -80,7 +82,10 @@ def resolve(tx: Tx, address: Address, separator: str) -> list[ResolvedRecipient]
 
 def oldest_account(tx: Tx) -> list[ResolvedRecipient]:
     """The account that was made first, as resolve() gives it; empty where there is none."""
-    rows = tx.all("SELECT id, login, quota_octets, used_octets FROM account ORDER BY id LIMIT 1")
+    rows = tx.all(
+        "SELECT id, login, quota_octets, used_octets, quota_messages, used_messages"
+        " FROM account ORDER BY id LIMIT 1"
+    )
     return [ResolvedRecipient(*row) for row in rows]
 
 

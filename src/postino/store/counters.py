@@ -1,6 +1,6 @@
 """The counters that every write keeps: the account's mod-sequence and use, a mailbox's totals.
 
-RFC: 7162 §3.1 (mod-sequences), 9051 §2.3.1.1 (UIDVALIDITY).
+RFC: 7162 §3.1 (mod-sequences), 9051 §2.3.1.1 (UIDVALIDITY), 9208 §5 (what a quota counts).
 Invariants: verify() can recompute each of them from the rows; a mod-sequence and a uid_validity are
     given once.
 """
@@ -38,17 +38,31 @@ def charge(tx: Tx, account_id: AccountId, octets: int, messages: int) -> ModSeq:
     """
     row = tx.one(
         "UPDATE account SET mod_seq=mod_seq+1, used_octets=used_octets+?, used_messages=used_messages+?"
-        " WHERE id=? AND (quota_octets=0 OR used_octets+?<=quota_octets) RETURNING mod_seq",
-        (octets, messages, account_id, octets),
+        " WHERE id=? AND (quota_octets=0 OR used_octets+?<=quota_octets)"
+        " AND (quota_messages=0 OR used_messages+?<=quota_messages) RETURNING mod_seq",
+        (octets, messages, account_id, octets, messages),
     )
     if row is None:
-        account = tx.one("SELECT login, quota_octets FROM account WHERE id=?", (account_id,))
+        account = tx.one(
+            "SELECT login, quota_octets, quota_messages, used_octets FROM account WHERE id=?", (account_id,)
+        )
         if account is None:
             raise NoSuchAccount("The account does not exist any more")
-        raise OverQuota(
-            f"The mailbox of {account[0]} is full (its quota is {account[1]} octets); delete messages first"
-        )
+        login, quota_octets, quota_messages, used_octets = account
+        too_large = 0 < quota_octets < used_octets + octets
+        quota = f"{quota_octets} octets" if too_large else f"{quota_messages} messages"
+        raise OverQuota(f"The mailbox of {login} is full (its quota is {quota}); delete messages first")
     return ModSeq(row[0])
+
+
+def require_room_for_mailboxes(tx: Tx, account_id: AccountId, total: int) -> None:
+    """Raise OverQuota when the account may not have `total` mailboxes."""
+    row = tx.one(
+        "SELECT login, quota_mailboxes FROM account WHERE id=? AND quota_mailboxes BETWEEN 1 AND ?",
+        (account_id, total - 1),
+    )
+    if row is not None:
+        raise OverQuota(f"{row[0]} may have {row[1]} mailboxes (its quota); delete some first")
 
 
 def discharge(tx: Tx, account_id: AccountId, octets: int, messages: int) -> None:

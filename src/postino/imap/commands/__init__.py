@@ -1,16 +1,25 @@
 """One module a command: its value and how it is parsed."""
 
 from postino.imap.bad_command import BadCommand
-from postino.imap.commands.append import AppendHead
+from postino.imap.commands.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from postino.imap.commands.append import (
+    AnyHead,
+    AppendHead,
+    AppendReader,
+    AppendUrls,
+    LiteralKind,
+    LiteralPart,
+    NewMessage,
+    ReplaceHead,
+    UrlPart,
+)
 from postino.imap.commands.authenticate import Authenticate
+from postino.imap.commands.compress import Compress
 from postino.imap.commands.copy import Copy
 from postino.imap.commands.create import Create
 from postino.imap.commands.delete import Delete
 from postino.imap.commands.dispatch import (
     Command,
-    parse_append_head,
-    parse_append_next,
-    parse_append_rest,
     parse_command,
 )
 from postino.imap.commands.enable import Enable
@@ -18,6 +27,7 @@ from postino.imap.commands.fetch import Fetch
 from postino.imap.commands.identify import Id
 from postino.imap.commands.list import List, Lsub
 from postino.imap.commands.login import Login
+from postino.imap.commands.metadata import GetMetadata, SetMetadata
 from postino.imap.commands.move import Move
 from postino.imap.commands.plain import (
     Capability,
@@ -29,8 +39,10 @@ from postino.imap.commands.plain import (
     Namespace,
     Noop,
     Starttls,
+    Unauthenticate,
     Unselect,
 )
+from postino.imap.commands.quota import GetQuota, GetQuotaRoot, SetQuota
 from postino.imap.commands.rename import Rename
 from postino.imap.commands.search import Search
 from postino.imap.commands.select import QresyncParam, Select
@@ -52,7 +64,10 @@ from postino.imap.parse_options import ParseOptions
 
 __all__ = [
     "SAVED_RESULT",
+    "AnyHead",
     "AppendHead",
+    "AppendReader",
+    "AppendUrls",
     "Authenticate",
     "BadCommand",
     "BinarySection",
@@ -62,42 +77,56 @@ __all__ = [
     "Check",
     "Close",
     "Command",
+    "Compress",
     "Copy",
     "Create",
     "Delete",
+    "DeleteAcl",
     "Enable",
     "Expunge",
     "Fetch",
     "FetchAtt",
     "FetchItem",
     "FlagMode",
+    "GetAcl",
+    "GetMetadata",
+    "GetQuota",
+    "GetQuotaRoot",
     "Id",
     "Idle",
     "List",
+    "LiteralKind",
+    "LiteralPart",
+    "ListRights",
     "Login",
     "Logout",
     "Lsub",
     "Move",
+    "MyRights",
     "Namespace",
+    "NewMessage",
     "Noop",
     "Numbers",
     "ParseOptions",
     "QresyncParam",
     "Rename",
+    "ReplaceHead",
     "SavedResult",
     "Search",
     "Section",
     "SectionText",
     "Select",
+    "SetAcl",
+    "SetMetadata",
+    "SetQuota",
     "Starttls",
     "Status",
     "Store",
     "Subscribe",
     "UidExpunge",
+    "Unauthenticate",
     "Unselect",
     "Unsubscribe",
-    "parse_append_head",
-    "parse_append_next",
-    "parse_append_rest",
+    "UrlPart",
     "parse_command",
 ]

@@ -55,3 +55,8 @@ def parse(tag: bytes, scan: Scanner) -> Create:
         scan.require(b")")
     scan.end()
     return Create(tag, mailbox, tuple(dict.fromkeys(uses)), given)
+
+
+def special_use(value: bytes) -> str | None:
+    r"""A use in its right spelling, such as `\Sent`; None when it is none."""
+    return _USES.get(value.decode("latin-1").upper())

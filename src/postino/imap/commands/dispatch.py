@@ -11,8 +11,10 @@ from typing import Final, NoReturn
 
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import (
+    acl,
     append,
     authenticate,
+    compress,
     copy,
     create,
     delete,
@@ -20,8 +22,10 @@ from postino.imap.commands import (
     fetch,
     identify,
     login,
+    metadata,
     move,
     plain,
+    quota,
     rename,
     search,
     select,
@@ -40,6 +44,7 @@ Command = (
     | plain.Noop
     | plain.Logout
     | plain.Starttls
+    | plain.Unauthenticate
     | plain.Idle
     | plain.Namespace
     | plain.Close
@@ -47,6 +52,7 @@ Command = (
     | plain.Check
     | plain.Expunge
     | authenticate.Authenticate
+    | compress.Compress
     | login.Login
     | enable.Enable
     | identify.Id
@@ -59,14 +65,25 @@ Command = (
     | list_command.List
     | list_command.Lsub
     | status.Status
+    | append.AppendUrls
     | uid_expunge.UidExpunge
     | fetch.Fetch
     | store.Store
     | copy.Copy
     | move.Move
     | search.Search
+    | acl.SetAcl
+    | acl.DeleteAcl
+    | acl.GetAcl
+    | acl.ListRights
+    | acl.MyRights
+    | quota.GetQuota
+    | quota.GetQuotaRoot
+    | quota.SetQuota
+    | metadata.GetMetadata
+    | metadata.SetMetadata
 )
-"""What parse_command() gives; APPEND comes as AppendHead through parse_append_head()."""
+"""What parse_command() gives; APPEND and REPLACE with a literal are read by an AppendReader."""
 
 _HEAD: Final = re.compile(
     rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,128}) (?:([Uu][Ii][Dd]) )?([A-Za-z]{1,20})(?= |\Z)"
@@ -84,6 +101,7 @@ _PLAIN: Final[dict[bytes, _Plain]] = {
         plain.Noop,
         plain.Logout,
         plain.Starttls,
+        plain.Unauthenticate,
         plain.Idle,
         plain.Namespace,
         plain.Close,
@@ -94,6 +112,7 @@ _PLAIN: Final[dict[bytes, _Plain]] = {
 }
 _PARSERS: Final[dict[bytes, tuple[str, _Parse]]] = {
     b"AUTHENTICATE": (authenticate.USAGE, authenticate.parse),
+    b"COMPRESS": (compress.USAGE, compress.parse),
     b"LOGIN": (login.USAGE, login.parse),
     b"ENABLE": (enable.USAGE, enable.parse),
     b"ID": (identify.USAGE, identify.parse),
@@ -107,6 +126,16 @@ _PARSERS: Final[dict[bytes, tuple[str, _Parse]]] = {
     b"LIST": (list_command.USAGE, list_command.parse_list),
     b"LSUB": (list_command.LSUB_USAGE, list_command.parse_lsub),
     b"STATUS": (status.USAGE, status.parse),
+    b"SETACL": (acl.SET_USAGE, acl.parse_setacl),
+    b"DELETEACL": (acl.DELETE_USAGE, acl.parse_deleteacl),
+    b"GETACL": (acl.GET_USAGE, acl.parse_getacl),
+    b"LISTRIGHTS": (acl.LIST_USAGE, acl.parse_listrights),
+    b"MYRIGHTS": (acl.MY_USAGE, acl.parse_myrights),
+    b"GETQUOTA": (quota.GET_USAGE, quota.parse_getquota),
+    b"GETQUOTAROOT": (quota.GET_ROOT_USAGE, quota.parse_getquotaroot),
+    b"SETQUOTA": (quota.SET_USAGE, quota.parse_setquota),
+    b"GETMETADATA": (metadata.GET_USAGE, metadata.parse_getmetadata),
+    b"SETMETADATA": (metadata.SET_USAGE, metadata.parse_setmetadata),
 }
 _NUMBERED: Final[dict[bytes, tuple[str, _ParseNumbered]]] = {
     b"FETCH": (fetch.USAGE, fetch.parse),
@@ -129,9 +158,11 @@ def parse_command(frame: CommandFrame, options: ParseOptions) -> Command:
         numbered = _NUMBERED.get(name)
         if numbered is not None:
             return numbered[1](tag, Scanner(frame, head.end(), options, numbered[0]), uid is not None)
+        if name in (b"APPEND", b"REPLACE"):
+            return append.parse_whole(frame, options)
         if uid is not None:
             if name != b"EXPUNGE":
-                raise BadCommand("UID goes before FETCH, STORE, COPY, MOVE, SEARCH and EXPUNGE only")
+                raise BadCommand("UID goes before FETCH, STORE, COPY, MOVE, SEARCH, REPLACE and EXPUNGE only")
             return uid_expunge.parse(tag, Scanner(frame, head.end(), options, uid_expunge.USAGE))
         found = _PARSERS.get(name)
         if found is not None:
@@ -141,54 +172,10 @@ def parse_command(frame: CommandFrame, options: ParseOptions) -> Command:
             if head.end() != len(text) or len(frame.parts) > 1:
                 Scanner(frame, head.end(), options, f"{name.decode('ascii')} takes no arguments").end()
             return plain_command(tag)
-        if name == b"APPEND":
-            _refuse_append(tag, frame, head.end(), options)
         raise BadCommand("This command is not known here")
     except BadCommand as error:
         error.tag = tag
         raise
-
-
-def parse_append_head(head: CommandFrame, options: ParseOptions) -> append.AppendHead:
-    """What AppendStarted brings when it is the first of its command. Raises BadCommand."""
-    found = _HEAD.match(head.parts[0])
-    if found is None or found.group(3).upper() != b"APPEND" or found.group(2) is not None:
-        _refuse_head(head.parts[0])
-    tag = found.group(1)
-    try:
-        # The message itself is not among the parts, so the last text ends with its marker.
-        return append.parse_first(tag, Scanner(head, found.end(), options, append.USAGE))
-    except BadCommand as error:
-        error.tag = tag
-        raise
-
-
-def parse_append_next(
-    head: CommandFrame, previous: append.AppendHead, options: ParseOptions
-) -> append.AppendHead:
-    """What a further AppendStarted of the same command brings (RFC 3502). Raises BadCommand."""
-    scan = Scanner(CommandFrame(head.parts[-1:]), 0, options, append.USAGE)
-    try:
-        if previous.is_utf8:
-            scan.require(b")")
-        return append.parse_message(previous.tag, scan, previous.mailbox)
-    except BadCommand as error:
-        error.tag = previous.tag
-        raise
-
-
-def parse_append_rest(line: bytes, previous: append.AppendHead) -> None:
-    """Insist that nothing but the end follows the last message. Raises BadCommand."""
-    if line.rstrip(b" ") != (b")" if previous.is_utf8 else b""):
-        raise BadCommand(append.USAGE, tag=previous.tag)
-
-
-def _refuse_append(tag: bytes, frame: CommandFrame, at: int, options: ParseOptions) -> NoReturn:
-    """An APPEND that did not stream: without its message, or before a login (FramerLimits)."""
-    if len(frame.parts) >= 3:
-        append.parse_first(tag, Scanner(CommandFrame(frame.parts[:-2]), at, options, append.USAGE))
-        raise BadCommand("Log in before APPEND")
-    raise BadCommand(append.USAGE)
 
 
 def _refuse_head(text: bytes) -> NoReturn:

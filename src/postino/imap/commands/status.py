@@ -1,6 +1,7 @@
 """STATUS: a mailbox's numbers without opening it.
 
-RFC: 9051 §6.3.11, 7162 §3.1.7 (HIGHESTMODSEQ), 8438 (SIZE), 8474 §4.3 (MAILBOXID), 3501 §6.3.10 (RECENT).
+RFC: 9051 §6.3.11, 7162 §3.1.7 (HIGHESTMODSEQ), 8438 (SIZE), 8474 §4.3 (MAILBOXID), 9208 §4.1.4
+    (DELETED-STORAGE), 3501 §6.3.10 (RECENT).
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ STATUS_ITEMS: Final = frozenset(
         "UIDVALIDITY",
         "UNSEEN",
         "DELETED",
+        "DELETED-STORAGE",
         "SIZE",
         "HIGHESTMODSEQ",
         "MAILBOXID",

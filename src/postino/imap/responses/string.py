@@ -39,3 +39,10 @@ def astring(text: bytes | str) -> bytes:
 def nstring(text: bytes | str | None) -> bytes:
     """A `string`, or NIL for none."""
     return b"NIL" if text is None else quote(text)
+
+
+def nstring8(octets: bytes | None) -> bytes:
+    """As nstring(), or a `literal8` for octets no string can hold."""
+    if octets is not None and b"\x00" in octets:
+        return b"~" + literal(octets)
+    return nstring(octets)

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from postino.imap import commands
+from postino.servers.imap.acl import run_deleteacl, run_getacl, run_listrights, run_myrights, run_setacl
 from postino.servers.imap.completion import Completion
+from postino.servers.imap.compress import run_compress, run_unauthenticate
 from postino.servers.imap.copy import run_copy, run_move
 from postino.servers.imap.expunge import run_expunge, run_uid_expunge
 from postino.servers.imap.fetch import run_fetch
@@ -31,6 +33,8 @@ from postino.servers.imap.mailboxes import (
     run_subscribe,
     run_unsubscribe,
 )
+from postino.servers.imap.metadata import run_getmetadata, run_setmetadata
+from postino.servers.imap.quota import run_getquota, run_getquotaroot, run_setquota
 from postino.servers.imap.search import run_search
 from postino.servers.imap.select import run_close, run_select, run_unselect
 from postino.servers.imap.status import run_status
@@ -49,6 +53,8 @@ EXECUTORS: Final[dict[type[commands.Command], Executor]] = {
     commands.Starttls: run_starttls,
     commands.Authenticate: run_authenticate,
     commands.Login: run_login,
+    commands.Unauthenticate: run_unauthenticate,
+    commands.Compress: run_compress,
     commands.Enable: run_enable,
     commands.Id: run_id,
     commands.Namespace: run_namespace,
@@ -64,6 +70,11 @@ EXECUTORS: Final[dict[type[commands.Command], Executor]] = {
     commands.List: run_list,
     commands.Lsub: run_lsub,
     commands.Status: run_status,
+    commands.SetAcl: run_setacl,
+    commands.DeleteAcl: run_deleteacl,
+    commands.GetAcl: run_getacl,
+    commands.ListRights: run_listrights,
+    commands.MyRights: run_myrights,
     commands.Check: run_check,
     commands.Expunge: run_expunge,
     commands.UidExpunge: run_uid_expunge,
@@ -72,4 +83,9 @@ EXECUTORS: Final[dict[type[commands.Command], Executor]] = {
     commands.Copy: run_copy,
     commands.Move: run_move,
     commands.Search: run_search,
+    commands.GetQuota: run_getquota,
+    commands.GetQuotaRoot: run_getquotaroot,
+    commands.SetQuota: run_setquota,
+    commands.GetMetadata: run_getmetadata,
+    commands.SetMetadata: run_setmetadata,
 }

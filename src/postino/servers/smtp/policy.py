@@ -71,6 +71,8 @@ def resolve_recipient(
 
 def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:
     """Whether a message of `octets` (0 when unknown) has no room in the account."""
+    if 0 < recipient.quota_messages <= recipient.used_messages:
+        return replies.MAILBOX_FULL
     quota = recipient.quota_octets
     if not quota:
         return None

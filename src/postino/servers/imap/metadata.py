@@ -1,0 +1,138 @@
+"""GETMETADATA and SETMETADATA.
+
+RFC: 5464 §3.3 (who may), §4.2, §4.3; 6154 §4 (/private/specialuse); 9590 (LIST with METADATA).
+Exposure: values are opaque octets; they are bounded in size and number, and never looked into.
+Invariants: SETMETADATA does all of what it was asked, or nothing.
+Not here: what is kept and how (store/annotations.py), telling other sessions (notifier.py).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from postino.core.ids import NAMES
+from postino.core.ports import MailboxChange
+from postino.core.rights import Rights
+from postino.imap.commands import GetMetadata, SetMetadata
+from postino.imap.commands.create import special_use
+from postino.imap.responses import status
+from postino.imap.responses.metadata import TOO_MANY, long_entries, max_size, metadata_response
+from postino.servers.imap.completion import Completion, no, ok
+from postino.store.access import Reached, reach_mailbox
+from postino.store.accounts import account_by_id
+from postino.store.annotations import (
+    SERVER,
+    SPECIAL_USE,
+    Found,
+    Place,
+    TooManyAnnotations,
+    annotations,
+    set_annotations,
+)
+from postino.store.tx import Tx
+
+if TYPE_CHECKING:
+    from postino.servers.imap.session import ImapSession
+
+_ANY_OF: Final = Rights.READ | Rights.SEEN | Rights.WRITE | Rights.INSERT | Rights.POST
+_ADMIN: Final = "/shared/admin"
+_URI: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+
+Values = list[tuple[str, bytes | None]]
+
+
+async def run_getmetadata(session: "ImapSession", command: GetMetadata) -> Completion:
+    """Tell the values of the entries asked for; NIL for one that has none."""
+
+    def look(tx: Tx) -> tuple[str, Values, int]:
+        name, place = _place(tx, session, command.mailbox)
+        values: dict[str, tuple[str, bytes | None]] = {}
+        longest = 0
+        for wanted in command.entries:
+            found, too_long = _find(tx, place, wanted, command.depth, command.max_size)
+            longest = max(longest, too_long)
+            for each in found:
+                values.setdefault(each[0].lower(), each)
+        return name, list(values.values()), longest
+
+    name, values, longest = session.context.store.read_now(look)
+    if values:
+        session.say(metadata_response(name, values, utf8=session.options.utf8))
+    return ok("These are the values", long_entries(longest) if longest else None)
+
+
+async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Completion:
+    """Give entries values, or remove them."""
+    limits = session.limits
+    if any(len(value or b"") > limits.annotation_octets for _, value in command.values):
+        most = limits.annotation_octets
+        return no(f"A value may have at most {most} octets", max_size(most))
+    values: list[tuple[str, bytes | None]] = []
+    for entry, value in command.values:
+        if entry == SPECIAL_USE and command.mailbox and value:
+            use = special_use(value)
+            if use is None:
+                return no(r"A mailbox can be for \Archive, \Drafts, \Junk, \Sent or \Trash", status.USE_ATTR)
+            values.append((entry, use.encode()))
+        elif entry == _ADMIN and not command.mailbox and value is not None and not _URI.fullmatch(value):
+            return no("How to reach the administrator is a URI, such as mailto:", status.CANNOT)
+        else:
+            values.append((entry, value))
+
+    def change(tx: Tx) -> list[MailboxChange] | Completion:
+        _, place = _place(tx, session, command.mailbox)
+        if place.account_id == SERVER and any(entry.startswith("/shared") for entry, _ in values):
+            # DEVIATION: RFC 5464 §3.2.1.1 has /shared/admin read-only for every client; an administrator's
+            # is how it gets its value here.
+            if not account_by_id(tx, session.account_id).is_admin:
+                return no("Only an administrator may change what all share", status.NO_PERMISSION)
+        return set_annotations(tx, place, values, most=limits.annotations)
+
+    try:
+        changes = await session.context.store.write(change)
+    except TooManyAnnotations as error:
+        return no(str(error), TOO_MANY)
+    if isinstance(changes, Completion):
+        return changes
+    return ok("The values are set")
+
+
+def say_metadata(session: "ImapSession", reached: Reached, entries: Sequence[str]) -> None:
+    """What LIST's METADATA option asks of one mailbox (RFC 9590); nothing where it may not be seen."""
+    if not _may(reached.rights):
+        return
+    place = Place(reached.account_id, reached.mailbox.id, session.account_id)
+
+    def look(tx: Tx) -> Values:
+        return [value for wanted in entries for value in _find(tx, place, wanted, 0, None)[0]]
+
+    values = session.context.store.read_now(look)
+    session.say(metadata_response(reached.name, values, utf8=session.options.utf8))
+
+
+def _place(tx: Tx, session: "ImapSession", mailbox: str) -> tuple[str, Place]:
+    if not mailbox:
+        return "", Place(SERVER, NAMES, session.account_id)
+    reached = reach_mailbox(tx, session.account_id, mailbox, Rights.LOOKUP)
+    if not _may(reached.rights):
+        reached.require(Rights.READ)
+    return reached.name, Place(reached.account_id, reached.mailbox.id, session.account_id)
+
+
+def _may(rights: Rights) -> bool:
+    return Rights.LOOKUP in rights and bool(rights & _ANY_OF)
+
+
+def _find(tx: Tx, place: Place, wanted: str, depth: int | None, most: int | None) -> tuple[Values, int]:
+    """The values for one entry asked for, in the client's spelling, and the size of the largest left out."""
+    entry = wanted.lower()
+    found = annotations(tx, place, entry, depth=depth, most_octets=most)
+    values: Values = [(_spelled(each, entry, wanted), each.value) for each in found if each.value is not None]
+    too_long = max((each.octets for each in found if each.value is None), default=0)
+    if not depth and depth is not None and not found:
+        values.append((wanted, None))
+    return values, too_long
+
+
+def _spelled(found: Found, entry: str, wanted: str) -> str:
+    return wanted if found.entry == entry else found.entry
