@@ -27,6 +27,14 @@ class AuthenticationFailed(PostinoError):
     """The credentials do not belong to an account. Says nothing about which half was wrong."""
 
 
+class CredentialsExpired(AuthenticationFailed):
+    """The credentials were good once, and are not any more; new ones are needed."""
+
+
+class NotAuthorized(AuthenticationFailed):
+    """Whoever it is may not act as the identity asked for (RFC 4422 §3.4.1)."""
+
+
 class AuthenticationCancelled(PostinoError):
     """The client took its SASL exchange back with `*` (RFC 4954 §4, RFC 9051 §6.2.2)."""
 
@@ -57,6 +65,10 @@ class AlreadyExists(StoreError):
 
 class NotPermitted(StoreError):
     """The thing exists, but this may not be done to it (INBOX cannot be deleted, ...)."""
+
+
+class HasChildren(NotPermitted):
+    """A mailbox with others below it cannot be deleted."""
 
 
 class NoPermission(StoreError):

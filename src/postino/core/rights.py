@@ -5,7 +5,7 @@ Invariants: a set of rights prints its letters in the order of RFC 4314.
 Not here: who has which (store/acl.py, store/access.py).
 """
 
-from enum import IntFlag
+from enum import Enum, IntFlag
 from typing import Final
 
 from postino.core.flags import Flag, FlagSet, stored_flag_set
@@ -46,6 +46,14 @@ class Rights(IntFlag):
     def wire_letters(self) -> str:
         """As `letters`, and c or d behind them where a client of RFC 2086 would expect those."""
         return self.letters + "".join([letter for letter, part in _OBSOLETE.items() if self & part])
+
+
+class AclMode(Enum):
+    """How SETACL's rights are meant: without a sign, with + or with -."""
+
+    REPLACE = "replace"
+    ADD = "add"
+    REMOVE = "remove"
 
 
 _BY_LETTER: Final = dict(zip("lrswipkxtea", Rights, strict=True))

@@ -1,12 +1,13 @@
 """Match mailbox names against LIST's patterns.
 
-RFC: 9051 §6.3.9 (`*` and `%`).
-Exposure: patterns are the client's; matching takes time linear in the name, whatever the pattern.
+RFC: 9051 §6.3.9 (`*` and `%`), 5258 §3 (several patterns at once).
+Exposure: patterns are the client's; matching takes time linear in the name, whatever the patterns, and all
+    of them together cost what one of their joint length does.
 Invariants: `*` matches anything, `%` anything without a separator; all else matches itself.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from postino.core.mailbox_name import SEPARATOR
@@ -21,12 +22,27 @@ def match(pattern: str, name: str) -> bool:
     return compile_pattern(pattern)(name)
 
 
+def compile_patterns(patterns: Sequence[str]) -> Matcher:
+    """A function that tells whether a name matches one of `patterns`."""
+    if len(patterns) == 1:
+        return compile_pattern(patterns[0])
+    # Neighbouring wildcards are one: `*` if there is a `*` among them, else `%`.
+    patterns = [_WILDCARDS.sub(_joined, pattern) for pattern in patterns]
+    if "*" in patterns:
+        return _matches_all
+    plain = frozenset(pattern for pattern in patterns if not _WILDCARDS.search(pattern))
+    wild = list(dict.fromkeys(pattern for pattern in patterns if pattern not in plain))
+    if not wild:
+        return plain.__contains__
+    matches_wild = compile_pattern(wild[0]) if len(wild) == 1 else _compile_states(wild, "")
+    return lambda name: name in plain or matches_wild(name)
+
+
 def compile_pattern(pattern: str) -> Matcher:
     """A function that tells whether a name matches `pattern`."""
-    # Neighbouring wildcards are one: `*` if there is a `*` among them, else `%`.
-    pattern = _WILDCARDS.sub(lambda found: "*" if "*" in found.group() else "%", pattern)
+    pattern = _WILDCARDS.sub(_joined, pattern)
     if pattern == "*":
-        return lambda _: True
+        return _matches_all
     wildcard = _WILDCARDS.search(pattern)
     if wildcard is None:
         return lambda name: name == pattern
@@ -36,24 +52,37 @@ def compile_pattern(pattern: str) -> Matcher:
             return lambda name: name.startswith(prefix)
         at = len(prefix)
         return lambda name: name.startswith(prefix) and name.find(SEPARATOR, at) < 0
-    return _compile_states(pattern, prefix)
+    return _compile_states([pattern], prefix)
 
 
-def _compile_states(pattern: str, prefix: str) -> Matcher:
-    # Every place in the pattern is a bit, and all places a name can have reached so far move together,
-    # so there is nothing to go back to: `*a*a*a*...` costs what `abc` costs.
+def _joined(found: re.Match[str]) -> str:
+    return "*" if "*" in found.group() else "%"
+
+
+def _matches_all(_: str) -> bool:
+    return True
+
+
+def _compile_states(patterns: Sequence[str], prefix: str) -> Matcher:
+    # Every place in the patterns is a bit, and all places a name can have reached so far move together,
+    # so there is nothing to go back to: `*a*a*a*...` costs what `abc` costs. The place behind a pattern's
+    # last letter is its goal, and nothing leads on from there.
     letters: dict[str, int] = {}
-    stars = percents = 0
-    for place, letter in enumerate(pattern):
-        if letter == "*":
-            stars |= 1 << place
-        elif letter == "%":
-            percents |= 1 << place
-        else:
-            letters[letter] = letters.get(letter, 0) | 1 << place
+    stars = percents = start = goals = place = 0
+    for pattern in patterns:
+        start |= 1 << place
+        for letter in pattern:
+            if letter == "*":
+                stars |= 1 << place
+            elif letter == "%":
+                percents |= 1 << place
+            else:
+                letters[letter] = letters.get(letter, 0) | 1 << place
+            place += 1
+        goals |= 1 << place
+        place += 1
     wildcards = stars | percents
-    start = 1 | (1 & wildcards) << 1
-    goal = 1 << len(pattern)
+    start |= (start & wildcards) << 1
 
     def matches(name: str) -> bool:
         if not name.startswith(prefix):
@@ -65,6 +94,6 @@ def _compile_states(pattern: str, prefix: str) -> Matcher:
             places |= (places & wildcards) << 1
             if not places:
                 return False
-        return places & goal != 0
+        return places & goals != 0
 
     return matches

@@ -1,6 +1,7 @@
 """Which commands are allowed when, and what may be said while one runs.
 
-RFC: 9051 §3 (states), §6 (commands by state), §7.5.1 (when EXPUNGE may be sent).
+RFC: 9051 §3 (states), §6 (commands by state), §7.5.1 (when EXPUNGE may be sent),
+    7162 §3.2.10.2 (VANISHED likewise), 9586 (UIDONLY).
 Invariants: every Command is in the table, so a new command must say where it belongs.
 Not here: what TLS or a login changes beyond the state (servers/imap).
 """
@@ -10,7 +11,9 @@ from typing import Final
 
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import (
+    AnyHead,
     AppendHead,
+    AppendUrls,
     Authenticate,
     Capability,
     Check,
@@ -40,6 +43,7 @@ from postino.imap.commands import (
     Namespace,
     Noop,
     Rename,
+    ReplaceHead,
     Search,
     Select,
     SetAcl,
@@ -54,6 +58,8 @@ from postino.imap.commands import (
     Unselect,
     Unsubscribe,
 )
+from postino.imap.responses.status import UID_REQUIRED
+from postino.imap.search_key import uses_sequence_numbers
 
 
 class State(Enum):
@@ -70,7 +76,7 @@ _BEFORE_LOGIN: Final = frozenset({State.NOT_AUTHENTICATED})
 _LOGGED_IN: Final = frozenset({State.AUTHENTICATED, State.SELECTED})
 _SELECTED: Final = frozenset({State.SELECTED})
 
-AnyCommand = Command | AppendHead
+AnyCommand = Command | AnyHead
 
 ALLOWED: Final[dict[type[AnyCommand], frozenset[State]]] = {
     Capability: _ANY,
@@ -100,6 +106,7 @@ ALLOWED: Final[dict[type[AnyCommand], frozenset[State]]] = {
     ListRights: _LOGGED_IN,
     MyRights: _LOGGED_IN,
     AppendHead: _LOGGED_IN,
+    AppendUrls: _LOGGED_IN,
     GetQuota: _LOGGED_IN,
     GetQuotaRoot: _LOGGED_IN,
     SetQuota: _LOGGED_IN,
@@ -115,6 +122,7 @@ ALLOWED: Final[dict[type[AnyCommand], frozenset[State]]] = {
     Search: _SELECTED,
     Copy: _SELECTED,
     Move: _SELECTED,
+    ReplaceHead: _SELECTED,
 }
 """The states in which each command may be given."""
 
@@ -133,6 +141,25 @@ def require_state(command: AnyCommand, state: State) -> None:
     raise BadCommand(reason, tag=command.tag)
 
 
+def require_uids(command: AnyCommand) -> None:
+    """Raise BadCommand when the command names messages by sequence number, after ENABLE UIDONLY.
+
+    RFC: 9586 §3. `$` is no number, and neither is an EXPUNGE that names none.
+    """
+    if not getattr(command, "by_uid", True):
+        reason = f"Only UIDs name messages now: use UID {command.name}"
+        raise BadCommand(reason, tag=command.tag, code=UID_REQUIRED)
+    key = getattr(command, "key", None)
+    if key is not None and uses_sequence_numbers(key):
+        raise BadCommand("Only UIDs name messages now: use the key UID", tag=command.tag, code=UID_REQUIRED)
+    if isinstance(command, Select) and command.qresync is not None and command.qresync.seq_match is not None:
+        raise BadCommand(
+            "Only UIDs name messages now: leave out QRESYNC's message numbers",
+            tag=command.tag,
+            code=UID_REQUIRED,
+        )
+
+
 def may_report_expunges(command: AnyCommand) -> bool:
     """Whether EXPUNGE may be sent while `command` runs (RFC 9051 §7.5.1).
 
@@ -140,7 +167,9 @@ def may_report_expunges(command: AnyCommand) -> bool:
     client has already sent, would mean other messages.
     """
     match command:
-        case Fetch(by_uid=by_uid) | Store(by_uid=by_uid) | Search(by_uid=by_uid):
+        case Fetch(by_uid=by_uid) | Store(by_uid=by_uid):
             return by_uid
+        case Search(by_uid=by_uid, key=key):
+            return by_uid and not uses_sequence_numbers(key)
         case _:
             return True

@@ -9,6 +9,8 @@ Not here: the lists themselves (acl.py), the rules of names and what happens to 
 
 from dataclasses import dataclass
 
+import msgspec
+
 from postino.core.errors import NoPermission, NoSuchMailbox, NotPermitted
 from postino.core.ids import AccountId
 from postino.core.mailbox_name import (
@@ -25,6 +27,7 @@ from postino.store.acl import VIEWER_IDENTIFIERS, combined, login_of, rights_of
 from postino.store.mailboxes import (
     COLUMNS,
     MailboxRow,
+    has_children,
     list_mailboxes,
     lone_subscriptions,
     mailbox_by_name,
@@ -41,8 +44,7 @@ _VISIBLE = (
 _SHARED_COLUMNS = ", ".join(f"m.{column}" for column in COLUMNS.split(", "))
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(msgspec.Struct, frozen=True, gc=False):
     """A mailbox as one viewer reaches it."""
 
     account_id: AccountId
@@ -58,6 +60,11 @@ class Reached:
     def is_own(self) -> bool:
         """Whether it is the viewer's."""
         return self.account_id == self.viewer
+
+    @property
+    def may_read(self) -> bool:
+        """Whether the viewer may select it."""
+        return Rights.READ in self.rights
 
     def require(self, needs: Rights) -> None:
         """Raise unless the viewer has every right of `needs`: NoPermission, or NoSuchMailbox when unseen."""
@@ -82,7 +89,7 @@ class Place:
 class Reachable:
     """All that LIST can name."""
 
-    own: list[MailboxRow]
+    own: list[Reached]
     """By name."""
     shared: list[Reached]
     """Others' mailboxes with the right to look them up, by name."""
@@ -166,7 +173,31 @@ def list_reachable(tx: Tx, viewer: AccountId) -> Reachable:
     if shared and lone:
         visible = {reached.name for reached in shared}
         lone = [name for name in lone if name not in visible]
-    return Reachable(list_mailboxes(tx, viewer), shared, lone)
+    own = [Reached(viewer, row, row.name, ALL_RIGHTS, viewer) for row in list_mailboxes(tx, viewer)]
+    return Reachable(own, shared, lone)
+
+
+def lists_more_than(tx: Tx, viewer: AccountId, number: int) -> bool:
+    """Whether list_reachable() would read more than `number` mailboxes of one kind."""
+    return (
+        tx.one("SELECT 1 FROM mailbox WHERE account_id=? LIMIT 1 OFFSET ?", (viewer, number)) is not None
+        or tx.one(
+            f"SELECT 1 FROM account v CROSS JOIN acl a ON a.identifier IN {VIEWER_IDENTIFIERS}"
+            " WHERE v.id=? LIMIT 1 OFFSET ?",
+            (viewer, number),
+        )
+        is not None
+        or tx.one("SELECT 1 FROM lone_subscription WHERE account_id=? LIMIT 1 OFFSET ?", (viewer, number))
+        is not None
+    )
+
+
+def has_visible_children(tx: Tx, reached: Reached) -> bool:
+    """Whether there are mailboxes below this one that the viewer may see."""
+    if reached.is_own:
+        return has_children(tx, reached.viewer, reached.mailbox.name)
+    below = reached.name + SEPARATOR
+    return any(each.name.startswith(below) for each in list_shared(tx, reached.viewer))
 
 
 def list_shared(tx: Tx, viewer: AccountId, subscribed: frozenset[str] = frozenset()) -> list[Reached]:

@@ -9,14 +9,13 @@ Not here: finding a mailbox by the name a viewer has for it (access.py), the com
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final, assert_never
 
 from postino.core.errors import NotPermitted, TooManyMessages
 from postino.core.ids import EVERYBODY, NAMES, AccountId, MailboxId, ModSeq
 from postino.core.limits import Limits
 from postino.core.ports import MailboxChange
-from postino.core.rights import NO_RIGHTS, Rights, parse_rights
+from postino.core.rights import NO_RIGHTS, AclMode, Rights, parse_rights
 from postino.store.counters import next_mod_seq
 from postino.store.tx import Tx
 
@@ -25,14 +24,6 @@ _DENIED: Final = "-"
 _DEFAULT_LIMITS: Final = Limits()
 VIEWER_IDENTIFIERS: Final = f"('{ANYONE}', '{_DENIED}{ANYONE}', v.login, '{_DENIED}' || v.login)"
 """SQL: the identifiers that say something of the account `v`."""
-
-
-class AclMode(Enum):
-    """How SETACL's rights are meant: without a sign, with + or with -."""
-
-    REPLACE = "replace"
-    ADD = "add"
-    REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from postino.core.errors import AlreadyExists, NoSuchMailbox, NotPermitted, TooManyMessages
+from postino.core.errors import AlreadyExists, HasChildren, NoSuchMailbox, NotPermitted, TooManyMessages
 from postino.core.ids import NAMES, AccountId, Instant, MailboxId, ModSeq
 from postino.core.limits import Limits
 from postino.core.mailbox_name import INBOX, SEPARATOR, SHARED, canonical_name, is_shared
@@ -267,7 +267,7 @@ def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) ->
     if mailbox.name == INBOX:
         raise NotPermitted("INBOX cannot be deleted")
     if has_children(tx, account_id, mailbox.name):
-        raise NotPermitted(f"{mailbox.name!r} has mailboxes below it; delete those first")
+        raise HasChildren(f"{mailbox.name!r} has mailboxes below it; delete those first")
     expunge(tx, account_id, mailbox.id, None, only_deleted=False, now=now)
     # What stays is for undelete; that the others were here need not be known any more.
     tx.run(

@@ -1,7 +1,9 @@
 """Copy, move and expunge many messages with a handful of statements.
 
-RFC: 9051 §6.4.3 (EXPUNGE), §6.4.7 (COPY), §6.4.8 (MOVE), 7162 §3.2.7 (what was expunged is remembered).
-Invariants: a copy shares its source's content; an expunged message's content stays until the sweep.
+RFC: 9051 §6.4.3 (EXPUNGE), §6.4.7 (COPY), §6.4.8 (MOVE), 7162 §3.2.7 (what was expunged is remembered),
+    4314 §4 (which flags a copy may have).
+Invariants: a copy shares its source's content, or has a copy of it in another account; an expunged message's
+    content stays until the sweep.
 """
 
 from collections import Counter
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
 from postino.core.numset import NumberSet
 from postino.core.ports import MailboxChange
+from postino.core.rights import ALL_RIGHTS, FLAG_RIGHTS, Rights, flag_mask
+from postino.store.copy_across import CONTENT_ID, copy_contents
 from postino.store.counters import (
     DELETED,
     SEEN,
@@ -54,16 +58,20 @@ def copy(
     uids: NumberSet,
     target_id: MailboxId,
     *,
+    target_account: AccountId | None = None,
+    rights: Rights = ALL_RIGHTS,
     now: Instant,
 ) -> Copied:
-    """Copy what `uids` holds of the source, flags and internal dates too (RFC 9051 §6.4.7).
+    """Copy what `uids` holds of the source, internal dates too, and the flags that `rights` permit.
 
-    Raises OverQuota before anything is written, NoSuchMailbox.
+    RFC: 9051 §6.4.7. `target_account` is given when that is another. Raises OverQuota before anything is written,
+    NoSuchMailbox.
     """
+    target = _Target(target_account or account_id, target_id, rights)
     conditions = uid_conditions(tx, account_id, source_id, uids)
-    copied, totals = _copy_rows(tx, account_id, source_id, conditions, target_id, now, charged=True)
+    copied, totals = _copy_rows(tx, account_id, source_id, conditions, target, now, charged=True)
     if totals.messages:
-        tx.note_change(MailboxChange(account_id, target_id, ModSeq(copied.mod_seq)))
+        tx.note_change(MailboxChange(target.account_id, target_id, ModSeq(copied.mod_seq)))
     return copied
 
 
@@ -74,16 +82,25 @@ def move(
     uids: NumberSet | None,
     target_id: MailboxId,
     *,
+    target_account: AccountId | None = None,
+    rights: Rights = ALL_RIGHTS,
     now: Instant,
 ) -> Copied:
-    """As `copy`, and the source loses them in the same moment; None moves all. The quota does not matter."""
+    """As `copy`, and the source loses them in the same moment; None moves all.
+
+    Within an account the quota does not matter.
+    """
+    target = _Target(target_account or account_id, target_id, rights)
+    across = target.account_id != account_id
     conditions = uid_conditions(tx, account_id, source_id, uids)
-    copied, totals = _copy_rows(tx, account_id, source_id, conditions, target_id, now, charged=False)
+    copied, totals = _copy_rows(tx, account_id, source_id, conditions, target, now, charged=across)
     if totals.messages:
-        mod_seq = ModSeq(copied.mod_seq)
+        tx.note_change(MailboxChange(target.account_id, target_id, ModSeq(copied.mod_seq)))
+        mod_seq = next_mod_seq(tx, account_id) if across else ModSeq(copied.mod_seq)
         # The copies of a move into its own mailbox have UIDs above every old one: they must stay.
-        below = copied.target_uids.first if source_id == target_id else _MAX_UID + 1
-        _remove_rows(tx, account_id, source_id, conditions, mod_seq, now, below=below, moved=True)
+        below = copied.target_uids.first if source_id == target_id and not across else _MAX_UID + 1
+        # What another account has is a copy: here the content stays for undelete, and then is swept.
+        _remove_rows(tx, account_id, source_id, conditions, mod_seq, now, below=below, moved=not across)
         adjust_mailbox(
             tx,
             account_id,
@@ -94,7 +111,8 @@ def move(
             deleted=-totals.deleted,
             octets=-totals.octets,
         )
-        tx.note_change(MailboxChange(account_id, target_id, mod_seq))
+        if across:
+            discharge(tx, account_id, totals.octets, totals.messages)
         tx.note_change(MailboxChange(account_id, source_id, mod_seq))
     return copied
 
@@ -146,6 +164,15 @@ def expunge(
 
 
 @dataclass(frozen=True, slots=True)
+class _Target:
+    """Where copies go, and which of their flags whoever copies may set there."""
+
+    account_id: AccountId
+    mailbox_id: MailboxId
+    rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
 class _Totals:
     messages: int
     unseen: int
@@ -193,13 +220,16 @@ def _copy_rows(
     account_id: AccountId,
     source_id: MailboxId,
     conditions: list[UidCondition],
-    target_id: MailboxId,
+    target: _Target,
     now: Instant,
     *,
     charged: bool,
 ) -> tuple[Copied, _Totals]:
-    target = tx.one("SELECT uid_validity FROM mailbox WHERE account_id=? AND id=?", (account_id, target_id))
-    if target is None:
+    across = target.account_id != account_id
+    found = tx.one(
+        "SELECT uid_validity FROM mailbox WHERE account_id=? AND id=?", (target.account_id, target.mailbox_id)
+    )
+    if found is None:
         raise no_such_mailbox()
     _require_mailbox(tx, account_id, source_id)
     each = [_totals(tx, account_id, source_id, condition) for condition in conditions]
@@ -207,38 +237,46 @@ def _copy_rows(
     for part in each:
         totals = totals.plus(part)
     if not totals.messages:
-        return Copied(target[0], NumberSet(), NumberSet(), 0), totals
+        return Copied(found[0], NumberSet(), NumberSet(), 0), totals
     if charged:
-        mod_seq = charge(tx, account_id, totals.octets, totals.messages)
+        mod_seq = charge(tx, target.account_id, totals.octets, totals.messages)
     else:
-        mod_seq = next_mod_seq(tx, account_id)
+        mod_seq = next_mod_seq(tx, target.account_id)
+    content_id = "content_id"
+    below_ids: list[tuple[int, ...]] = [()] * len(conditions)
+    if across:
+        content_id = CONTENT_ID
+        below_ids, mod_seq = copy_contents(tx, account_id, source_id, conditions, target.account_id, mod_seq)
+    mask = flag_mask(target.rights)
+    flags = "flags" if FLAG_RIGHTS in target.rights else f"flags & {mask}"
+    keywords = "keywords" if Rights.WRITE in target.rights else "''"
     _, uid_validity, first_uid = add_to_mailbox(
         tx,
-        account_id,
-        target_id,
+        target.account_id,
+        target.mailbox_id,
         mod_seq,
         messages=totals.messages,
-        unseen=totals.unseen,
-        deleted=totals.deleted,
+        unseen=totals.unseen if mask & SEEN else totals.messages,
+        deleted=totals.deleted if mask & DELETED else 0,
         octets=totals.octets,
     )
     sources: list[int] = []
     next_uid = first_uid
-    for condition, part in zip(conditions, each, strict=True):
+    # Copying a mailbox into itself must not copy the copies.
+    below = first_uid if source_id == target.mailbox_id and not across else _MAX_UID + 1
+    for condition, part, below_id in zip(conditions, each, below_ids, strict=True):
         if not part.messages:
             continue
         key = (account_id, source_id, *condition.params)
-        # Copying a mailbox into itself must not copy the copies.
         where = f"account_id=? AND mailbox_id=? AND {condition.sql} AND uid<?"
-        below = first_uid if source_id == target_id else _MAX_UID + 1
         rows = tx.all(f"SELECT uid FROM message WHERE {where} ORDER BY uid", (*key, below))
         sources += [uid for (uid,) in rows]
         tx.run(
             "INSERT INTO message (account_id, mailbox_id, uid, content_id, flags, keywords, mod_seq,"
             " internal_date, save_date, size)"
-            " SELECT account_id, ?, ? + row_number() OVER (ORDER BY uid), content_id, flags, keywords, ?,"
+            f" SELECT ?, ?, ? + row_number() OVER (ORDER BY uid), {content_id}, {flags}, {keywords}, ?,"
             f" internal_date, ?, size FROM message WHERE {where}",
-            (target_id, next_uid - 1, mod_seq, now, *key, below),
+            (target.account_id, target.mailbox_id, next_uid - 1, *below_id, mod_seq, now, *key, below),
         )
         next_uid += part.messages
     made = NumberSet([(first_uid, first_uid + totals.messages - 1)])

@@ -1,6 +1,7 @@
 """LIST and LSUB: which mailboxes are there?
 
-RFC: 9051 §6.3.9, 5258 (LIST-EXTENDED), 5819 (LIST-STATUS), 6154 §2 (SPECIAL-USE), 3501 §6.3.9 (LSUB).
+RFC: 9051 §6.3.9, 5258 (LIST-EXTENDED), 5819 (LIST-STATUS), 6154 §2 (SPECIAL-USE), 8440 (LIST-MYRIGHTS),
+    3501 §6.3.9 (LSUB).
 Not here: which mailboxes match (list_pattern.py, list_selection.py).
 """
 
@@ -23,7 +24,7 @@ class List:
     selection: frozenset[str] = frozenset()
     """SUBSCRIBED, REMOTE, RECURSIVEMATCH, SPECIAL-USE."""
     returning: frozenset[str] = frozenset()
-    """SUBSCRIBED, CHILDREN, SPECIAL-USE."""
+    """SUBSCRIBED, CHILDREN, SPECIAL-USE, MYRIGHTS."""
     status_items: tuple[str, ...] | None = None
     """What RETURN (STATUS (...)) asks for, in the order asked."""
     extended: bool = False
@@ -45,7 +46,7 @@ LSUB_USAGE: Final = 'LSUB needs a reference and a pattern, such as LSUB "" "*"'
 MAX_PATTERNS: Final = 100
 _OPEN: Final = 0x28
 _SELECTION: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
-_RETURN: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE"})
+_RETURN: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "MYRIGHTS"})
 
 
 def parse_list(tag: bytes, scan: Scanner) -> List:
@@ -66,6 +67,9 @@ def parse_list(tag: bytes, scan: Scanner) -> List:
             patterns.append(_pattern(scan))
             if len(patterns) > MAX_PATTERNS:
                 scan.fail(f"LIST takes at most {MAX_PATTERNS} patterns")
+        # What matching costs goes by the letters of all of them.
+        if sum(map(len, patterns)) > 4 * scan.options.mailbox_name_octets:
+            scan.fail("The patterns of this LIST are too long together; ask in several")
     else:
         patterns = [_pattern(scan)]
     returning: frozenset[str] = frozenset()
@@ -114,7 +118,9 @@ def _selection(scan: Scanner) -> frozenset[str]:
 
 
 def _return_options(scan: Scanner) -> tuple[frozenset[str], tuple[str, ...] | None]:
-    scan.usage = "LIST returns SUBSCRIBED, CHILDREN, SPECIAL-USE and STATUS (items), as in RETURN (CHILDREN)"
+    scan.usage = (
+        "LIST returns SUBSCRIBED, CHILDREN, SPECIAL-USE, MYRIGHTS and STATUS (items), as in RETURN (CHILDREN)"
+    )
     if scan.keyword() != b"RETURN":
         scan.fail()
     scan.require(b" (")

@@ -5,6 +5,7 @@ RFC: 9051 §7.3 (mailbox data) and §6.3.9.7 (OLDNAME), 5258 §3 (extended items
 
 from collections.abc import Iterable, Sequence
 
+from postino.core.mailbox_name import SHARED_PREFIX
 from postino.imap.mailbox_name import encode_mailbox
 
 
@@ -46,8 +47,8 @@ def status_response(name: str, values: Iterable[tuple[str, object]], *, utf8: bo
 
 
 def namespace_response() -> bytes:
-    """One personal namespace without a prefix; no others' and no shared ones."""
-    return b'* NAMESPACE (("" "/")) NIL NIL\r\n'
+    """One personal namespace without a prefix, other users' below Shared/; none that belongs to nobody."""
+    return b'* NAMESPACE (("" "/")) (("%b" "/")) NIL\r\n' % SHARED_PREFIX.encode("ascii")
 
 
 def flags_response(names: Iterable[str]) -> bytes:

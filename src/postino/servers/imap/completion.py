@@ -10,7 +10,9 @@ from typing import Final
 from postino.core.errors import (
     AlreadyExists,
     DatabaseDamaged,
+    HasChildren,
     NoPermission,
+    NoSuchAccount,
     NoSuchMailbox,
     NotPermitted,
     OverQuota,
@@ -48,7 +50,9 @@ def bad(text: str, code: bytes | None = None) -> Completion:
 
 _CODES: Final[tuple[tuple[type[PostinoError], bytes], ...]] = (
     (NoSuchMailbox, status.NONEXISTENT),
+    (NoSuchAccount, status.NONEXISTENT),
     (AlreadyExists, status.ALREADY_EXISTS),
+    (HasChildren, status.HAS_CHILDREN),
     (NotPermitted, status.CANNOT),
     (NoPermission, status.NO_PERMISSION),
     (OverQuota, status.OVER_QUOTA),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from postino.imap import commands
 from postino.servers.imap.acl import run_deleteacl, run_getacl, run_listrights, run_myrights, run_setacl
+from postino.servers.imap.append import run_append_urls
 from postino.servers.imap.completion import Completion
 from postino.servers.imap.compress import run_compress, run_unauthenticate
 from postino.servers.imap.copy import run_copy, run_move
@@ -80,6 +81,7 @@ EXECUTORS: Final[dict[type[commands.Command], Executor]] = {
     commands.UidExpunge: run_uid_expunge,
     commands.Fetch: run_fetch,
     commands.Store: run_store,
+    commands.AppendUrls: run_append_urls,
     commands.Copy: run_copy,
     commands.Move: run_move,
     commands.Search: run_search,

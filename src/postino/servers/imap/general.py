@@ -48,9 +48,9 @@ def _shown(value: str | None) -> str:
 
 
 async def run_namespace(session: "ImapSession", command: Namespace) -> Completion:
-    """One personal namespace without a prefix."""
+    """Where the account's own mailboxes are, and where others'."""
     session.say(namespace_response())
-    return ok("This is the namespace")
+    return ok("These are the namespaces")
 
 
 async def run_enable(session: "ImapSession", command: Enable) -> Completion:
@@ -64,6 +64,12 @@ async def run_enable(session: "ImapSession", command: Enable) -> Completion:
             session.options = ParseOptions.of(session.limits, utf8=True)
         elif name == "CONDSTORE":
             enable_condstore(session)
+        elif name == "QRESYNC":
+            # RFC 7162 §3.2.3: CONDSTORE is enabled with it.
+            enable_condstore(session)
+            session.qresync = True
+        elif name == "UIDONLY":
+            session.uid_only = True
     session.say(enabled_response(enabled))
     return ok("Enabled")
 

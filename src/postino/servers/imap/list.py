@@ -1,33 +1,47 @@
 """LIST and LSUB.
 
-RFC: 9051 §6.3.9 and §7.3.1, 5258, 5819 (RETURN STATUS), 6154 (special use), 3501 §6.3.9 (LSUB).
-Not here: which names are listed, and how (postino.imap.list_selection).
+RFC: 9051 §6.3.9 and §7.3.1, 5258, 5819 (RETURN STATUS), 6154 (special use), 8440 (RETURN MYRIGHTS),
+    3501 §6.3.9 (LSUB).
+Invariants: an answer is of one moment, from a handful of queries, whatever number of mailboxes it names; a
+    long one is put together in a thread, so that the worker's other sessions do not wait for it.
+Not here: which names are listed, and how (postino.imap.list_selection), what may be seen (store/access.py).
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
 from postino.imap.commands import List, Lsub
 from postino.imap.list_selection import ListedMailbox, attributes_of, select_list, select_lsub
+from postino.imap.mailbox_name import encode_mailbox
+from postino.imap.responses.acl import my_rights_response
 from postino.imap.responses.mailbox import list_response, list_separator_response
 from postino.servers.imap.completion import Completion, ok
-from postino.servers.imap.status import say_status
-from postino.store.mailboxes import MailboxRow, has_children, list_mailboxes, lone_subscriptions
+from postino.servers.imap.general import enable_condstore
+from postino.servers.imap.status import status_form
+from postino.store.access import Reached, has_visible_children, list_reachable, lists_more_than
+from postino.store.tx import Tx
 
 if TYPE_CHECKING:
+    from postino.core.ids import AccountId
     from postino.servers.imap.session import ImapSession
+
+READ_IN_PLACE: Final = 500
+"""Listing a mailbox takes a few microseconds."""
+
+Tell = Callable[[Tx, bytes, Reached], bytes]
+"""What follows a mailbox's LIST response: from the name as the client spells it, and the mailbox."""
 
 
 async def run_list(session: "ImapSession", command: List) -> Completion:
-    """Name the mailboxes that match, with their counters when asked."""
+    """Name the mailboxes that match, with what else was asked of each."""
     if not command.extended and command.patterns == ("",):
         session.say(list_separator_response())
         return ok("Listed")
-    rows, names = _mailboxes(session)
-    utf8 = session.options.utf8
-    for entry in select_list(command, names):
-        session.say(list_response(entry.name, entry.attributes, utf8=utf8, child_info=entry.child_info))
-        if command.status_items is not None and entry.exists:
-            say_status(session, entry.name, rows[entry.name], command.status_items)
+    utf8, viewer = session.options.utf8, session.account_id
+    if command.status_items is not None and "HIGHESTMODSEQ" in command.status_items:
+        enable_condstore(session)
+    tellers = _tellers(command, utf8)
+    session.say(await _read(session, lambda tx: _list(tx, viewer, command, tellers, utf8)))
     return ok("Listed")
 
 
@@ -36,26 +50,71 @@ async def run_lsub(session: "ImapSession", command: Lsub) -> Completion:
     if not command.pattern:
         session.say(list_separator_response(b"LSUB"))
         return ok("Listed")
-    _, names = _mailboxes(session)
-    for entry in select_lsub(command, names):
-        session.say(list_response(entry.name, entry.attributes, utf8=session.options.utf8, verb=b"LSUB"))
+    utf8, viewer = session.options.utf8, session.account_id
+    session.say(await _read(session, lambda tx: _lsub(tx, viewer, command, utf8)))
     return ok("Listed")
 
 
-def say_name(session: "ImapSession", mailbox: MailboxRow, given: str | None) -> None:
+def say_name(session: "ImapSession", reached: Reached, given: str | None) -> None:
     """One mailbox by its right name, and with OLDNAME as the client spelled it (RFC 9051 §6.3.9.7)."""
-    parent = session.context.store.read_now(lambda tx: has_children(tx, session.account_id, mailbox.name))
+    mailbox = reached.mailbox
+    has_children = session.context.store.read_now(lambda tx: has_visible_children(tx, reached))
     attributes = attributes_of(
-        ListedMailbox(mailbox.name, mailbox.subscribed, mailbox.special_use), has_children=parent
+        ListedMailbox(reached.name, mailbox.subscribed, mailbox.special_use), has_children
     )
-    session.say(list_response(mailbox.name, attributes, utf8=session.options.utf8, old_name=given))
+    session.say(list_response(reached.name, attributes, utf8=session.options.utf8, old_name=given))
 
 
-def _mailboxes(session: "ImapSession") -> tuple[dict[str, MailboxRow], list[ListedMailbox]]:
-    account_id = session.account_id
-    rows, lone = session.context.store.read_now(
-        lambda tx: (list_mailboxes(tx, account_id), lone_subscriptions(tx, account_id))
+def _read(session: "ImapSession", answer: Callable[[Tx], bytes]) -> Awaitable[bytes]:
+    store, viewer = session.context.store, session.account_id
+
+    async def read() -> bytes:
+        if store.read_now(lambda tx: lists_more_than(tx, viewer, READ_IN_PLACE)):
+            return await store.read(answer)
+        return store.read_now(answer)
+
+    return read()
+
+
+def _tellers(command: List, utf8: bool) -> list[Tell]:
+    """What RETURN asks of each mailbox besides its attributes, in the order in which it is told."""
+    tellers: list[Tell] = []
+    if command.status_items is not None:
+        tellers.append(status_form(command.status_items))
+    if "MYRIGHTS" in command.returning:
+        tellers.append(lambda _, __, reached: my_rights_response(reached.name, reached.rights, utf8=utf8))
+    return tellers
+
+
+def _list(tx: Tx, viewer: "AccountId", command: List, tellers: list[Tell], utf8: bool) -> bytes:
+    names, reached = _mailboxes(tx, viewer)
+    said: list[bytes] = []
+    for entry in select_list(command, names):
+        said.append(list_response(entry.name, entry.attributes, utf8=utf8, child_info=entry.child_info))
+        if tellers and entry.is_chosen:
+            mailbox = reached[entry.name]
+            name = encode_mailbox(entry.name, utf8)
+            said += [tell(tx, name, mailbox) for tell in tellers]
+    return b"".join(said)
+
+
+def _lsub(tx: Tx, viewer: "AccountId", command: Lsub, utf8: bool) -> bytes:
+    names, _ = _mailboxes(tx, viewer)
+    return b"".join(
+        [
+            list_response(entry.name, entry.attributes, utf8=utf8, verb=b"LSUB")
+            for entry in select_lsub(command, names)
+        ]
     )
-    names = [ListedMailbox(row.name, row.subscribed, row.special_use) for row in rows]
-    names += [ListedMailbox(name, subscribed=True, exists=False) for name in lone]
-    return {row.name: row for row in rows}, names
+
+
+def _mailboxes(tx: Tx, viewer: "AccountId") -> tuple[list[ListedMailbox], dict[str, Reached]]:
+    found = list_reachable(tx, viewer)
+    names = [
+        ListedMailbox(each.name, each.mailbox.subscribed, each.mailbox.special_use) for each in found.own
+    ]
+    names += [
+        ListedMailbox(each.name, each.mailbox.subscribed, may_read=each.may_read) for each in found.shared
+    ]
+    names += [ListedMailbox(name, subscribed=True, exists=False) for name in found.lone]
+    return names, {each.name: each for each in (*found.own, *found.shared)}

@@ -1,7 +1,7 @@
 r"""SELECT, EXAMINE, CLOSE and UNSELECT.
 
-RFC: 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; 3501 §6.3.1 (RECENT, UNSEEN); 7162 §3.1.2 (HIGHESTMODSEQ);
-    8474 §4.2 (MAILBOXID).
+RFC: 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; 3501 §6.3.1 (RECENT, UNSEEN);
+    7162 §3.1.2 (HIGHESTMODSEQ), §3.2.5 (QRESYNC), §3.2.8 (CLOSE); 8474 §4.2 (MAILBOXID).
 Invariants: the counts told are one moment's, and the view starts from exactly that moment.
 """
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from postino.core.errors import NoSuchMailbox
 from postino.core.flags import SYSTEM_FLAG_NAMES
 from postino.core.rights import Rights
-from postino.imap.bad_command import BadCommand
 from postino.imap.commands import Close, Select, Unselect
 from postino.imap.object_id import mailbox_object_id
 from postino.imap.responses import status
@@ -23,8 +22,10 @@ from postino.imap.responses.mailbox import (
 from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.list import say_name
-from postino.servers.imap.selected import SelectedMailbox
-from postino.store.access import reach_mailbox
+from postino.servers.imap.resync import missed_of, require_qresync, say_missed
+from postino.servers.imap.selected import READ_IN_PLACE, SelectedMailbox
+from postino.store.access import Reached, reach_mailbox
+from postino.store.changes import Missed
 from postino.store.mailboxes import MailboxRow
 from postino.store.messages import expunge
 from postino.store.tx import Tx
@@ -43,17 +44,14 @@ LOAD_AT_ONCE: Final = 500
 async def run_select(session: "ImapSession", command: Select) -> Completion:
     """Open a mailbox."""
     if command.qresync is not None:
-        # RFC 7162 §3.2.3: never to be taken from a client that could not ENABLE it.
-        raise BadCommand("QRESYNC is not possible here; SELECT with CONDSTORE is")
+        require_qresync(session)
     if session.selected is not None:
         session.deselect()
         session.say(untagged_status("OK", "The previous mailbox is no longer selected", status.CLOSED))
     if command.condstore:
         session.condstore = True
     try:
-        reached = session.context.store.read_now(
-            lambda tx: reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
-        )
+        reached, missed = await _open(session, command)
     except NoSuchMailbox as error:
         return no(str(error), status.NONEXISTENT)
     selected = SelectedMailbox(
@@ -68,10 +66,29 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
         await selected.load()
     _say_state(session, mailbox, selected)
     if session.options.utf8:
-        say_name(session, mailbox, command.given)
+        say_name(session, reached, command.given)
+    if missed is not None:
+        await say_missed(session, missed)
     if command.read_only:
         return ok("The mailbox is open for reading", status.READ_ONLY)
     return ok("The mailbox is open", status.READ_WRITE)
+
+
+async def _open(session: "ImapSession", command: Select) -> tuple[Reached, Missed | None]:
+    """The mailbox, and from the same moment what a client that was away missed of it."""
+
+    def read(tx: Tx) -> tuple[Reached, Missed | None]:
+        reached = reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
+        return reached, missed_of(tx, reached, command.qresync)
+
+    store = session.context.store
+    if command.qresync is not None:
+        reached = store.read_now(
+            lambda tx: reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
+        )
+        if reached.mailbox.messages > READ_IN_PLACE:
+            return await store.read(read)
+    return store.read_now(read)
 
 
 def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMailbox) -> None:
@@ -87,7 +104,7 @@ def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMa
     if not session.options.utf8:
         say(recent_response())
         unseen = selected.view.first_unseen()
-        if unseen:
+        if unseen and not session.uid_only:
             say(untagged_status("OK", "The first unseen message", status.unseen(unseen)))
     say(untagged_status("OK", "UIDs are valid", status.uid_validity(mailbox.uid_validity)))
     say(untagged_status("OK", "The next UID, or one below it", status.uid_next(mailbox.uid_next)))
