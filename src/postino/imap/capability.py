@@ -26,6 +26,8 @@ AFTER_LOGIN: Final = (
     "SEARCHRES",
     "STATUS=SIZE",
     "CONDSTORE",
+    "QRESYNC",
+    "UIDONLY",
     "OBJECTID",
     "PREVIEW",
     "SAVEDATE",
@@ -40,7 +42,7 @@ AFTER_LOGIN: Final = (
     "METADATA-SERVER",
 )
 
-ENABLEABLE: Final = frozenset({"IMAP4REV2", "CONDSTORE"})
+ENABLEABLE: Final = frozenset({"IMAP4REV2", "CONDSTORE", "QRESYNC", "UIDONLY"})
 """What ENABLE switches on, in upper case; everything else is ignored (RFC 5161 §3.1)."""
 
 _SPELLING: Final = {name.upper(): name for name in (*EVERYWHERE, *AFTER_LOGIN)}

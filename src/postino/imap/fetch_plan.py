@@ -128,6 +128,8 @@ class FetchPlan:
     template: bytes
     """Of everything but `apart`; when there are such items they and the final parenthesis follow."""
     sources: tuple[Source, ...]
+    uid_only: bool
+    """The responses are UIDFETCH, which begin with the UID (RFC 9586 §3.3)."""
     stored: StoredItems | None
     """Made apart from what the view tells, and put into the template as one."""
     whole: bytes | None
@@ -146,7 +148,7 @@ class FetchPlan:
     def heads(self, batch: Batch) -> list[bytes]:
         """The template filled for each message."""
         template = self.template
-        return [template % row for row in zip(batch.numbers, *self._columns(batch), strict=True)]
+        return [template % row for row in zip(self._numbers(batch), *self._columns(batch), strict=True)]
 
     def responses(self, batch: Batch) -> bytes:
         """The whole answer for a batch when nothing is apart."""
@@ -162,8 +164,11 @@ class FetchPlan:
         else:
             text, columns = self.template * len(batch.numbers), self._columns(batch)
         if not columns:
-            return text % tuple(batch.numbers)
-        return text % tuple(chain.from_iterable(zip(batch.numbers, *columns, strict=True)))
+            return text % tuple(self._numbers(batch))
+        return text % tuple(chain.from_iterable(zip(self._numbers(batch), *columns, strict=True)))
+
+    def _numbers(self, batch: Batch) -> Sequence[int]:
+        return batch.uids if self.uid_only else batch.numbers
 
     def _columns(self, batch: Batch, *, without_flags: bool = False) -> list[Sequence[Any]]:
         columns = [source(batch) for source in self.sources if not (without_flags and source is _wires)]
@@ -220,7 +225,12 @@ def literal_head(item: BodyItem, found: Found | None) -> bytes:
 
 @lru_cache(maxsize=256)
 def compile_fetch(
-    items: tuple[FetchItem, ...], *, uid: bool = False, flags: bool = False, mod_seq: bool = False
+    items: tuple[FetchItem, ...],
+    *,
+    uid: bool = False,
+    flags: bool = False,
+    mod_seq: bool = False,
+    uid_only: bool = False,
 ) -> FetchPlan:
     """The plan for these items; `uid`, `flags` and `mod_seq` are told also when not asked for."""
     atts = [item for item in items if isinstance(item, FetchAtt)]
@@ -264,7 +274,7 @@ def compile_fetch(
         needs |= _needs_apart(item)
     inner = b" ".join(fragments)
     ending = b")\r\n" if not apart else b" " if fragments else b""
-    template = b"* %d FETCH (" + inner + ending
+    template = (b"* %d UIDFETCH (" if uid_only else b"* %d FETCH (") + inner + ending
     whole = apart[0] if len(apart) == 1 else None
     is_whole = (
         isinstance(whole, BodySection)
@@ -276,6 +286,7 @@ def compile_fetch(
         needs=frozenset(needs),
         template=template,
         sources=tuple(sources),
+        uid_only=uid_only,
         stored=stored,
         whole=whole.label() if whole is not None and is_whole else None,
         whole_has_header=isinstance(whole, BodySection) and whole.section.text is SectionText.NONE,

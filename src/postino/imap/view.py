@@ -323,7 +323,7 @@ class View:
 
     def by_uid(self, numbers: SequenceSet) -> list[Span]:
         """Where the messages with these UIDs are; unknown UIDs are passed over (RFC 9051 §6.4.9)."""
-        return self.find(numbers.resolve(self._uids[self.told - 1] if self.told else 0))
+        return self.find(numbers.resolve(self.last_uid))
 
     def find(self, uids: NumberSet) -> list[Span]:
         """Where the messages with these UIDs are."""
@@ -338,6 +338,11 @@ class View:
             else:
                 spans.append((first, end))
         return spans
+
+    @property
+    def last_uid(self) -> int:
+        """The highest UID the client knows, which `*` stands for; 0 for none."""
+        return self._uids[self.told - 1] if self.told else 0
 
     def everything(self) -> list[Span]:
         """All messages the client knows."""

@@ -53,9 +53,7 @@ def load_messages(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> Messa
     uids, mod_seqs = array("I"), array("Q")
     flags: list[FlagSet] = []
     after = 0
-    while rows := tx.all(
-        f"{_STATE} AND uid>? ORDER BY uid LIMIT ?", (account_id, mailbox_id, after, _PIECE)
-    ):
+    while rows := tx.all(f"{_STATE} AND uid>? ORDER BY uid LIMIT ?", (account_id, mailbox_id, after, _PIECE)):
         uids.extend([row[0] for row in rows])
         mod_seqs.extend([row[3] for row in rows])
         flags += [stored_flag_set(row[1], row[2]) for row in rows]

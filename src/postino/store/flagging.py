@@ -173,11 +173,8 @@ def _log_change(
     tx: Tx, account_id: AccountId, mailbox_id: MailboxId, mod_seq: ModSeq, uids: list[int]
 ) -> None:
     """Note where the changed messages are, so that changes_since() need not look at the others."""
-    if uids[-1] - uids[0] < 2 * len(uids):
-        spans = [(uids[0], uids[-1])]
-    else:
-        spans = _spans(uids)
-    for first, last in spans:
+    is_dense = uids[-1] - uids[0] < 2 * len(uids)
+    for first, last in [(uids[0], uids[-1])] if is_dense else _spans(uids):
         tx.run(
             "INSERT INTO flag_change (account_id, mailbox_id, mod_seq, first_uid, last_uid)"
             " VALUES (?, ?, ?, ?, ?)",
@@ -204,7 +201,5 @@ def prune_flag_log(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, keep: i
         (*key, keep),
     )
     if row is not None:
-        tx.run(
-            "DELETE FROM flag_change WHERE account_id=? AND mailbox_id=? AND mod_seq<=?", (*key, row[0])
-        )
+        tx.run("DELETE FROM flag_change WHERE account_id=? AND mailbox_id=? AND mod_seq<=?", (*key, row[0]))
         tx.run("UPDATE mailbox SET flag_log_start=? WHERE account_id=? AND id=?", (row[0], *key))

@@ -118,7 +118,7 @@ def _take_due(tx: Tx, until: int, batch: int) -> tuple[list[Row], bool]:
 
 
 def too_much_expunged(tx: Tx, keep: int = REMEMBERED) -> list[tuple[AccountId, MailboxId, int]]:
-    """Mailboxes that remember more than half as much again as `keep`, and up to which mod-sequence to forget."""
+    """Mailboxes that remember half as much again as `keep`, with the mod-sequence up to which to forget."""
     found: list[tuple[AccountId, MailboxId, int]] = []
     for account_id, mailbox_id in tx.all(
         "SELECT account_id, mailbox_id FROM expunged GROUP BY account_id, mailbox_id HAVING count(*)>?",

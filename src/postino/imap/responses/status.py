@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+_NOT_IN_URL: Final = re.compile(rb"[^\x21-\x5c\x5e-\x7e]")
 _LINE_BREAKING: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 ALREADY_EXISTS: Final = b"ALREADYEXISTS"
@@ -30,6 +31,7 @@ READ_WRITE: Final = b"READ-WRITE"
 SERVER_BUG: Final = b"SERVERBUG"
 TOO_BIG: Final = b"TOOBIG"
 TRY_CREATE: Final = b"TRYCREATE"
+UID_REQUIRED: Final = b"UIDREQUIRED"
 UNAVAILABLE: Final = b"UNAVAILABLE"
 UNKNOWN_CTE: Final = b"UNKNOWN-CTE"
 USE_ATTR: Final = b"USEATTR"
@@ -90,6 +92,11 @@ def in_progress(tag: bytes, done: int | None = None, total: int | None = None) -
     numbers = " ".join("NIL" if number is None else str(number) for number in (done, total))
     # A tag holds nothing that would have to be escaped between quotes.
     return b'INPROGRESS ("%s" %s)' % (tag, numbers.encode("ascii"))
+
+
+def bad_url(url: bytes) -> bytes:
+    """The code BADURL (RFC 4469 §4.1), with the URL as far as it may stand in a code."""
+    return b"BADURL " + _NOT_IN_URL.sub(lambda found: b"%%%02X" % found.group()[0], url[:1000])
 
 
 def uid_next(uid: int) -> bytes:

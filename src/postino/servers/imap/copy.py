@@ -11,6 +11,7 @@ from postino.core.rights import Rights
 from postino.imap.commands import Copy, Move
 from postino.imap.responses.status import CANNOT, EXPUNGE_ISSUED, copy_uid, untagged_status
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
+from postino.servers.imap.resync import highest_told
 from postino.store import messages
 from postino.store.access import reach_mailbox
 from postino.store.messages import Copied
@@ -48,7 +49,7 @@ async def run_move(session: "ImapSession", command: Move) -> Completion:
     # Before the EXPUNGEs, so that the client knows where the messages went (RFC 6851 §4.3).
     code = copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids)
     session.say(untagged_status("OK", "Where the messages are now", code))
-    return ok("Moved")
+    return ok("Moved", await highest_told(session))
 
 
 async def _transfer(session: "ImapSession", command: Copy | Move) -> Copied | Completion:

@@ -1,6 +1,6 @@
 """EXPUNGE and UID EXPUNGE.
 
-RFC: 9051 §6.4.3, §6.4.9; 4315 §2.1; 7162 §3.2.7 (HIGHESTMODSEQ of the tagged OK, once QRESYNC is there).
+RFC: 9051 §6.4.3, §6.4.9; 4315 §2.1; 7162 §3.2.7 and §3.2.9 (HIGHESTMODSEQ).
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from postino.core.numset import NumberSet
 from postino.imap.commands import Expunge, UidExpunge
 from postino.imap.responses.status import CANNOT
 from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.resync import highest_told
 from postino.store.messages import expunge
 
 if TYPE_CHECKING:
@@ -42,4 +43,6 @@ async def _expunge(session: "ImapSession", uids: NumberSet | None) -> Completion
         selected.view.follow(
             expunged.previous_mod_seq, expunged.mod_seq or expunged.previous_mod_seq, expunged.uids
         )
+        if expunged.uids:
+            return ok("Expunged", await highest_told(session))
     return ok("Expunged")

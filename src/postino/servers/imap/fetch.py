@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from postino.core.flags import Flag, flag_set
 from postino.core.numset import NumberSet
-from postino.imap.bad_command import BadCommand
 from postino.imap.commands import Fetch, FetchAtt
 from postino.imap.fetch_plan import (
     Batch,
@@ -34,6 +33,7 @@ from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.general import enable_condstore
 from postino.servers.imap.list_cache import Shelf
+from postino.servers.imap.resync import require_qresync, say_vanished
 from postino.store.blobs import BlobStore
 from postino.store.fetch import BodySource, Column, StoredBody, body_octets, fetch_rows, open_body
 from postino.store.messages import FlagChange, FlagMode, store_flags
@@ -65,8 +65,7 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
     selected = session.selected
     assert selected is not None
     if command.vanished:
-        # RFC 7162 §3.2.6: only for clients that have enabled QRESYNC, which is not possible here.
-        raise BadCommand("VANISHED is not possible here; FETCH with CHANGEDSINCE is")
+        require_qresync(session)
     if command.changed_since is not None or FetchAtt.MOD_SEQ in command.items:
         enable_condstore(session)
     await selected.load()
@@ -74,12 +73,21 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
     await selected.sync()
     if command.changed_since is not None:
         spans = selected.view.changed_since(command.changed_since, spans)
+        if command.vanished:
+            await say_vanished(session, selected, command.numbers, command.changed_since)
     tells_mod_seq = command.changed_since is not None
-    plan = compile_fetch(command.items, uid=command.by_uid, mod_seq=tells_mod_seq)
+    # With UIDFETCH the UID stands before the items (RFC 9586 §3.3).
+    uid = command.by_uid and not session.uid_only
+    plan = compile_fetch(command.items, uid=uid, mod_seq=tells_mod_seq, uid_only=session.uid_only)
     if plan.sets_seen and not selected.read_only and await _mark_seen(session, selected, spans):
         # The flags have changed, so they are told (RFC 9051 §6.4.5), and with them their MODSEQ.
+        form = session.update_form(by_uid=command.by_uid)
         plan = compile_fetch(
-            command.items, uid=command.by_uid, flags=True, mod_seq=tells_mod_seq or session.condstore
+            command.items,
+            uid=form.uid and not form.uid_only,
+            flags=True,
+            mod_seq=tells_mod_seq or form.mod_seq,
+            uid_only=form.uid_only,
         )
     if plan.is_from_memory:
         await say_from_view(session, plan, spans)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from postino.core.errors import NoSuchMailbox
 from postino.imap.commands import Idle
-from postino.imap.responses.status import continuation, untagged_status
+from postino.imap.responses.status import UNAVAILABLE, continuation, untagged_status
 from postino.net.connection import ConnectionLost, ServerClosing
 from postino.servers.imap.completion import Completion, bad, ok
+from postino.store.changes import TooLongAgo
 
 if TYPE_CHECKING:
     from postino.imap.framer import LineFrame
@@ -102,6 +103,10 @@ class _News:
                 await session.flush()
         except NoSuchMailbox:
             session.say(untagged_status("BYE", "The selected mailbox was deleted by another session"))
+            await session.flush()
+            session.connection.close()
+        except TooLongAgo as error:
+            session.say(untagged_status("BYE", str(error), UNAVAILABLE))
             await session.flush()
             session.connection.close()
         except ConnectionLost:

@@ -1,6 +1,7 @@
 """One IMAP session: read commands, have each carried out in its turn, say what became of it.
 
-RFC: 9051 §3 (states), §5.3 (autologout), §5.5 (commands in progress), §7.1 (tagged answers).
+RFC: 9051 §3 (states), §5.3 (autologout), §5.5 (commands in progress), §7.1 (tagged answers), 9585
+    (INPROGRESS), 8437 §4.1 (what UNAUTHENTICATE resets).
 Exposure: unauthenticated octets, through the framer and the grammar.
 Invariants: commands are carried out one after the other, in the order they came; every command gets one
     tagged answer, after all its untagged ones; answers of more than _FLUSH_OCTETS are sent, and the
@@ -11,11 +12,17 @@ Not here: what a command does (one module each, found through dispatch.py).
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from postino.core.errors import NoSuchMailbox, PostinoError, ProtocolViolation, TemporarilyUnavailable
+from postino.core.errors import (
+    NoSuchAccount,
+    NoSuchMailbox,
+    PostinoError,
+    ProtocolViolation,
+    TemporarilyUnavailable,
+)
 from postino.core.ids import AccountId
 from postino.imap.bad_command import BadCommand
 from postino.imap.capability import after_login, before_login
-from postino.imap.commands import Command, parse_command
+from postino.imap.commands import Command, Fetch, Idle, parse_command
 from postino.imap.framer import (
     AppendData,
     AppendEnd,
@@ -32,19 +39,24 @@ from postino.imap.responses.status import (
     UNAVAILABLE,
     continuation,
     greeting,
+    highest_mod_seq,
+    in_progress,
     tagged,
     untagged_status,
 )
-from postino.imap.states import State, may_report_expunges, require_state
+from postino.imap.states import AnyCommand, State, may_report_expunges, require_state, require_uids
 from postino.imap.view import UpdateForm
-from postino.net.connection import Connection, ConnectionLost, ServerClosing
+from postino.net.connection import Connection, ConnectionLost, LoginTakenBack, ServerClosing
 from postino.servers import session_log
 from postino.servers.context import ServerContext
 from postino.servers.imap.append import Appending
 from postino.servers.imap.completion import Completion, refusal
 from postino.servers.imap.dispatch import EXECUTORS
+from postino.store.accounts import password_hashes
+from postino.store.changes import TooLongAgo
 
 if TYPE_CHECKING:
+    from postino.directory.principal import Principal
     from postino.servers.imap.selected import SelectedMailbox
 
 PROTOCOL: Final = "imap"
@@ -63,10 +75,12 @@ class ImapSession:
 
     __slots__ = (
         "_bad_commands",
+        "_beats",
         "_farewell",
         "_login_ends",
         "_out",
         "_out_octets",
+        "_running",
         "_turn",
         "account_id",
         "appending",
@@ -111,6 +125,9 @@ class ImapSession:
         self._bad_commands = 0
         self._turn = 0
         self._farewell = ""
+        self._running: Command | None = None
+        self._beats: tuple[Command | None, int] = (None, 0)
+        """The command that ran at the last beat, and at how many beats it did."""
         self._login_ends = asyncio.get_running_loop().time() + self.limits.login_seconds
 
     # From beginning to end
@@ -125,6 +142,9 @@ class ImapSession:
             self.say(greeting(context.hostname, self.capabilities()))
             await self._serve()
             reason = session_log.QUIT
+        except LoginTakenBack as error:
+            reason = "login taken back"
+            self.say(untagged_status("BYE", str(error)))
         except ServerClosing:
             reason = session_log.SHUTDOWN
             self.say(
@@ -141,6 +161,12 @@ class ImapSession:
         except NoSuchMailbox:
             reason = "mailbox deleted"
             self.say(untagged_status("BYE", "The selected mailbox was deleted by another session"))
+        except TooLongAgo as error:
+            reason, detail = "expunges forgotten", {"detail": str(error)}
+            self.say(untagged_status("BYE", str(error), UNAVAILABLE))
+        except NoSuchAccount:
+            reason = "account removed"
+            self.say(untagged_status("BYE", "This account was removed"))
         except Exception:
             reason = session_log.FAULT
             context.metrics.session_fault(PROTOCOL)
@@ -158,6 +184,7 @@ class ImapSession:
         finally:
             self.appending.discard()
             self.deselect()
+            self.context.sessions.leave(self.account_id, self.connection)
             self._write_out()
             self.connection.close()
             self.context.metrics.connection_closed(PROTOCOL)
@@ -195,15 +222,26 @@ class ImapSession:
             await self.appending.settle()
         self.context.metrics.command(PROTOCOL, command.name)
         require_state(command, self.state)
+        if self.uid_only:
+            require_uids(command)
+        self._running = command
         try:
             completion = await EXECUTORS[type(command)](self, command)
         except BadCommand as error:
             error.tag = command.tag
             raise
+        except NoSuchAccount as error:
+            completion = refusal(error)
+            if self._account_is_gone():
+                # Whatever else is asked for would fail likewise.
+                self.say(tagged(command.tag, completion.status, completion.text, completion.code))
+                raise
         except PostinoError as error:
             if isinstance(error, TemporarilyUnavailable):
                 self.log.warning("command.failed", command=command.name, error=str(error))
             completion = refusal(error)
+        finally:
+            self._running = None
         if completion is not None:
             await self.complete(command, completion)
         self._bad_commands = 0
@@ -213,22 +251,31 @@ class ImapSession:
         if self._turn % _COMMANDS_A_TURN == 0:
             await asyncio.sleep(0)
 
-    async def complete(self, command: Command, completion: Completion) -> None:
+    def _account_is_gone(self) -> bool:
+        return not self.context.store.read_now(lambda tx: password_hashes(tx, [self.account_id]))
+
+    async def complete(self, command: AnyCommand, completion: Completion) -> None:
         """Say what news the client may have now, and how the command ended."""
-        gone: NoSuchMailbox | None = None
+        gone: NoSuchMailbox | TooLongAgo | None = None
         if self.selected is not None:
             try:
                 await self.selected.sync()
-            except NoSuchMailbox as error:
+            except (NoSuchMailbox, TooLongAgo) as error:
                 gone = error
             else:
                 by_uid = command.name.startswith("UID ")
                 self.say_news(by_uid=by_uid, may_expunge=may_report_expunges(command))
+                withheld = self.selected.view.withheld_mod_seq
+                if self.qresync and withheld:
+                    # What has been told may be newer than an expunge that has not (RFC 7162 §3.2).
+                    code = highest_mod_seq(withheld)
+                    self.say(untagged_status("OK", "Not everything could be told yet", code))
         self.say(tagged(command.tag, completion.status, completion.text, completion.code))
         if self._farewell:
             raise ProtocolViolation(self._farewell, fatal=True)
         if gone is not None:
-            # DEVIATION: RFC 2180 §3 leaves this open; without its mailbox a session has no state to go on in.
+            # DEVIATION: RFC 2180 §3.3 prefers NO to every command; clients know how to connect again, and
+            # few what to make of a mailbox that refuses all.
             raise gone
 
     def say_news(self, *, by_uid: bool = False, may_expunge: bool) -> None:
@@ -240,7 +287,8 @@ class ImapSession:
     def update_form(self, *, by_uid: bool = False) -> UpdateForm:
         """How this client is told of changes; `by_uid` during a command by UID."""
         return UpdateForm(
-            uid=by_uid or self.qresync or self.uid_only,
+            # RFC 7162 §3.2.4: once mod-sequences are told, the UID is told with them.
+            uid=by_uid or self.condstore,
             mod_seq=self.condstore,
             vanished=self.qresync or self.uid_only,
             uid_only=self.uid_only,
@@ -290,6 +338,9 @@ class ImapSession:
 
     async def read(self) -> None:
         """Wait for octets and give them to the framer. Raises ConnectionLost at the end of input."""
+        if self._out_octets >= _FLUSH_OCTETS or self.connection.must_drain:
+            # Answers unread are held within bounds, whatever the frames they come from.
+            await self.flush()
         data = self.connection.read_nowait()
         if not data:
             self.appending.submit()
@@ -316,7 +367,7 @@ class ImapSession:
     def capabilities(self) -> tuple[str, ...]:
         """What the server can do for this client now."""
         if self.state is not State.NOT_AUTHENTICATED:
-            return after_login()
+            return after_login(compress=not self.connection.is_compressed)
         connection = self.connection
         return before_login(
             starttls=not connection.is_tls and self.context.tls_context() is not None,
@@ -324,13 +375,45 @@ class ImapSession:
             login=connection.is_secure,
         )
 
-    def logged_in(self, account_id: AccountId, login: str) -> None:
-        """Go on as this account."""
-        self.account_id = account_id
-        self.login = login
-        self.log = self.log.bind(account=login)
+    def log_in(self, principal: "Principal") -> None:
+        """Go on as this account. Raises TooManySessions."""
+        self.context.sessions.enter(
+            principal, self.connection, self.limits.connections_per_account, self.beat
+        )
+        self.account_id = principal.account_id
+        self.login = principal.login
+        self.log = self.log.bind(account=principal.login)
         self.state = State.AUTHENTICATED
         self.framer.limits = FramerLimits.after_login(self.limits)
+
+    def log_out(self) -> None:
+        """Forget who is there and everything that was enabled (RFC 8437 §4.1); ID and TLS stay."""
+        self.deselect()
+        self.context.sessions.leave(self.account_id, self.connection)
+        self.account_id, self.login = AccountId(0), ""
+        self.condstore = False
+        self.options = ParseOptions.of(self.limits)
+        self.framer.limits = FramerLimits.before_login(self.limits)
+        self.log = self.log.bind(account="")
+        self.state = State.NOT_AUTHENTICATED
+        self._login_ends = asyncio.get_running_loop().time() + self.limits.login_seconds
+
+    def beat(self) -> None:
+        """Called every few seconds: say that a long command goes on (RFC 9585), let an idle session rest."""
+        running = self._running
+        if running is None or isinstance(running, Idle):
+            self._beats = (None, 0)
+            self.connection.rest()
+            return
+        before, count = self._beats
+        count = count + 1 if running is before else 0
+        self._beats = (running, count)
+        # FETCH tells that it goes on by what it says, in which nothing else may stand.
+        if count % 2 and not isinstance(running, Fetch) and not self.connection.must_drain:
+            if self._out and not self._out[-1].endswith(b"\r\n"):
+                return
+            self.say(untagged_status("OK", f"{running.name} goes on", in_progress(running.tag)))
+            self.send_now()
 
     def select(self, selected: "SelectedMailbox") -> None:
         """Go on with this mailbox selected."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from postino.core.numset import NumberSet
 from postino.imap.commands import FetchAtt, Store
-from postino.imap.fetch_plan import compile_fetch
+from postino.imap.fetch_plan import FetchPlan, compile_fetch
 from postino.imap.responses.status import CANNOT, EXPUNGE_ISSUED, LIMIT, modified
 from postino.imap.view import Span
 from postino.servers.imap.completion import Completion, no, ok
@@ -69,14 +69,20 @@ async def _echo(session: "ImapSession", command: Store, spans: list[Span], store
     if command.silent:
         if session.condstore:
             spans = view.find(NumberSet.of(uid for uid, _, _ in stored.changed))
-            await say_from_view(session, compile_fetch((FetchAtt.MOD_SEQ,), uid=command.by_uid), spans)
+            await say_from_view(session, _plan(session, command, FetchAtt.MOD_SEQ), spans)
         return
     untouched = view.gone(spans).union(stored.modified)
     if untouched:
         spans = view.find(view.uid_set(spans).difference(untouched))
-    plan = compile_fetch((FetchAtt.FLAGS,), uid=command.by_uid, mod_seq=session.condstore)
-    await say_from_view(session, plan, spans)
+    await say_from_view(session, _plan(session, command, FetchAtt.FLAGS), spans)
     view.forget_changes(spans)
+
+
+def _plan(session: "ImapSession", command: Store, item: FetchAtt) -> FetchPlan:
+    form = session.update_form(by_uid=command.by_uid)
+    return compile_fetch(
+        (item,), uid=form.uid and not form.uid_only, mod_seq=form.mod_seq, uid_only=form.uid_only
+    )
 
 
 async def _say_left_alone(session: "ImapSession", command: Store, left_alone: NumberSet) -> None:
@@ -85,8 +91,7 @@ async def _say_left_alone(session: "ImapSession", command: Store, left_alone: Nu
     assert selected is not None
     view = selected.view
     spans = view.find(left_alone.difference(view.gone(view.find(left_alone))))
-    plan = compile_fetch((FetchAtt.FLAGS,), uid=command.by_uid, mod_seq=True)
-    await say_from_view(session, plan, spans)
+    await say_from_view(session, _plan(session, command, FetchAtt.FLAGS), spans)
     view.forget_changes(spans)
 
 
