@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.live.mail_programs import ANN, PASSWORD, client_tls, deliver, require_program, running_server
 
 _SCREEN_SECONDS = 20.0
+_REST_SECONDS = 0.15
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x09\x0b-\x1f]")
 
 
@@ -41,17 +42,25 @@ class Terminal:
         self._shown = b""
 
     def wait_for(self, words: str) -> None:
-        """Until the screen has shown `words` since the last key."""
+        """Until the screen has shown `words` since the last key, and is at rest."""
         deadline = time.monotonic() + _SCREEN_SECONDS
-        while words.encode() not in _CONTROL.sub(b"", self._shown):
-            assert time.monotonic() < deadline, (words, _CONTROL.sub(b" ", self._shown)[-3000:])
-            if select.select([self._master], [], [], 0.2)[0]:
-                try:
-                    self._shown += os.read(self._master, 65_536)
-                except OSError:
-                    raise AssertionError(
-                        f"alpine ended before it showed {words!r}: {self._shown[-3000:]!r}"
-                    ) from None
+        while not self._has_shown(words) or self._is_drawing():
+            assert time.monotonic() < deadline, (words, self._shown[-3000:])
+            if not self._is_drawing():
+                continue
+            try:
+                self._shown += os.read(self._master, 65_536)
+            except OSError:
+                # Alpine has ended: what it showed last counts.
+                assert self._has_shown(words), (words, self._shown[-3000:])
+                return
+
+    def _has_shown(self, words: str) -> bool:
+        return words.encode() in _CONTROL.sub(b"", self._shown)
+
+    def _is_drawing(self) -> bool:
+        # Keys typed while the screen is being drawn may be thrown away with what was typed ahead.
+        return bool(select.select([self._master], [], [], _REST_SECONDS)[0])
 
     def type(self, keys: str) -> None:
         """As a person would."""
@@ -97,6 +106,7 @@ def test_alpine_reads_deletes_and_expunges(tmp_path: Path) -> None:
             terminal.type("i")
             terminal.wait_for("Nummer")
             terminal.type("d")
+            terminal.wait_for("marked for deletion")
             terminal.type("q")
             terminal.wait_for("xpunge")
             terminal.type("y")
