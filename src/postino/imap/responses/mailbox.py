@@ -4,6 +4,7 @@ RFC: 9051 §7.3 (mailbox data) and §6.3.9.7 (OLDNAME), 5258 §3 (extended items
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from postino.core.mailbox_name import SHARED_PREFIX
 from postino.imap.mailbox_name import encode_mailbox
@@ -11,7 +12,7 @@ from postino.imap.mailbox_name import encode_mailbox
 
 def list_response(
     name: str,
-    attributes: Iterable[str],
+    attributes: tuple[str, ...],
     *,
     utf8: bool,
     child_info: Sequence[str] = (),
@@ -19,20 +20,23 @@ def list_response(
     verb: bytes = b"LIST",
 ) -> bytes:
     r"""`* LIST (\HasNoChildren) "/" name`, with CHILDINFO and OLDNAME where given; LSUB by `verb`."""
-    extended = b""
-    if child_info or old_name is not None:
-        items = []
-        if child_info:
-            items.append(b'"CHILDINFO" (' + " ".join(f'"{each}"' for each in child_info).encode() + b")")
-        if old_name is not None:
-            items.append(b'"OLDNAME" (' + encode_mailbox(old_name, utf8) + b")")
-        extended = b" (" + b" ".join(items) + b")"
-    return b'* %b (%b) "/" %b%b\r\n' % (
-        verb,
-        " ".join(attributes).encode("ascii"),
-        encode_mailbox(name, utf8),
-        extended,
-    )
+    items: list[bytes] = []
+    if child_info:
+        items.append(b'"CHILDINFO" (' + " ".join(f'"{each}"' for each in child_info).encode() + b")")
+    if old_name is not None:
+        items.append(b'"OLDNAME" (' + encode_mailbox(old_name, utf8) + b")")
+    line = list_line(verb, encode_mailbox(name, utf8), attributes)
+    return line if not items else line[:-2] + b" (" + b" ".join(items) + b")\r\n"
+
+
+def list_line(verb: bytes, encoded_name: bytes, attributes: tuple[str, ...]) -> bytes:
+    """A LIST or LSUB response without extended items, of a name that is encoded already."""
+    return b'* %b (%b) "/" %b\r\n' % (verb, _joined(attributes), encoded_name)
+
+
+@lru_cache(maxsize=256)
+def _joined(attributes: tuple[str, ...]) -> bytes:
+    return " ".join(attributes).encode("ascii")
 
 
 def list_separator_response(verb: bytes = b"LIST") -> bytes:

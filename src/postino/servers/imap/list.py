@@ -14,7 +14,7 @@ from postino.imap.commands import List, Lsub
 from postino.imap.list_selection import ListedMailbox, attributes_of, select_list, select_lsub
 from postino.imap.mailbox_name import encode_mailbox
 from postino.imap.responses.acl import my_rights_response
-from postino.imap.responses.mailbox import list_response, list_separator_response
+from postino.imap.responses.mailbox import list_line, list_response, list_separator_response
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
 from postino.servers.imap.status import status_form
@@ -90,10 +90,13 @@ def _list(tx: Tx, viewer: "AccountId", command: List, tellers: list[Tell], utf8:
     names, reached = _mailboxes(tx, viewer)
     said: list[bytes] = []
     for entry in select_list(command, names):
-        said.append(list_response(entry.name, entry.attributes, utf8=utf8, child_info=entry.child_info))
+        name = encode_mailbox(entry.name, utf8)
+        if entry.child_info:
+            said.append(list_response(entry.name, entry.attributes, utf8=utf8, child_info=entry.child_info))
+        else:
+            said.append(list_line(b"LIST", name, entry.attributes))
         if tellers and entry.is_chosen:
             mailbox = reached[entry.name]
-            name = encode_mailbox(entry.name, utf8)
             said += [tell(tx, name, mailbox) for tell in tellers]
     return b"".join(said)
 
