@@ -49,6 +49,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Octets, about("Largest literal that is not a message, such as a mailbox name or search text.")
     ] = 64 * 1024
     imap_literals: Annotated[Count, about("Most literals in one command that is not APPEND.")] = 100
+    imap_append_parts: Annotated[
+        Count, about("Most messages, and parts that CATENATE puts together, in one APPEND.")
+    ] = 10_000
     imap_idle_seconds: Annotated[
         Seconds,
         about("Silence after which an IMAP session ends (RFC 9051 §5.4 asks for at least 30 minutes)."),
@@ -70,9 +73,21 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "DEFLATE itself reaches 1032."
         ),
     ] = 200
+    imap_messages_a_command: Annotated[
+        Count,
+        about(
+            "Most messages one FETCH, STORE, SEARCH, SORT, THREAD, COPY, MOVE or UID EXPUNGE takes (RFC 9738 "
+            "MESSAGELIMIT); 0 for no limit, and then none is announced: long commands do not hold up others."
+        ),
+    ] = 0
     imap_sequence_parts: Annotated[Count, about("Most numbers and ranges in one message set.")] = 10_000
     imap_search_keys: Annotated[Count, about("Most keys in one SEARCH.")] = 500
     imap_search_depth: Annotated[Count, about("Deepest nesting of SEARCH keys.")] = 50
+    imap_search_mailboxes: Annotated[Count, about("Most mailboxes searched by one ESEARCH.")] = 10_000
+    imap_search_contexts: Annotated[
+        Count, about("Most searches of one session whose results are kept up to date (RFC 5267, UPDATE).")
+    ] = 10
+    imap_sort_criteria: Annotated[Count, about("Most criteria in one SORT.")] = 20
     mailboxes: Annotated[Count, about("Most mailboxes in one account.")] = 10_000
     mailbox_name_octets: Annotated[Octets, about("Longest name of a mailbox, in UTF-8.")] = 1000
     mailbox_depth: Annotated[Count, about("Most levels in the name of a mailbox.")] = 50

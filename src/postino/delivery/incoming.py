@@ -27,6 +27,7 @@ class Fault(Enum):
     TOO_LARGE = "message too large"
     HEADER_TOO_LARGE = "header too large"
     NO_ROOM = "no room for the spool file"
+    NUL = "the octet NUL outside a literal8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +137,18 @@ class IncomingMessage:
         if spool is not None:
             spool.discard()
 
-    async def finish(self) -> Content:
+    async def finish(self, *, spare_memory: bool = False) -> Content:
         """Index the complete message; a large body is on disk for good when this returns.
 
-        There must be no fault. Raises TemporarilyUnavailable when the disk refuses.
+        To spare memory, a small one is on disk too. There must be no fault. Raises TemporarilyUnavailable
+        when the disk refuses.
         """
         assert self.fault is None
         header = bytes(self._header)
+        if spare_memory and self._body and self._spool is None:
+            self._spool = self._store.blobs.open_spool()
+            self._spool.write(bytes(self._body))
+            self._body = b""
         if self._spool is not None:
             # Syncing and indexing a large file would hold up every other session of the worker.
             content = await asyncio.to_thread(_seal, header, self._spool, self._limits)

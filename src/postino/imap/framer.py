@@ -1,10 +1,11 @@
 """Cut a client's octets into complete commands, without understanding them.
 
-RFC: 9051 §2.2.1 (lines), §4.3 (literals), 7888 (non-synchronising literals), 3502 (MULTIAPPEND).
+RFC: 9051 §2.2.1 (lines), §4.3 (literals), 7888 (non-synchronising literals), 3502 (MULTIAPPEND), 4469
+    (CATENATE), 8508 (REPLACE).
 Exposure: sees unauthenticated octets first; stays bounded for any input.
 Invariants: octets inside a literal are never scanned for line ends; only CRLF ends a line; every octet
     belongs to exactly one frame; one command's buffered octets never exceed its FramerLimits, and
-    an APPEND's message is handed out as it arrives.
+    what an APPEND or REPLACE puts into a mailbox is handed out as it arrives.
 Not here: grammar (commands/), whether a command is allowed now (states.py), writing (servers/imap).
 """
 
@@ -19,7 +20,7 @@ from postino.imap.bad_command import BadCommand
 _MARKER: Final = re.compile(rb"\{([0-9]+)(\+?)\}\Z")
 _MAX_DIGITS: Final = 19
 _TAG: Final = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,128}) ")
-_APPEND: Final = re.compile(rb"[^ ]{1,128} APPEND ", re.IGNORECASE)
+_STREAMED: Final = re.compile(rb"[^ ]{1,128} (?:APPEND|(?:UID )?REPLACE [0-9*]{1,10}) ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class ContinuationNeeded:
 
 @dataclass(frozen=True, slots=True)
 class AppendStarted:
-    """An APPEND up to a message literal. Answer with accept_stream() or discard_stream().
+    """An APPEND or REPLACE up to a literal behind its mailbox: a message, a part of one, or a URL.
 
-    `head` goes to parse_append_head() when `is_first`, else to parse_append_next() (MULTIAPPEND).
-    Unless `non_sync`, the client waits for `+`, which the session sends when it accepts.
+    Answer with accept_stream() or discard_stream(). An AppendReader reads `head` when `is_first`, else the
+    last of its parts. Unless `non_sync`, the client waits for `+`, which the session sends when it accepts.
     """
 
     head: CommandFrame
@@ -93,19 +94,19 @@ class AppendStarted:
 
 @dataclass(frozen=True, slots=True)
 class AppendData:
-    """Octets of the accepted message literal, in order."""
+    """Octets of the accepted literal, in order."""
 
     octets: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class AppendEnd:
-    """The message literal is whole. AppendRest or another AppendStarted follows."""
+    """The literal is whole. AppendRest or another AppendStarted follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppendRest:
-    """The end of an APPEND's line, for parse_append_rest(); the command is complete now."""
+    """The end of the command's last line, for its AppendReader; the command is complete now."""
 
     line: bytes
 
@@ -202,6 +203,12 @@ class Framer:
         self._position = self._scanned = 0
         self._start_command()
 
+    def take_unread(self) -> bytes:
+        """Forget everything unread and give it: it was not meant to be read as it is (COMPRESS)."""
+        unread = self._buffer[self._position :]
+        self.clear()
+        return unread
+
     def expect_line(self) -> None:
         """Have the next frame be one plain LineFrame."""
         assert self._mode is _Mode.COMMAND
@@ -209,7 +216,7 @@ class Framer:
         self._mode = _Mode.SINGLE_LINE
 
     def accept_stream(self) -> None:
-        """Have the message literal of the last AppendStarted handed out."""
+        """Have the literal of the last AppendStarted handed out."""
         assert self._mode is _Mode.APPEND_DECISION
         self._mode = _Mode.APPEND_DATA if self._left else _Mode.APPEND_END
 
@@ -359,9 +366,9 @@ class Framer:
     def _is_message_marker(self, line: bytes, marker: re.Match[bytes]) -> bool:
         if self._parts:
             # Behind the mailbox's literal; `parts` has its text and its octets.
-            return len(self._parts) == 2 and _APPEND.match(self._parts[0]) is not None
-        command = _APPEND.match(line)
-        # A marker right behind "APPEND " announces the mailbox's name, a later one the message.
+            return len(self._parts) == 2 and _STREAMED.match(self._parts[0]) is not None
+        command = _STREAMED.match(line)
+        # A marker right behind the command announces the mailbox's name, a later one the message.
         return command is not None and command.end() < marker.start()
 
     def _start_message(self, line: bytes, marker: re.Match[bytes]) -> AppendStarted:
@@ -374,6 +381,8 @@ class Framer:
         # The first head is kept for its tag, should a later part of the command break a limit.
         self._parts = [self._parts[0] if self._parts else line]
         self._is_first_message = False
+        # What stands between literals is handed out and not held: each piece may be as long as a command.
+        self._text_octets = 0
         self._left = started.size
         self._mode = _Mode.APPEND_DECISION
         self._is_non_sync = started.non_sync

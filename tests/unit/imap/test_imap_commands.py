@@ -364,68 +364,6 @@ def test_keyword_limit_holds_for_remembered_lists_too() -> None:
         parse(wire, options=c.ParseOptions(keywords=2))
 
 
-# APPEND: RFC 9051 §6.3.12, RFC 3502 §3.5 (MULTIAPPEND), RFC 6855 §4
-
-
-def head(*parts: bytes) -> c.AppendHead:
-    return c.parse_append_head(CommandFrame(parts), OPTIONS)
-
-
-def test_append_head() -> None:
-    assert head(rb"A003 APPEND saved-messages (\Seen) {326}") == c.AppendHead(
-        b"A003", "saved-messages", flag_set(["\\Seen"]), None
-    )
-    assert head(rb'a append INBOX (\Seen $X) "17-Jul-1996 02:44:25 -0700" {1+}') == c.AppendHead(
-        b"a", "INBOX", flag_set(["\\Seen", "$X"]), Instant(837596665)
-    )
-    assert head(rb'a APPEND x " 1-Jan-1970 00:00:00 +0000" ~{1}').internal_date == 0
-    assert head(b"a APPEND {3+}", b"a b", b" () {9}") == c.AppendHead(b"a", "a b", flag_set(), None)
-    assert head(b"a APPEND box UTF8 (~{9+}").is_utf8
-
-
-def test_append_of_several_messages() -> None:
-    first = head(b"A003 APPEND saved-messages {329}")
-    frame = CommandFrame((b"A003 APPEND saved-messages {329}", rb" (\Seen) {295}"))
-    assert c.parse_append_next(frame, first, OPTIONS) == c.AppendHead(
-        b"A003", "saved-messages", flag_set(["\\Seen"]), None
-    )
-    c.parse_append_rest(b"", first)
-    c.parse_append_rest(b")", head(b"a APPEND box UTF8 (~{9+}"))
-
-
-@pytest.mark.parametrize(
-    "wire",
-    [
-        b"a APPEND {3}",
-        b"a APPEND  {3}",
-        b"a APPEND box{3}",
-        b"a APPEND box \\Seen {3}",
-        b"a APPEND box (\\Seen){3}",
-        b'a APPEND box "yesterday" {3}',
-        b'a APPEND box "31-Feb-2020 00:00:00 +0000" {3}',
-        b'a APPEND box "1-Feb-2020 24:00:00 +0000" {3}',
-        b"a APPEND box UTF8 ({3}",
-        b"a APPEND box (\\Seen) (\\Seen) {3}",
-        b"a UID APPEND box {3}",
-    ],
-)
-def test_bad_append_head(wire: bytes) -> None:
-    with pytest.raises(c.BadCommand) as caught:
-        head(wire)
-    assert caught.value.tag == b"a"
-
-
-def test_append_without_streaming_is_before_login() -> None:
-    with pytest.raises(c.BadCommand, match="Log in before APPEND"):
-        parse(b"a APPEND INBOX {5}", b"hello", b"")
-
-
-@pytest.mark.parametrize("rest", [b" x", b")", b" {3", b"x"])
-def test_bad_append_rest(rest: bytes) -> None:
-    with pytest.raises(c.BadCommand):
-        c.parse_append_rest(rest, head(b"a APPEND box {3}"))
-
-
 # Any octets
 
 TOKENS = st.sampled_from(
@@ -443,9 +381,8 @@ TOKENS = st.sampled_from(
 def test_any_frame_gives_a_command_or_a_refusal(parts: list[bytes], utf8: bool) -> None:
     frame = CommandFrame((b"a1 " + b"".join(parts[:1]), *parts[1:]))
     options = c.ParseOptions(utf8=utf8)
-    for function in (c.parse_command, c.parse_append_head):
-        try:
-            found = function(frame, options)
-        except c.BadCommand:
-            continue
-        assert found.tag == b"a1"
+    try:
+        found = c.parse_command(frame, options)
+    except c.BadCommand:
+        return
+    assert found.tag == b"a1"

@@ -72,6 +72,11 @@ def _one_line(text: str) -> bytes:
     return line + b"." if line.endswith(b"}") else line
 
 
+def message_limit(most: int, lowest_uid: int) -> bytes:
+    """The code MESSAGELIMIT (RFC 9738 §3): the limit, and the lowest UID the command got to."""
+    return b"MESSAGELIMIT %d %d" % (most, lowest_uid)
+
+
 def append_uid(uid_validity: int, uids: object) -> bytes:
     """The code APPENDUID (RFC 9051 §7.1); `uids` is a UID or a NumberSet."""
     return f"APPENDUID {uid_validity} {uids}".encode("ascii")

@@ -1,115 +1,148 @@
-"""APPEND: messages stream in, are stored in groups, and are answered in order once durable.
+"""APPEND and REPLACE: messages stream in, literal by literal and URL by URL, until the command is whole.
 
-RFC: 9051 §6.3.12, 3502 (several messages, all or none), 7888 (pipelined literals), 4315 §3 (APPENDUID).
-Invariants: an OK means on disk; answers keep the order of the commands; any other command waits until
-    every APPEND before it is answered; what one client has in flight is bounded.
-Not here: cutting the stream (postino.imap.framer), indexing messages (delivery/incoming.py).
+RFC: 9051 §6.3.12, 3502 (several messages, all or none), 4469 §3 (CATENATE), 8508 §3 (REPLACE), 6855 §4
+    (UTF-8 headers), 3516 §4.4 (NUL only in a literal8), 7889 §4 (TOOBIG), 4314 §4 (rights).
+Invariants: an APPEND is refused before its octets come, where they can be known to be in vain; any other
+    command waits until every APPEND before it is answered; one command is held in memory up to
+    HELD_OCTETS of bodies and HEADS_OCTETS of what was found out about them.
+DEVIATION: RFC 6855 §4 wants UTF-8 headers refused unless ENABLE UTF8=ACCEPT was said. Old mail is full of
+    8-bit headers, and people move theirs here: it is taken as it is, as by SMTP, and served as it is.
+Not here: cutting the stream (postino.imap.framer), indexing messages (delivery/incoming.py), storing
+    (append_groups.py), reading URLs (catenate.py).
 """
 
-import asyncio
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
-from postino.core.errors import NoSuchMailbox, OverQuota, PostinoError, StoreError
-from postino.core.ids import AccountId, Instant, MailboxId
-from postino.core.numset import NumberSet
-from postino.core.rights import Rights
+from postino.core.errors import OverQuota, PostinoError
+from postino.core.ids import AccountId, MailboxId
+from postino.core.rights import NO_RIGHTS, Rights, permitted_flags
 from postino.delivery.incoming import Fault, IncomingMessage
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import (
-    AppendHead,
-    parse_append_head,
-    parse_append_next,
-    parse_append_rest,
+    AppendReader,
+    AppendUrls,
+    LiteralKind,
+    LiteralPart,
+    NewMessage,
+    ReplaceHead,
+    UrlPart,
 )
 from postino.imap.framer import AppendStarted
 from postino.imap.responses.status import (
+    CANNOT,
+    EXPUNGE_ISSUED,
     LIMIT,
-    SERVER_BUG,
+    NO_PERMISSION,
+    NONEXISTENT,
     TOO_BIG,
     UNAVAILABLE,
+    UNKNOWN_CTE,
     append_uid,
     continuation,
     tagged,
+    untagged_status,
 )
+from postino.imap.states import require_state, require_uids
+from postino.servers.imap.append_groups import AppendGroups, Job
+from postino.servers.imap.catenate import MAX_URL_OCTETS, add_url
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
 from postino.store.access import reach_mailbox
 from postino.store.accounts import account_by_id
-from postino.store.content import Appended, NewEmail
-from postino.store.messages import append
+from postino.store.content import NewEmail
+from postino.store.replace import Place, replace
 from postino.store.tx import Tx
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from postino.imap.commands.append import Item
     from postino.servers.imap.session import ImapSession
 
-GROUP_MESSAGES: Final = 64
-GROUP_OCTETS: Final = 1024 * 1024
-"""A group goes to the store when it has this much, or when the client has nothing more at hand."""
-GROUPS_IN_FLIGHT: Final = 3
+HELD_OCTETS: Final = 8 * 1024 * 1024
+"""Bodies of one command held in memory; those beyond go to files at once."""
+HEADS_OCTETS: Final = 32 * 1024 * 1024
+_HEAD_OCTETS: Final = 2_000
+"""About what a message's facts take besides its header, which they repeat in part."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One complete APPEND command."""
+class _Target:
+    """The mailbox a command appends to, as it was found when the command began."""
 
-    tag: bytes
-    account_id: AccountId
-    """Whose mailbox it is."""
-    mailbox_id: MailboxId
-    messages: tuple[NewEmail, ...]
-    octets: int
+    __slots__ = ("account_id", "mailbox_id", "name", "rights")
 
-
-_Outcome = list[Appended] | PostinoError
+    def __init__(self) -> None:
+        self.name = ""
+        self.account_id = AccountId(0)
+        self.mailbox_id = MailboxId(0)
+        self.rights = NO_RIGHTS
 
 
 class Appending:
-    """The APPENDs of one session: the one coming in, those ready, those on their way to the disk."""
+    """The APPENDs of one session: the one coming in here, those that are complete in `groups`."""
 
     __slots__ = (
-        "_account_id",
         "_fault",
-        "_head",
-        "_mailbox",
-        "_mailbox_id",
+        "_heads_octets",
+        "_held_octets",
+        "_kind",
         "_message",
         "_messages",
+        "_new",
         "_octets",
-        "_ready",
-        "_ready_messages",
-        "_ready_octets",
-        "_running",
+        "_old",
+        "_parts",
+        "_reader",
         "_session",
+        "_target",
+        "_url",
+        "groups",
     )
 
     def __init__(self, session: "ImapSession") -> None:
         self._session = session
-        self._head: AppendHead | None = None
-        self._mailbox = ""
-        self._account_id = AccountId(0)
-        self._mailbox_id = MailboxId(0)
+        self.groups = AppendGroups(session)
+        self._target = _Target()
         self._message: IncomingMessage | None = None
-        self._messages: list[NewEmail] = []
-        self._octets = 0
-        self._fault: Completion | None = None
-        self._ready: list[_Job] = []
-        self._ready_messages = 0
-        self._ready_octets = 0
-        self._running: deque[asyncio.Task[None]] = deque()
+        self._forget()
 
-    # One command coming in
+    @property
+    def is_busy(self) -> bool:
+        """Whether some complete APPEND is not answered yet."""
+        return self.groups.is_busy
+
+    def submit(self) -> None:
+        """The client has nothing more at hand: have what is complete stored."""
+        self.groups.submit()
+
+    async def settle(self) -> None:
+        """Return when every complete APPEND is answered."""
+        if self.groups.is_busy:
+            await self.groups.settle()
+
+    def discard(self) -> None:
+        """Forget the command coming in; those that are complete stay."""
+        if self._message is not None:
+            self._message.discard()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._message = None
+        self._reader: AppendReader | None = None
+        self._new: NewMessage | None = None
+        self._old: Place | None = None
+        self._fault: Completion | None = None
+        self._messages: list[NewEmail] = []
+        self._kind = LiteralKind.MESSAGE
+        self._url = b""
+        self._octets = self._held_octets = self._heads_octets = self._parts = 0
+
+    # As the framer hands it out
 
     async def start(self, started: AppendStarted) -> None:
-        """A message is announced: take it, or refuse the command before its octets come."""
+        """A literal is announced: take it, or refuse the command before its octets come."""
         session = self._session
         try:
-            if started.is_first or self._head is None:
-                self.discard()
-                head = parse_append_head(started.head, session.options)
-            else:
-                head = parse_append_next(started.head, self._head, session.options)
-            refused = self._fault or self._examine(head, started.size, is_first=started.is_first)
+            refused = await self._read(started)
         except BadCommand:
             session.framer.discard_stream()
             self.discard()
@@ -118,203 +151,239 @@ class Appending:
             # The client waits for this answer: it comes after those it is owed already.
             await self.settle()
         if refused is not None:
+            assert self._reader is not None
+            tag = self._reader.head.tag
             self.discard()
-            session.say(tagged(head.tag, refused.status, refused.text, refused.code))
+            session.say(tagged(tag, refused.status, refused.text, refused.code))
             session.framer.discard_stream()
             return
-        self._head = head
-        self._message = IncomingMessage(session.context.store, session.limits)
         session.framer.accept_stream()
         if not started.non_sync:
             session.say(continuation(b"Send the message"))
 
-    def _examine(self, head: AppendHead, size: int, *, is_first: bool) -> Completion | None:
-        session = self._session
-        limit = session.limits.message_octets
-        if size > limit:
-            return no(f"A message may have at most {limit} octets", TOO_BIG)
-        if not size:
-            return no("A message has at least one octet")
-        if not is_first:
-            return None
+    async def _read(self, started: AppendStarted) -> Completion | None:
+        """Read the text up to the literal; the refusal when the literal is not wanted."""
+        if started.is_first or self._reader is None:
+            self.discard()
+            reader = self._reader = AppendReader(self._session.options)
+            items = reader.first(started.head)
+            refused = await self._begin(reader, started.size)
+        else:
+            items = self._reader.next(started.head.parts[-1])
+            refused = self._fault
+        return refused or await self._take(items) or self._examine(started.size)
+
+    def add(self, octets: bytes) -> None:
+        """The next octets of the literal."""
+        if self._kind is LiteralKind.URL:
+            self._url += octets
+            return
+        assert self._message is not None
+        if self._kind is LiteralKind.MESSAGE and b"\0" in octets:
+            self._message.fail(Fault.NUL)
+        self._message.add(octets)
+
+    async def end(self) -> None:
+        """The literal is whole."""
+        if self._kind is LiteralKind.URL and self._fault is None:
+            assert self._message is not None
+            self._fault = await add_url(self._session, self._url, self._message)
+        self._url = b""
+
+    async def finish(self, line: bytes) -> None:
+        """The command is complete: store it with the next group."""
+        reader = self._reader
+        assert reader is not None
+        try:
+            items = reader.next(line)
+            refused = self._fault or await self._take(items) or await self._end_message()
+            await self._complete(reader, refused)
+        finally:
+            self.discard()
+
+    async def run_urls(self, command: AppendUrls) -> None:
+        """Carry out a command that came whole, without a literal."""
+        self.discard()
+        reader = self._reader = AppendReader(self._session.options)
+        reader.head = command.head
+        try:
+            refused = await self._begin(reader, 1) or await self._take(command.items)
+            await self._complete(reader, refused or await self._end_message())
+            await self.settle()
+        finally:
+            self.discard()
+
+    # The command
+
+    async def _begin(self, reader: AppendReader, size: int) -> Completion | None:
+        """Find the mailbox, and the message to be replaced."""
+        session, head = self._session, reader.head
+        require_state(head, session.state)
         session.context.metrics.command("imap", head.name)
-        if self.is_busy and head.mailbox == self._mailbox:
+        if isinstance(head, ReplaceHead):
+            # Its number means what the client has been told when this command's turn has come.
+            await self.settle()
+            if session.uid_only:
+                require_uids(head)
+            refused = await self._find_old(head)
+            if refused is not None:
+                return refused
+        elif self._target.name == head.mailbox and self.is_busy:
             # PERF: the store finds out when the mailbox or the room has gone since the last of the group;
             # looking each time is a tenth of a pipelined APPEND (bench: imap append).
             return None
+        return self._find_target(head.mailbox, 0 if self._old is not None else size)
 
-        def look(tx: Tx) -> tuple[AccountId, MailboxId, int]:
-            reached = reach_mailbox(tx, session.account_id, head.mailbox, Rights.INSERT)
+    def _find_target(self, name: str, size: int) -> Completion | None:
+        session, target = self._session, self._target
+
+        def look(tx: Tx) -> int:
+            reached = reach_mailbox(tx, session.account_id, name, Rights.INSERT)
             account = account_by_id(tx, reached.account_id)
-            room = account.quota_octets - account.used_octets if account.quota_octets else limit
-            return reached.account_id, reached.mailbox.id, room
+            target.name = name
+            target.account_id, target.mailbox_id = reached.account_id, reached.mailbox.id
+            target.rights = reached.rights
+            return account.quota_octets - account.used_octets if account.quota_octets else size
 
         try:
-            self._account_id, self._mailbox_id, room = session.context.store.read_now(look)
+            room = session.context.store.read_now(look)
         except PostinoError as error:
+            target.name = ""
             return refusal_of_target(error)
-        self._mailbox = head.mailbox
         if size > room:
             return refusal_of_target(OverQuota("The mailbox is full; delete messages first"))
         return None
 
-    def add(self, octets: bytes) -> None:
-        """The next octets of the message."""
+    async def _find_old(self, head: ReplaceHead) -> Completion | None:
+        """The message REPLACE is to remove: it takes the rights of STORE Deleted and of EXPUNGE."""
+        selected = self._session.selected
+        assert selected is not None
+        if selected.read_only:
+            return no("The mailbox is open for reading only; SELECT it to replace messages", CANNOT)
+        if Rights.DELETE_MESSAGES | Rights.EXPUNGE not in selected.rights:
+            return no("You may not remove messages here; ask the mailbox's owner for t and e", NO_PERMISSION)
+        await selected.load()
+        await selected.sync()
+        spans = selected.resolve(head.number, by_uid=head.by_uid)
+        if not spans:
+            return no("There is no message with this UID to replace", NONEXISTENT)
+        uid = selected.view.uids(spans[0])[0]
+        if uid in selected.view.gone(spans):
+            return no("The message to replace is gone", EXPUNGE_ISSUED)
+        self._old = Place(selected.account_id, selected.id, uid)
+        return None
+
+    async def _take(self, items: "Sequence[Item]") -> Completion | None:
+        """Go on with what one text said; the first refusal ends it."""
+        for item in items:
+            refused = None
+            match item:
+                case NewMessage():
+                    refused = await self._end_message()
+                    self._new = item
+                    self._message = IncomingMessage(self._session.context.store, self._session.limits)
+                case UrlPart(url):
+                    assert self._message is not None
+                    refused = await add_url(self._session, url, self._message)
+                case LiteralPart(kind):
+                    self._kind = kind
+                case _:
+                    assert_never(item)
+            self._parts += 1
+            if refused is not None:
+                return refused
+        if self._parts > self._session.limits.imap_append_parts:
+            most = self._session.limits.imap_append_parts
+            return no(f"One command takes at most {most} messages and parts; send the rest in another", LIMIT)
+        return None
+
+    def _examine(self, size: int) -> Completion | None:
+        """Whether a literal of this size is wanted."""
         assert self._message is not None
-        self._message.add(octets)
+        assert self._new is not None
+        if self._kind is LiteralKind.URL:
+            return no("The URL is too long", LIMIT) if size > MAX_URL_OCTETS else None
+        limit = self._session.limits.message_octets
+        if self._message.octets + size > limit:
+            return no(f"A message may have at most {limit} octets", TOO_BIG)
+        if not size and not self._new.is_catenated:
+            # RFC 3502: this is how a client takes back an APPEND of several messages.
+            return no("A message has at least one octet; nothing was stored")
+        return None
 
-    async def end(self) -> None:
+    async def _end_message(self) -> Completion | None:
         """The message is whole: find out about it what lists will ask."""
-        message, head = self._message, self._head
-        assert message is not None
-        assert head is not None
+        message, new = self._message, self._new
         self._message = None
-        if message.fault is None:
-            try:
-                content = await message.finish()
-            except (OSError, PostinoError) as error:
-                self._session.log.warning("append.failed", error=str(error))
-                self._fault = no("The message cannot be stored now; try again later", UNAVAILABLE)
-                return
-            internal_date = head.internal_date
-            if internal_date is None:
-                internal_date = self._session.context.clock.now()
-            self._messages.append(
-                NewEmail(content.header, content.body, content.facts, internal_date, head.flags)
-            )
-            self._octets += content.facts.size
-        elif message.fault is Fault.NO_ROOM:
-            self._session.log.warning("append.failed", error="there is no room for the spool file")
-            self._fault = no("There is no room for the message now; try again later", UNAVAILABLE)
-        else:
-            self._fault = no(f"The message cannot be taken: {message.fault.value}", LIMIT)
-
-    async def finish(self, line: bytes) -> None:
-        """The command is complete: store it with the next group."""
-        head, messages, fault, octets = self._head, tuple(self._messages), self._fault, self._octets
-        assert head is not None
-        self.discard()
-        parse_append_rest(line, head)
-        if fault is not None:
-            await self.settle()
-            self._session.say(tagged(head.tag, fault.status, fault.text, fault.code))
-            return
-        self._ready.append(_Job(head.tag, self._account_id, self._mailbox_id, messages, octets))
-        self._ready_messages += len(messages)
-        self._ready_octets += octets
-        if self._ready_messages >= GROUP_MESSAGES or self._ready_octets >= GROUP_OCTETS:
-            self.submit()
-            while len(self._running) > GROUPS_IN_FLIGHT:
-                await self._running[0]
-                self._forget_done()
-
-    def discard(self) -> None:
-        """Forget the command coming in; those that are complete stay."""
-        if self._message is not None:
-            self._message.discard()
-        self._message = self._head = self._fault = None
-        self._messages = []
-        self._octets = 0
-
-    # Groups on their way to the disk
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether some complete APPEND is not answered yet."""
-        self._forget_done()
-        return bool(self._ready or self._running)
-
-    def submit(self) -> None:
-        """Send what is ready to the store; the answers come when it is durable."""
-        self._forget_done()
-        if not self._ready:
-            return
-        jobs, self._ready = self._ready, []
-        self._ready_messages = self._ready_octets = 0
-        previous = self._running[-1] if self._running else None
-        self._running.append(asyncio.get_running_loop().create_task(self._store(jobs, previous)))
-
-    async def settle(self) -> None:
-        """Return when every complete APPEND is answered."""
-        self.submit()
-        while self._running:
-            await self._running[0]
-            self._forget_done()
-
-    def _forget_done(self) -> None:
-        while self._running and self._running[0].done():
-            self._running.popleft().result()
-
-    async def _store(self, jobs: list[_Job], previous: "asyncio.Task[None] | None") -> None:
-        session = self._session
-        now = session.context.clock.now()
-        outcomes: list[_Outcome]
+        if message is None:
+            return None
+        assert new is not None
+        if message.fault is not None:
+            return self._refused(message.fault)
+        if not message.octets:
+            return no("A message has at least one octet; nothing was stored")
         try:
-            if any(len(job.messages) > 1 for job in jobs):
-                outcomes = await self._store_apart(jobs, now)
-            else:
-                outcomes = await session.context.store.write(
-                    lambda tx: [_append_one(tx, job, now) for job in jobs]
-                )
+            content = await message.finish(spare_memory=self._held_octets > HELD_OCTETS)
+        except (OSError, PostinoError) as error:
+            self._session.log.warning("append.failed", error=str(error))
+            return no("The message cannot be stored now; try again later", UNAVAILABLE)
+        internal_date = new.internal_date
+        if internal_date is None:
+            internal_date = self._session.context.clock.now()
+        flags = permitted_flags(self._target.rights, new.flags)
+        self._messages.append(NewEmail(content.header, content.body, content.facts, internal_date, flags))
+        self._octets += content.facts.size
+        self._held_octets += content.facts.size
+        self._heads_octets += 2 * len(content.header) + _HEAD_OCTETS
+        if self._heads_octets > HEADS_OCTETS:
+            return no("These are too many messages for one command; send the rest in another", LIMIT)
+        return None
+
+    def _refused(self, fault: Fault) -> Completion:
+        match fault:
+            case Fault.NO_ROOM:
+                self._session.log.warning("append.failed", error="there is no room for the spool file")
+                return no("There is no room for the message now; try again later", UNAVAILABLE)
+            case Fault.NUL:
+                return no("A message with the octet NUL must come as a literal8, such as ~{310}", UNKNOWN_CTE)
+            case Fault.TOO_LARGE | Fault.HEADER_TOO_LARGE:
+                return no(f"The message cannot be taken: {fault.value}", LIMIT)
+            case _:
+                assert_never(fault)
+
+    async def _complete(self, reader: AppendReader, refused: Completion | None) -> None:
+        """The last word on a command: its refusal, or its messages on their way to the disk."""
+        session, head, target = self._session, reader.head, self._target
+        if refused is None and isinstance(head, ReplaceHead):
+            refused = await self._replace()
+            await session.complete(head, refused)
+        elif refused is not None:
+            await self.settle()
+            session.say(tagged(head.tag, refused.status, refused.text, refused.code))
+        else:
+            job = Job(head.tag, target.account_id, target.mailbox_id, tuple(self._messages), self._octets)
+            await self.groups.add(job)
+
+    async def _replace(self) -> Completion:
+        session, target, old = self._session, self._target, self._old
+        assert old is not None
+        (new,) = self._messages
+        now = session.context.clock.now()
+        try:
+            appended = await session.context.store.write(
+                lambda tx: replace(tx, old, target.account_id, target.mailbox_id, new, now=now)
+            )
         except PostinoError as error:
-            session.log.warning("append.failed", error=str(error))
-            outcomes = [error] * len(jobs)
-        except Exception:
-            session.log.exception("append.fault")
-            outcomes = [_Fault("The message could not be stored")] * len(jobs)
-        if previous is not None:
-            # Its answers go first, and only one task at a time may touch the view.
-            await asyncio.wait([previous])
-        await self._answer(jobs, outcomes)
-
-    async def _store_apart(self, jobs: list[_Job], now: Instant) -> list[_Outcome]:
-        """One transaction function for each command: several messages come in all or none (RFC 3502)."""
-        write = self._session.context.store.write
-        outcomes: list[_Outcome] = []
-        for job in jobs:
-            try:
-                outcomes.append(await write(lambda tx, job=job: _append_all(tx, job, now)))  # type: ignore[misc]
-            except StoreError as error:
-                outcomes.append(error)
-        return outcomes
-
-    async def _answer(self, jobs: list[_Job], outcomes: list[_Outcome]) -> None:
-        session = self._session
-        if session.selected is not None:
-            try:
-                await session.selected.sync()
-                session.say_news(may_expunge=True)
-            except NoSuchMailbox:
-                # The next command finds out too, and ends the session.
-                pass
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            completion = _completion(outcome)
-            session.say(tagged(job.tag, completion.status, completion.text, completion.code))
-            if isinstance(outcome, list):
-                session.context.metrics.message_accepted(job.octets, 1)
-        session.send_now()
+            return refusal_of_target(error)
+        if appended is None:
+            return no("The message to replace is gone", EXPUNGE_ISSUED)
+        session.context.metrics.message_accepted(self._octets, 1)
+        # RFC 8508 §4.3: before the EXPUNGE, so that the client knows what came instead.
+        code = append_uid(appended.uid_validity, appended.uid)
+        session.say(untagged_status("OK", "The replacement is there", code))
+        return ok("Replaced")
 
 
-class _Fault(PostinoError):
-    """A fault of the server's own."""
-
-
-def _append_one(tx: Tx, job: _Job, now: Instant) -> _Outcome:
-    try:
-        return _append_all(tx, job, now)
-    except StoreError as error:
-        # A single append raises before it writes anything, so the others of the group go on.
-        return error
-
-
-def _append_all(tx: Tx, job: _Job, now: Instant) -> list[Appended]:
-    return [append(tx, job.account_id, job.mailbox_id, new, now=now) for new in job.messages]
-
-
-def _completion(outcome: _Outcome) -> Completion:
-    if isinstance(outcome, _Fault):
-        return no(str(outcome), SERVER_BUG)
-    if isinstance(outcome, PostinoError):
-        return refusal_of_target(outcome)
-    uids = NumberSet.of(appended.uid for appended in outcome)
-    return ok("Stored", append_uid(outcome[0].uid_validity, uids))
+async def run_append_urls(session: "ImapSession", command: AppendUrls) -> None:
+    """APPEND or REPLACE whose messages are made of URLs alone."""
+    await session.appending.run_urls(command)

@@ -367,7 +367,9 @@ class ImapSession:
     def capabilities(self) -> tuple[str, ...]:
         """What the server can do for this client now."""
         if self.state is not State.NOT_AUTHENTICATED:
-            return after_login(compress=not self.connection.is_compressed)
+            return after_login(
+                compress=not self.connection.is_compressed, messages=self.limits.imap_messages_a_command
+            )
         connection = self.connection
         return before_login(
             starttls=not connection.is_tls and self.context.tls_context() is not None,
