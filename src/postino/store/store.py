@@ -7,6 +7,7 @@ Not here: what the functions do (store/messages.py and its neighbours), how SQLi
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,6 +20,7 @@ from postino.store.content import Body, InlineBody, SealedBlob
 from postino.store.engine.sqlite import SqliteEngine
 from postino.store.engine.sqlite_connection import SqliteOptions, open_connection, require_sqlite
 from postino.store.engine.sqlite_schema import migrate, require_current
+from postino.store.text_index.folder import FOLDER, TextIndexes, note_run
 from postino.store.tx import Tx
 
 T = TypeVar("T")
@@ -31,14 +33,18 @@ MOD_SEQ_JUMP: Final = 1 << 20
 class Store:
     """Made by open_store; belongs to one process and its event loop."""
 
-    def __init__(self, engine: SqliteEngine, blobs: BlobStore, *, ends_run: bool) -> None:
+    def __init__(
+        self, engine: SqliteEngine, blobs: BlobStore, texts: TextIndexes, *, ends_run: bool
+    ) -> None:
         self._engine = engine
         self._ends_run = ends_run
         self.blobs = blobs
+        self.texts = texts
         # These are the engine's own: the store adds nothing to a call made a thousand times a second.
         self.write = engine.write
         self.write_now = engine.write_now
         self.read_now = engine.read_now
+        self.mark = engine.mark
         self.read = engine.read
         self.read_in_pieces = engine.read_in_pieces
 
@@ -71,6 +77,7 @@ class Store:
             self._ends_run = False
             self._engine.write_now(_end_run)
         self._engine.close()
+        self.texts.close()
 
 
 def open_store(
@@ -112,7 +119,8 @@ def open_store(
     engine = SqliteEngine(path, options)
     if first:
         engine.write_now(_begin_run)
-    return Store(engine, BlobStore(data_dir / BLOB_FOLDER, blob_files), ends_run=first)
+    blobs = BlobStore(data_dir / BLOB_FOLDER, blob_files)
+    return Store(engine, blobs, TextIndexes(data_dir / FOLDER), ends_run=first)
 
 
 def _begin_run(tx: Tx) -> None:
@@ -124,6 +132,7 @@ def _begin_run(tx: Tx) -> None:
     clean = tx.one("SELECT value FROM setting WHERE name='clean_shutdown'")
     if clean is not None and clean[0] == "0":
         tx.run("UPDATE account SET mod_seq=mod_seq+?", (MOD_SEQ_JUMP,))
+    note_run(tx, secrets.token_hex(8))
     _note_clean(tx, "0")
 
 

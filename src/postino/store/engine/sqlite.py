@@ -18,6 +18,7 @@ import apsw
 from postino.core.errors import TemporarilyUnavailable
 from postino.core.ports import MailboxChange
 from postino.store.engine.sqlite_connection import SqliteOptions, SqliteTx, open_connection
+from postino.store.engine.sqlite_mark import NO_MARK, CommitMark
 from postino.store.engine.sqlite_writer import Job, Writer
 from postino.store.tx import RunTx, TxFunction
 
@@ -39,6 +40,7 @@ class SqliteEngine:
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._read_tx: SqliteTx | None = None
+        self._mark: CommitMark | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pool_state = threading.local()
         self._opened: list[apsw.Connection] = []
@@ -144,6 +146,17 @@ class SqliteEngine:
             tx = self._read_tx = self._open_reader()
         return tx.read(fn)
 
+    def mark(self) -> bytes:
+        """What is different after every commit, of whichever process; empty when that cannot be told.
+
+        Take it before a read: while the same mark comes again, that read would give the same again.
+        """
+        if self._mark is None:
+            if self._read_tx is None or self.options.vfs is not None or self._closed:
+                return NO_MARK
+            self._mark = self._read_tx.new_mark()
+        return self._mark.take()
+
     async def read(self, fn: TxFunction[T]) -> T:
         """Run a long read in a thread, on the state at its start."""
         return await self.read_in_pieces(lambda run: run(fn))
@@ -182,6 +195,8 @@ class SqliteEngine:
             self._writer.close()
         if self._pool is not None:
             self._pool.shutdown(wait=True)
+        if self._mark is not None:
+            self._mark.close()
         for connection in self._opened:
             connection.close()
         self._opened.clear()

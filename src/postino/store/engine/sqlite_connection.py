@@ -15,12 +15,14 @@ import apsw
 from postino.core.errors import (
     DatabaseDamaged,
     DiskFull,
+    NoSuchAccount,
     PostinoError,
     StoreError,
     TemporarilyUnavailable,
 )
 from postino.core.ports import MailboxChange
 from postino.store.dialect import SQLITE, Dialect
+from postino.store.engine.sqlite_mark import CommitMark
 from postino.store.tx import Row, SqlValue, TxFunction
 
 T = TypeVar("T")
@@ -131,6 +133,10 @@ class SqliteTx:
         except apsw.Error as error:
             raise translate(error) from error
 
+    def new_mark(self) -> CommitMark:
+        """What tells of commits; something must have been read already."""
+        return CommitMark(self._connection)
+
     def checkpoint(self) -> tuple[int, int]:
         """Move committed pages from the log to the database; give the log's pages and those moved."""
         return self._connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -203,4 +209,7 @@ def translate(error: apsw.Error) -> PostinoError:
         return DatabaseDamaged(f"The database is damaged ({error}); run `postino verify`")
     if isinstance(error, apsw.IOError | apsw.CantOpenError | apsw.ReadOnlyError | apsw.NoMemError):
         return TemporarilyUnavailable(f"The database cannot be read or written now ({error}); check the disk")
+    if isinstance(error, apsw.ConstraintError) and "FOREIGN KEY" in str(error):
+        # Rows name their account, and sessions may outlive it.
+        return NoSuchAccount("The account does not exist any more")
     return StoreError(f"The database refused a statement ({error}); this is a fault in Postino")
