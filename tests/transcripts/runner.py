@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 import ssl
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -411,6 +412,8 @@ class Player:
         self.buffers: dict[str, bytes] = {}
         self.since_command: dict[str, list[str]] = {}
         self.forbidden: dict[str, list[Step]] = {}
+        self.deflaters: dict[str, Any] = {}
+        self.inflaters: dict[str, Any] = {}
         self.known: dict[str, str] = {}
         self.dialogue: list[str] = []
         self.stack = AsyncExitStack()
@@ -456,6 +459,9 @@ class Player:
                     for s in steps
                 )
                 self.dialogue.extend(f"{client}> {rendered(line)}" for line in data.split(b"\r\n"))
+                if client in self.deflaters:
+                    deflater = self.deflaters[client]
+                    data = deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH)
                 await self.ends[client].send(data)
             case "<":
                 for text in expected_lines(step.text, self.protocols[client]):
@@ -489,6 +495,10 @@ class Player:
         elif word == "close":
             await self._no_more(client, step)
             await self.ends[client].end()
+        elif word == "deflate":
+            await self._no_more(client, step)
+            self.deflaters[client] = zlib.compressobj(wbits=-15)
+            self.inflaters[client] = zlib.decompressobj(-15)
         elif word == "lose":
             self.ends[client].lose()
         elif word == "closed":
@@ -577,7 +587,18 @@ class Player:
         except TimeoutError:
             had = rendered(self.buffers[step.client])
             raise self._mismatch(step, f"(nothing more{': ' + had if had else ''})") from None
-        return more
+        return self._heard(step.client, more)
+
+    def _heard(self, client: str, data: bytes) -> bytes:
+        """What came, inflated while the server compresses; it ends that with the end of its stream."""
+        inflater = self.inflaters.get(client)
+        if inflater is None:
+            return data
+        data = inflater.decompress(data)
+        if inflater.eof:
+            del self.deflaters[client], self.inflaters[client]
+            data += inflater.unused_data
+        return data
 
     def _matches(self, text: str, line: str) -> bool:
         match = pattern(text, self.known).fullmatch(line)
@@ -587,7 +608,7 @@ class Player:
         return True
 
     async def _no_more(self, client: str, step: Step) -> None:
-        self.buffers[client] += await self.ends[client].settled()
+        self.buffers[client] += self._heard(client, await self.ends[client].settled())
         if self.buffers[client]:
             raise self._mismatch(
                 Step(step.number, client, "<", "(nothing more)"), rendered(self.buffers[client])

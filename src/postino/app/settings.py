@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from postino.core.limits import Count, Limits, Octets, Seconds, about
+from postino.directory.token_rules import ALGORITHMS, Algorithm
 
 FILE_NAME: Final = "postino.toml"
 
@@ -141,6 +142,21 @@ class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     minimum_version: Annotated[
         Literal["1.2", "1.3"], about("The oldest version of TLS spoken. Takes effect at a start.")
     ] = "1.2"
+    client_authorities: Annotated[
+        str,
+        example(
+            "Authorities whose client certificates let users in without a password (SASL EXTERNAL), PEM; "
+            "empty asks nobody for a certificate. Takes effect at a start.",
+            "/etc/postino/client-ca.pem",
+        ),
+    ] = ""
+    client_login: Annotated[
+        Literal["email", "common-name"],
+        about(
+            "Where a client certificate names the account: an address among its alternative names, or the "
+            "subject's common name. Takes effect at a start."
+        ),
+    ] = "email"
     check_seconds: Annotated[
         Seconds, about("Time between two looks at the certificate files for changes.")
     ] = 5.0
@@ -181,6 +197,59 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0
 
 
+class LoginSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Logging in with a password."""
+
+    scram_sha1: Annotated[
+        bool,
+        about(
+            "Offer SCRAM-SHA-1, for old programs that know no better: for passwords set while this is on, of "
+            "which SHA-1 keys are kept too. SCRAM-SHA-256 is always offered."
+        ),
+    ] = False
+
+
+class OauthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Logging in with access tokens of an OpenID provider (OAUTHBEARER, XOAUTH2)."""
+
+    issuer: Annotated[
+        str,
+        example(
+            "Who issues the tokens, as their iss says it; empty takes no tokens.",
+            "https://login.example.org/realms/mail",
+        ),
+    ] = ""
+    keys: Annotated[
+        str,
+        example(
+            "The issuer's public keys (JWK set): an https URL or a file; empty asks the issuer for them.",
+            "https://login.example.org/realms/mail/certs",
+        ),
+    ] = ""
+    authorities: Annotated[
+        str,
+        example(
+            "Authorities that vouch for the issuer's web server, PEM; empty takes this machine's.",
+            "/etc/postino/issuer-ca.pem",
+        ),
+    ] = ""
+    audience: Annotated[
+        tuple[str, ...],
+        example("Tokens must be for one of these (aud); needed with issuer.", ["mail.example.org"]),
+    ] = ()
+    login_claim: Annotated[str, about("The claim that holds the account's address.")] = "email"
+    scopes: Annotated[
+        tuple[str, ...],
+        example("What a token must allow, all of these; clients are told the first.", ["mail"]),
+    ] = ()
+    algorithms: Annotated[
+        tuple[Algorithm, ...],
+        about("Signatures that are taken; the HS ones need a shared secret in a file of keys."),
+    ] = ALGORITHMS
+    clock_skew_seconds: Annotated[Seconds, about("How far the issuer's clock and ours may be apart.")] = 60.0
+    keys_seconds: Annotated[Seconds, about("Time after which the keys are asked for again.")] = 3600.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole settings file."""
 
@@ -188,6 +257,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings = TlsSettings()
     store: StoreSettings = StoreSettings()
+    login: LoginSettings = LoginSettings()
+    oauth: OauthSettings = OauthSettings()
     limits: Limits = Limits()
 
 
@@ -196,7 +267,9 @@ __all__ = [
     "Count",
     "Limits",
     "ListenSettings",
+    "LoginSettings",
     "NamedCertificate",
+    "OauthSettings",
     "ServerSettings",
     "Settings",
     "StoreSettings",

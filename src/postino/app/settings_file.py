@@ -98,6 +98,7 @@ def read_settings(text: str, *, base: Path, file: Path | None = None) -> Configu
     try:
         configuration.listen()
         _check_tls(settings)
+        _check_oauth(settings)
     except SettingsError as error:
         raise SettingsError(f"{name}: {error}") from error
     return configuration
@@ -193,6 +194,28 @@ def _check_tls(settings: Settings) -> None:
     if bool(settings.tls.certificate) != bool(settings.tls.key):
         missing = "key" if settings.tls.certificate else "certificate"
         raise SettingsError(f"tls.{missing} is missing; a certificate and its key go together")
+
+
+def _check_oauth(settings: Settings) -> None:
+    oauth = settings.oauth
+    if not oauth.issuer:
+        return
+    if not oauth.audience:
+        raise SettingsError(
+            "oauth.audience is missing; name what tokens for this server say in aud, such as its host name"
+        )
+    if not oauth.algorithms:
+        raise SettingsError("oauth.algorithms is empty; leave it out for all that need no shared secret")
+    for key, url in (("keys", oauth.keys), ("issuer", "" if oauth.keys else oauth.issuer)):
+        if "://" in url and not url.startswith("https://"):
+            raise SettingsError(
+                f"oauth.{key} must be an https URL, not {url!r}: keys are asked for over TLS only"
+            )
+    is_url = oauth.keys.startswith("https://") or not oauth.keys
+    if is_url and any(name.startswith("HS") for name in oauth.algorithms):
+        raise SettingsError(
+            "oauth.algorithms with HS need a shared secret: give a file of keys in oauth.keys"
+        )
 
 
 def _sentence(problem: str, raw: dict[str, Any], text: str) -> str:

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from postino.app.logging import LogLevel
     from postino.core.limits import Limits
-    from postino.core.ports import Bus
+    from postino.core.ports import Bus, Clock
     from postino.net.connection import Connection
     from postino.net.listener import Service
     from postino.net.tls import CertificateFiles, CertificateStore
     from postino.servers.context import ServerContext
     from postino.servers.metrics import Metrics
+    from postino.servers.token_keys import TokenChecker
     from postino.store.store import Store
 
 PROTOCOLS: Final = {
@@ -90,7 +91,7 @@ def build_context(
     bus: "Bus",
     metrics: "Metrics",
     log: "FilteringBoundLogger",
-    tls_context: Callable[[], ssl.SSLContext | None],
+    certificates: "CertificateStore",
 ) -> "ServerContext":
     """What every session of a worker is given."""
     from postino.delivery.accept import Delivery
@@ -108,12 +109,21 @@ def build_context(
         delivery=Delivery(
             store=store, limits=limits, clock=clock, hostname=hostname, log=log, metrics=metrics
         ),
-        authentication=Authentication(store=store, limits=limits, clock=clock, log=log, metrics=metrics),
+        authentication=Authentication(
+            store=store,
+            limits=limits,
+            clock=clock,
+            log=log,
+            metrics=metrics,
+            tokens=_token_checker(configuration, clock, log),
+            scram_sha1=configuration.settings.login.scram_sha1,
+        ),
         bus=bus,
         clock=clock,
         log=log,
         metrics=metrics,
-        tls_context=tls_context,
+        tls_context=certificates.asking_context,
+        relay_tls_context=certificates.context,
         subaddress_separator=configuration.settings.server.subaddress_separator,
         list_cache=ListCache(configuration.settings.store.list_cache_octets),
     )
@@ -125,8 +135,39 @@ def change_settings(context: "ServerContext", level: "LogLevel", configuration: 
     context.limits = limits
     context.delivery.limits = limits
     context.authentication.limits = limits
+    context.authentication.scram_sha1 = configuration.settings.login.scram_sha1
+    context.authentication.tokens = _token_checker(configuration, context.clock, context.log)
     context.subaddress_separator = configuration.settings.server.subaddress_separator
     level.set(configuration.settings.server.log_level)
+
+
+def _token_checker(
+    configuration: Configuration, clock: "Clock", log: "FilteringBoundLogger"
+) -> "TokenChecker | None":
+    """Who looks into access tokens; None where no issuer is set."""
+    settings = configuration.settings.oauth
+    if not settings.issuer:
+        return None
+    from postino.directory.token_rules import TokenRules, openid_configuration
+    from postino.servers.token_keys import KeySource, TokenChecker
+
+    has_url = settings.keys.startswith("https://")
+    rules = TokenRules(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        login_claim=settings.login_claim,
+        scopes=settings.scopes,
+        algorithms=settings.algorithms,
+        clock_skew_seconds=int(settings.clock_skew_seconds),
+        configuration=openid_configuration(settings.issuer),
+    )
+    source = KeySource(
+        url=settings.keys if has_url else "",
+        file=configuration.path(settings.keys) if settings.keys and not has_url else None,
+        authorities=str(configuration.path(settings.authorities)) if settings.authorities else "",
+        fresh_seconds=settings.keys_seconds,
+    )
+    return TokenChecker(rules, source, clock=clock, log=log)
 
 
 async def sweep(configuration: Configuration, context: "ServerContext") -> None:
@@ -214,8 +255,14 @@ def soon() -> datetime.datetime:
 
 def open_certificates(configuration: Configuration) -> "CertificateStore":
     """The certificates the settings name. Raises SettingsError."""
-    from postino.net.tls import CertificateStore
+    from postino.net.tls import CertificateStore, ClientCertificates
 
     default, more = certificate_files(configuration)
     oldest = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-    return CertificateStore(default, more, minimum_version=oldest[configuration.settings.tls.minimum_version])
+    tls = configuration.settings.tls
+    clients = None
+    if tls.client_authorities:
+        clients = ClientCertificates(
+            configuration.path(tls.client_authorities), by_common_name=tls.client_login == "common-name"
+        )
+    return CertificateStore(default, more, minimum_version=oldest[tls.minimum_version], clients=clients)

@@ -24,6 +24,7 @@ from postino.core.errors import PostinoError, SettingsError
 from postino.net.bus import DatagramBus, LocalBus
 from postino.net.listener import Listeners, Service
 from postino.net.sockets import ListenAddress, bind
+from postino.servers.account_sessions import CHECK_SECONDS
 from postino.servers.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -136,11 +137,12 @@ class _Worker:
                 bus=bus,
                 metrics=self.metrics,
                 log=self.log,
-                tls_context=self.certificates.context,
+                certificates=self.certificates,
             )
             loop.add_signal_handler(signal.SIGHUP, self._reload)
             listeners = self._listen()
             tasks = [asyncio.create_task(self._watch_certificates())]
+            tasks += [asyncio.create_task(self._beat()), asyncio.create_task(self._check_sessions())]
             if self.start.number == 0:
                 tasks.append(asyncio.create_task(self._sweep()))
                 tasks.append(asyncio.create_task(self._warn_of_expiry()))
@@ -185,7 +187,7 @@ class _Worker:
     def _listen(self) -> Listeners:
         listeners = Listeners(
             limits=lambda: self.context.limits,
-            tls_context=self.certificates.context,
+            tls_context=self.certificates.asking_context,
             log=_ListenerEvents(self.log, self.metrics),
         )
         page = metrics_page(self.metrics, self.paths.run, self.start.number, self.start.workers)
@@ -228,6 +230,19 @@ class _Worker:
                     self.log.error("certificate.refused", reason=change.error)
                 else:
                     self.log.info("certificate.loaded", certificate=str(change.files.certificate))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.context.limits.imap_progress_seconds)
+            self.context.sessions.beat()
+
+    async def _check_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            try:
+                await self.context.sessions.check(self.context.store)
+            except PostinoError as error:
+                self.log.warning("sessions.unchecked", reason=str(error))
 
     async def _warn_of_expiry(self) -> None:
         while True:

@@ -8,6 +8,7 @@ import click
 from postino.cli.options import (
     data_options,
     make_credentials,
+    make_sha1_keys,
     now,
     obtain_password,
     open_data,
@@ -46,11 +47,11 @@ def add(
     from postino.cli.options import find_configuration
     from postino.core.address import parse_address
     from postino.core.errors import StoreError
-    from postino.store.accounts import create_account, is_local_domain
+    from postino.store.accounts import create_account, is_local_domain, set_scram_sha1
 
     parsed = parse_address(address)
-    default = find_configuration(data, config).settings.store.default_quota
-    octets = parse_size(quota) if quota is not None else default
+    settings = find_configuration(data, config).settings
+    octets = parse_size(quota) if quota is not None else settings.store.default_quota
     with open_data(data, config) as store:
         # Asked for before the password, which nobody wants to type in vain.
         if not store.read_now(lambda tx: is_local_domain(tx, parsed.domain)):
@@ -59,8 +60,13 @@ def add(
             )
         password, made = obtain_password(password_stdin=password_stdin, generate=generate)
         kept = make_credentials(password)
+        sha1 = make_sha1_keys(password, wanted=settings.login.scram_sha1)
         moment = now()
-        store.write_now(lambda tx: create_account(tx, parsed, *kept, octets, moment))
+
+        def create(tx: "Tx") -> None:
+            set_scram_sha1(tx, create_account(tx, parsed, *kept, octets, moment), sha1)
+
+        store.write_now(create)
     click.echo(f"Added {parsed.key}")
     if made:
         click.echo(f"Password: {password}")
@@ -126,13 +132,20 @@ def password(
     address: str, password_stdin: bool, generate: bool, data: Path | None, config: Path | None
 ) -> None:
     """Change an account's password."""
-    from postino.store.accounts import set_password
+    from postino.cli.options import find_configuration
+    from postino.store.accounts import set_password, set_scram_sha1
 
     with open_data(data, config) as store:
         found = store.read_now(lambda tx: require_account(tx, address))
         chosen, made = obtain_password(password_stdin=password_stdin, generate=generate)
         kept = make_credentials(chosen)
-        store.write_now(lambda tx: set_password(tx, found.id, *kept))
+        sha1 = make_sha1_keys(chosen, wanted=find_configuration(data, config).settings.login.scram_sha1)
+
+        def change(tx: "Tx") -> None:
+            set_password(tx, found.id, *kept)
+            set_scram_sha1(tx, found.id, sha1)
+
+        store.write_now(change)
     click.echo(f"Changed the password of {found.login}")
     if made:
         click.echo(f"Password: {chosen}")

@@ -151,6 +151,14 @@ def make_credentials(password: str) -> tuple[str, str]:
         raise PostinoError(f"This password cannot be used: {error}; choose another") from error
 
 
+def make_sha1_keys(password: str, *, wanted: bool) -> str:
+    """SCRAM-SHA-1 keys of a password, empty unless the settings want them (login.scram_sha1)."""
+    from postino.directory.credentials import make_scram
+    from postino.sasl.exchange import ScramHash
+
+    return make_scram(password, ScramHash.SHA_1) if wanted else ""
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
     """A table on a terminal; lines with tabs, without a header, for programs."""
     if not sys.stdout.isatty():

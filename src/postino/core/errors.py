@@ -59,6 +59,10 @@ class NoSuchMailbox(StoreError):
     """The account has no mailbox of that name or id (any more)."""
 
 
+class AccessLost(NoSuchMailbox):
+    """Somebody else's mailbox, which may no longer be read (RFC 4314 §5.1.1)."""
+
+
 class AlreadyExists(StoreError):
     """Something of that name is there already."""
 

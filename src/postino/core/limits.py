@@ -88,6 +88,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Count, about("Most searches of one session whose results are kept up to date (RFC 5267, UPDATE).")
     ] = 10
     imap_sort_criteria: Annotated[Count, about("Most criteria in one SORT.")] = 20
+    imap_notify_mailboxes: Annotated[
+        Count, about("Most mailboxes, shared ones too, of somebody who has them watched with NOTIFY.")
+    ] = 20_000
     mailboxes: Annotated[Count, about("Most mailboxes in one account.")] = 10_000
     mailbox_name_octets: Annotated[Octets, about("Longest name of a mailbox, in UTF-8.")] = 1000
     mailbox_depth: Annotated[Count, about("Most levels in the name of a mailbox.")] = 50

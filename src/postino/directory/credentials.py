@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from postino.sasl.exchange import ScramHash
 from postino.sasl.saslprep import saslprep
 from postino.sasl.scram import DEFAULT_ITERATIONS, derive_keys, format_keys
 
@@ -46,9 +47,9 @@ class Credentials:
         )
         return kdf.derive_phc_encoded(prepare(password))
 
-    def make_scram(self, password: str) -> str:
-        """SCRAM-SHA-256 keys with a fresh salt, as the account table keeps them."""
-        return format_keys(derive_keys(password, os.urandom(_SALT_OCTETS), self.scram_iterations))
+    def make_scram(self, password: str, algorithm: ScramHash = ScramHash.SHA_256) -> str:
+        """SCRAM keys with a fresh salt, as the account table keeps them."""
+        return format_keys(derive_keys(password, os.urandom(_SALT_OCTETS), self.scram_iterations, algorithm))
 
 
 _DEFAULT = Credentials()
@@ -64,9 +65,9 @@ def hash_password(password: str) -> str:
     return _DEFAULT.hash_password(password)
 
 
-def make_scram(password: str) -> str:
-    """SCRAM-SHA-256 keys at the default number of iterations."""
-    return _DEFAULT.make_scram(password)
+def make_scram(password: str, algorithm: ScramHash = ScramHash.SHA_256) -> str:
+    """SCRAM keys at the default number of iterations."""
+    return _DEFAULT.make_scram(password, algorithm)
 
 
 def verify_password(password: str, password_hash: str) -> bool:

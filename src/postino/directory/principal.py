@@ -14,3 +14,5 @@ class Principal:
 
     account_id: AccountId
     login: str
+    stamp: int = 0
+    """Of the password at the time of the login; another one means that it was changed since."""

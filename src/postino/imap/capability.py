@@ -20,6 +20,9 @@ AFTER_LOGIN: Final = (
     "MOVE",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "LIST-MYRIGHTS",
+    "ACL",
+    "RIGHTS=kxte",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "ESEARCH",
@@ -68,6 +71,10 @@ _NAMED_AFTER_LOGIN: Final = (*EVERYWHERE, *AFTER_LOGIN)
 _WITH_COMPRESSION: Final = (*_NAMED_AFTER_LOGIN, "COMPRESS=DEFLATE")
 
 
-def after_login(*, compress: bool) -> tuple[str, ...]:
-    """From a login on; `compress` tells whether nothing is compressed yet (RFC 4978 §3)."""
-    return _WITH_COMPRESSION if compress else _NAMED_AFTER_LOGIN
+def after_login(*, compress: bool, messages: int = 0) -> tuple[str, ...]:
+    """From a login on; `compress` tells whether nothing is compressed yet (RFC 4978 §3).
+
+    `messages` is how many one command takes at most, 0 for any number (RFC 9738).
+    """
+    named = _WITH_COMPRESSION if compress else _NAMED_AFTER_LOGIN
+    return (*named, f"MESSAGELIMIT={messages}") if messages else named

@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from postino.core.ids import AccountId, MailboxId, ModSeq
 from postino.core.ports import Listener, MailboxChange
@@ -24,6 +24,7 @@ MOST_WAITING: Final = 20_000
 RETRY_SECONDS: Final = 0.02
 
 Key = tuple[int, int]
+K = TypeVar("K", int, Key)
 
 
 class LocalBus:
@@ -31,13 +32,17 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._listeners: dict[Key, list[Listener]] = {}
+        self._account_listeners: dict[int, list[Listener]] = {}
 
     def publish(self, changes: list[MailboxChange]) -> None:
-        """Call every listener of each changed mailbox."""
+        """Call every listener of each changed mailbox, and of its account."""
         for change in changes:
             found = self._listeners.get((change.account_id, change.mailbox_id))
             if found:
                 for listener in tuple(found):
+                    listener(change)
+            if self._account_listeners:
+                for listener in tuple(self._account_listeners.get(change.account_id, ())):
                     listener(change)
 
     def subscribe(self, account_id: AccountId, mailbox_id: MailboxId, listener: Listener) -> None:
@@ -46,12 +51,24 @@ class LocalBus:
 
     def unsubscribe(self, account_id: AccountId, mailbox_id: MailboxId, listener: Listener) -> None:
         """Stop it; unknown listeners are ignored."""
-        found = self._listeners.get((account_id, mailbox_id))
-        if found is None or listener not in found:
-            return
-        found.remove(listener)
-        if not found:
-            del self._listeners[account_id, mailbox_id]
+        _remove(self._listeners, (account_id, mailbox_id), listener)
+
+    def subscribe_account(self, account_id: AccountId, listener: Listener) -> None:
+        """Have `listener` called for each change of any mailbox of this account, and of which there are."""
+        self._account_listeners.setdefault(account_id, []).append(listener)
+
+    def unsubscribe_account(self, account_id: AccountId, listener: Listener) -> None:
+        """Stop it; unknown listeners are ignored."""
+        _remove(self._account_listeners, account_id, listener)
+
+
+def _remove(listeners: dict[K, list[Listener]], key: K, listener: Listener) -> None:
+    found = listeners.get(key)
+    if found is None or listener not in found:
+        return
+    found.remove(listener)
+    if not found:
+        del listeners[key]
 
 
 class _Outbox:

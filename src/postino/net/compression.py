@@ -33,6 +33,8 @@ _BARELY: Final = 0.70
 _HARDLY: Final = 0.97
 _SYNC_MARK: Final = b"\x00\x00\xff\xff"
 """What Z_SYNC_FLUSH ends with: an empty stored block."""
+_LAST_FLUSH_OCTETS: Final = 7
+"""What may follow the last octet that says something: the end of its block (18 bits) and _SYNC_MARK."""
 
 
 class Deflater:
@@ -106,7 +108,19 @@ class Inflater:
     compression is not taken for compressed octets (RFC 8437 §4.1 lets clients pipeline it).
     """
 
-    __slots__ = ("_at", "_before", "_has_output", "_input", "_ratio", "_stream", "_taken", "_used")
+    __slots__ = (
+        "_at",
+        "_before",
+        "_ended",
+        "_has_output",
+        "_input",
+        "_is_flushed",
+        "_ratio",
+        "_stream",
+        "_taken",
+        "_used",
+        "is_over",
+    )
 
     def __init__(self, ratio: int) -> None:
         self._ratio = ratio
@@ -116,17 +130,23 @@ class Inflater:
         self._before = b""
         """The last octets before `_input`: a flush may be cut in two by the network."""
         self._has_output = False
+        self._is_flushed = False
+        self._ended = False
+        self.is_over = False
+        """After end(): whether everything from here on is plain, and need not come through here."""
         self._used = 0
         self._taken = 0
 
     @property
     def has_more(self) -> bool:
         """Whether take() may have something without further input."""
+        if self._ended:
+            return len(self._input) >= _LAST_FLUSH_OCTETS
         return self._has_output or self._at < len(self._input) or bool(self._stream.unused_data)
 
     def add(self, data: bytes) -> None:
         """Octets as they were received."""
-        if self._at < len(self._input):
+        if self._ended or self._at < len(self._input):
             self._input = self._input[self._at :] + data
         else:
             self._input = data
@@ -137,6 +157,8 @@ class Inflater:
 
         Raises ProtocolViolation (fatal) for what is not DEFLATE, goes on after its end, or is a bomb.
         """
+        if self._ended:
+            return self._take_plain()
         stream = self._stream
         while self.has_more:
             piece = stream.unconsumed_tail if self._has_output else self._next_segment()
@@ -165,14 +187,46 @@ class Inflater:
         at, before = self._at, self._before if self._at == 0 else b""
         if before and (split := (before + self._input[:3]).find(_SYNC_MARK)) >= 0:
             end = split + len(_SYNC_MARK) - len(before)
+            self._is_flushed = True
         else:
             found = self._input.find(_SYNC_MARK, at)
             end = len(self._input) if found < 0 else found + len(_SYNC_MARK)
+            self._is_flushed = found >= 0
         segment = self._input[at:end]
         self._at = end
         self._before = (before + segment)[-3:]
         return segment
 
-    def rest_of_input(self) -> bytes:
-        """What was received and not inflated, as it came."""
-        return self._stream.unused_data + self._stream.unconsumed_tail + self._input[self._at :]
+    def end(self) -> None:
+        """The client compresses no more; take() gives its plain octets until `is_over`."""
+        stream = self._stream
+        self._input = stream.unused_data + stream.unconsumed_tail + self._input[self._at :]
+        self._at = 0
+        self._ended = True
+
+    def _take_plain(self) -> bytes:
+        data = self._input
+        compressed = 0 if self._is_flushed or self._stream.eof else self._end_of_flush(data)
+        if compressed is None:
+            return b""
+        self.is_over = True
+        return data[compressed:]
+
+    def _end_of_flush(self, data: bytes) -> int | None:
+        """How many octets of `data` end the client's last flush; None while that cannot be told.
+
+        The last command could be read before the flush behind it had come whole. Each command has more
+        octets than the end of a flush, so waiting for those holds no plain one up.
+        """
+        stream = self._stream.copy()
+        for count, octet in enumerate(data[:_LAST_FLUSH_OCTETS], 1):
+            try:
+                if stream.decompress(bytes((octet,)), 1):
+                    return 0
+            except zlib.error:
+                return 0
+            if stream.eof:
+                return count - len(stream.unused_data)
+            if (self._before + data[:count]).endswith(_SYNC_MARK):
+                return count
+        return None if len(data) < _LAST_FLUSH_OCTETS else 0

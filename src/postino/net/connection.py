@@ -38,6 +38,10 @@ class ServerClosing(TimeoutError):
     """
 
 
+class LoginTakenBack(ServerClosing):
+    """What the session logged in with does not hold any more; `str()` says why, for the client."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """Where a connection comes from. `address` is empty for a Unix socket."""
@@ -48,12 +52,16 @@ class Peer:
     @property
     def is_loopback(self) -> bool:
         """True for this machine itself, Unix sockets included."""
-        return (
-            not self.address or self.address.startswith("127.") or self.address in {"::1", "::ffff:127.0.0.1"}
-        )
+        return is_loopback(self.address)
 
     def __str__(self) -> str:
         return f"{self.address}:{self.port}" if self.address else "unix"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether this address is the machine's own; none at all is a Unix socket's."""
+    # PERF: without parsing: an IPv4 address is given as four numbers, and so is one inside IPv6.
+    return not address or address.removeprefix("::ffff:").startswith("127.") or address == "::1"
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -80,6 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         "_unread",
         "_write_paused",
         "_write_waiter",
+        "client_names",
         "local",
         "peer",
         "server_certificate_hash",
@@ -94,7 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         self._lost = False
         self._closing = False
         self._discarding = False
-        self._ending = False
+        self._ending: ServerClosing | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
         self._paused_reading = False
@@ -110,6 +119,8 @@ class Connection(asyncio.BufferedProtocol):
         self.local = Peer("", 0)
         self.server_certificate_hash = b""
         """Hash of the certificate shown to the client (tls-server-end-point); empty without TLS."""
+        self.client_names: tuple[str, ...] = ()
+        """Logins in the certificate the client showed, which an authority of the settings vouches for."""
 
     # What a session uses
 
@@ -146,7 +157,10 @@ class Connection(asyncio.BufferedProtocol):
             return self._received() if self._unread else b""
         if self._unread and not self._inflater.has_more:
             self._inflater.add(self._received())
-        return self._inflater.take()
+        data = self._inflater.take()
+        if self._inflater.is_over:
+            self._inflater = None
+        return data
 
     def _received(self) -> bytes:
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -165,8 +179,8 @@ class Connection(asyncio.BufferedProtocol):
         """
         while True:
             if not self._unread and not self._end and not self._may_inflate:
-                if self._ending:
-                    raise ServerClosing
+                if self._ending is not None:
+                    raise self._ending
                 waiter = self._read_waiter = self._loop.create_future()
                 self._end_read_at(self._loop.time() + timeout_seconds)
                 try:
@@ -175,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._read_waiter = None
             data = self.read_nowait()
             # What is received compressed need not be a whole octet of what was sent.
-            if data or self._inflater is None or self.at_end:
+            if data or self.at_end:
                 return data
 
     async def wait_readable(self) -> None:
@@ -184,8 +198,8 @@ class Connection(asyncio.BufferedProtocol):
         Raises ServerClosing when the server is shutting down.
         """
         if not self._unread and not self._end and not self._may_inflate:
-            if self._ending:
-                raise ServerClosing
+            if self._ending is not None:
+                raise self._ending
             waiter = self._read_waiter = self._loop.create_future()
             self._read_deadline = math.inf
             try:
@@ -292,12 +306,9 @@ class Connection(asyncio.BufferedProtocol):
         deflater, inflater = self._deflater, self._inflater
         assert deflater is not None
         assert inflater is not None
-        self._deflater = self._inflater = None
+        self._deflater = None
         self.write(deflater.finish(last))
-        rest = inflater.rest_of_input()
-        if rest:
-            self._chunks.insert(0, rest)
-            self._unread += len(rest)
+        inflater.end()
 
     def rest(self) -> None:
         """The session will probably be silent for a while: hold no more memory than must be."""
@@ -337,12 +348,12 @@ class Connection(asyncio.BufferedProtocol):
 
     # What the listener uses
 
-    def end_soon(self) -> None:
-        """Have the session end where it next waits for input (ServerClosing); for shutdown."""
-        self._ending = True
+    def end_soon(self, why: ServerClosing | None = None) -> None:
+        """Have the session end where it next waits for input, by raising `why`; for shutdown without one."""
+        why = self._ending = self._ending or why or ServerClosing()
         waiter = self._read_waiter
         if waiter is not None and not waiter.done():
-            waiter.set_exception(ServerClosing())
+            waiter.set_exception(why)
 
     async def wait_closed(self) -> None:
         """Return once the transport is gone; call close() or abort() first."""
@@ -359,6 +370,11 @@ class Connection(asyncio.BufferedProtocol):
             # After a choice by server name this is the chosen context (net/tls.py gives it the hash).
             shown = getattr(tls, "context", None)
             self.server_certificate_hash = getattr(shown, "certificate_hash", self.server_certificate_hash)
+            # SECURITY: a certificate is only told here when its chain was verified; ssl gives an empty
+            # one otherwise, and none to contexts that do not ask for it.
+            find_names = getattr(shown, "client_names", None)
+            if find_names is not None:
+                self.client_names = find_names(tls.getpeercert())
 
     # What the event loop calls
 

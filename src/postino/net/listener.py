@@ -8,7 +8,6 @@ Not here: what is spoken (servers/), which ports (app/supervisor.py), TLS contex
 
 import asyncio
 import errno
-import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from postino.core.limits import Limits
-from postino.net.connection import LINGER_SECONDS, Connection
+from postino.net.connection import LINGER_SECONDS, Connection, is_loopback
 
 ACCEPT_BATCH: Final = 64
 HANDSHAKE_SECONDS: Final = 30.0
@@ -142,7 +141,7 @@ class Listeners:
         limits = self._limits()
         if len(self._sessions) >= limits.connections:
             return "too-many"
-        if self._by_address.get(address, 0) >= limits.connections_per_address and not _is_loopback(address):
+        if self._by_address.get(address, 0) >= limits.connections_per_address and not is_loopback(address):
             return "too-many-from-address"
         return ""
 
@@ -218,17 +217,6 @@ class Listeners:
             accepted.close()
             raise
         return connection
-
-
-def _is_loopback(address: str) -> bool:
-    if not address:
-        return True
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_loopback
 
 
 def _tls_reason(error: Exception) -> str:

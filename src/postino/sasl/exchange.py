@@ -12,15 +12,23 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
-from postino.core.errors import AuthenticationFailed, ProtocolViolation
+from postino.core.errors import AuthenticationFailed, NotAuthorized, ProtocolViolation
 
 MAX_LOGIN_OCTETS: Final = 512
 MAX_PASSWORD_OCTETS: Final = 1024
 MAX_MESSAGE_OCTETS: Final = 8192
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+
+
+class ScramHash(Enum):
+    """The hash functions SCRAM is spoken with here, by the names hashlib knows them under."""
+
+    SHA_1 = "sha1"
+    SHA_256 = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class FindScramKeys:
     """The keys of this login; answered by ScramKeys, made up ones when there is no such account."""
 
     login: str
+    hash: ScramHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,43 @@ class ReportProof:
 
 
 @dataclass(frozen=True, slots=True)
-class Success:
-    """The client is who it says: `login` as it was written."""
+class CheckToken:
+    """Whether this access token is good and lets its bearer act as `login`, or as whom it names when that is
+    empty; answered by True or a TokenRefusal.
+    """
+
+    login: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefusal:
+    """Why a token was refused, as RFC 7628 §3.2.2 has the client told, and the error it ends with."""
+
+    status: str
+    error: AuthenticationFailed
+    scope: str = ""
+    configuration: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCertificate:
+    """Whether the certificate the client showed lets it act as `login`, or as whom it names when that is
+    empty. Answered by True; otherwise nobody comes back.
+    """
 
     login: str
 
 
-Step = Challenge | CheckPassword | FindScramKeys | ReportProof
-Answer = bytes | bool | ScramKeys
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The client is who it says: `login` as it was written, empty where only its credentials say it."""
+
+    login: str
+
+
+Step = Challenge | CheckPassword | FindScramKeys | ReportProof | CheckToken | CheckCertificate
+Answer = bytes | bool | ScramKeys | TokenRefusal
 Exchange = Generator[Step, Answer, Success]
 
 
@@ -128,7 +166,7 @@ def login_key(login: str) -> str:
 def require_same_identity(authzid: str, authcid: str) -> None:
     """Refuse to act as somebody else (RFC 4422 §3.4.1); nobody here may."""
     if authzid and login_key(authzid) != login_key(authcid):
-        raise AuthenticationFailed("Nobody may log in as somebody else here; leave the other identity out")
+        raise NotAuthorized("Nobody may log in as somebody else here; leave the other identity out")
 
 
 def decode_base64(line: bytes) -> bytes:

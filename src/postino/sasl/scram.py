@@ -1,11 +1,14 @@
-"""SCRAM-SHA-256: the password never travels, and both sides prove that they know it.
+"""SCRAM: the password never travels, and both sides prove that they know it.
 
-RFC: 5802 (§3 the algorithm, §5.1 attributes, §6 channel binding, §7 grammar), 7677 (SHA-256),
+RFC: 5802 (§3 the algorithm, §5.1 attributes, §6 channel binding, §7 grammar; SHA-1), 7677 (SHA-256),
     5929 §4 (tls-server-end-point).
 Exposure: sees unauthenticated octets; nonces, logins and messages are bounded.
 Invariants: an unknown login gets a salt and fails at the proof like a wrong password, so that
     neither answer nor order of messages tells whether an account exists.
 Not here: where keys come from and the made-up salt (servers/authentication.py), nonces (given).
+
+The channel binding tls-exporter (RFC 9266) cannot be had: Python's ssl does not give keying material out.
+tls-server-end-point works in TLS 1.3 too, and ties the exchange to the server's certificate.
 """
 
 import base64
@@ -20,6 +23,7 @@ from postino.sasl.exchange import (
     Exchange,
     FindScramKeys,
     ReportProof,
+    ScramHash,
     ScramKeys,
     Success,
     ask_client,
@@ -54,15 +58,18 @@ class ChannelBinding:
         return bool(self.data)
 
 
-def derive_keys(password: str, salt: bytes, iterations: int) -> ScramKeys:
+def derive_keys(
+    password: str, salt: bytes, iterations: int, algorithm: ScramHash = ScramHash.SHA_256
+) -> ScramKeys:
     """The keys of a password (RFC 5802 §3). Takes a millisecond or more: not for the event loop."""
-    salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode(), salt, iterations)
-    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    name = algorithm.value
+    salted = hashlib.pbkdf2_hmac(name, saslprep(password).encode(), salt, iterations)
+    client_key = hmac.digest(salted, b"Client Key", name)
     return ScramKeys(
         iterations,
         salt,
-        hashlib.sha256(client_key).digest(),
-        hmac.digest(salted, b"Server Key", "sha256"),
+        hashlib.new(name, client_key).digest(),
+        hmac.digest(salted, b"Server Key", name),
     )
 
 
@@ -82,14 +89,27 @@ def parse_keys(text: str) -> ScramKeys | None:
         return None
 
 
-def invented_keys(login: str, secret: bytes, iterations: int = DEFAULT_ITERATIONS) -> ScramKeys:
+def invented_keys(
+    login: str,
+    secret: bytes,
+    iterations: int = DEFAULT_ITERATIONS,
+    algorithm: ScramHash = ScramHash.SHA_256,
+) -> ScramKeys:
     """Keys for a login without an account: always the same for one login, and of no use to anyone."""
-    digest = hmac.digest(secret, login.encode(), "sha512")
+    # SECURITY: another salt for each hash, as real accounts have; one for both would tell them apart.
+    digest = hmac.digest(secret, f"{algorithm.value} {login}".encode(), "sha512")
     return ScramKeys(iterations, digest[:16], digest[16:48], digest[32:64])
 
 
-def scram_sha_256(initial: bytes | None, *, nonce: bytes, binding: ChannelBinding, plus: bool) -> Exchange:
-    """Run SCRAM-SHA-256 or, with `plus`, SCRAM-SHA-256-PLUS.
+def scram(
+    initial: bytes | None,
+    *,
+    nonce: bytes,
+    binding: ChannelBinding,
+    plus: bool,
+    algorithm: ScramHash = ScramHash.SHA_256,
+) -> Exchange:
+    """Run SCRAM with that hash or, with `plus`, its -PLUS.
 
     `nonce` is the server's part: fresh, unguessable, printable without commas.
     """
@@ -103,10 +123,10 @@ def scram_sha_256(initial: bytes | None, *, nonce: bytes, binding: ChannelBindin
     _check_binding(flag, binding_type, binding, plus=plus)
     if len(client_nonce) > MAX_NONCE_OCTETS or not _NONCE.fullmatch(client_nonce):
         raise ProtocolViolation("The SCRAM nonce is empty, too long or not printable")
-    login = login_text(_unescaped(name))
-    require_same_identity(login_text(_unescaped(authzid)) if authzid else "", login)
+    login = login_text(unescaped(name))
+    require_same_identity(login_text(unescaped(authzid)) if authzid else "", login)
 
-    keys = yield FindScramKeys(login)
+    keys = yield FindScramKeys(login, algorithm)
     if not isinstance(keys, ScramKeys):
         raise TypeError("FindScramKeys is answered by ScramKeys")
     header_end = message.index(b",", message.index(b",") + 1) + 1
@@ -125,11 +145,11 @@ def scram_sha_256(initial: bytes | None, *, nonce: bytes, binding: ChannelBindin
         # SECURITY: all four hold or none; the header compared here is what makes a downgrade show.
         hmac.compare_digest(decode_base64(bound), expected)
         & hmac.compare_digest(repeated_nonce, whole_nonce)
-        & _proof_holds(keys, proof, signed)
+        & _proof_holds(keys, proof, signed, algorithm.value)
     )
     if not (yield ReportProof(login, bool(holds))):
         raise AuthenticationFailed("The login or the password is wrong")
-    signature = base64.b64encode(hmac.digest(keys.server_key, signed, "sha256"))
+    signature = base64.b64encode(hmac.digest(keys.server_key, signed, algorithm.value))
     if (yield from ask_client(b"v=" + signature)):
         raise ProtocolViolation("Nothing follows the server's signature")
     return Success(login)
@@ -139,30 +159,30 @@ def _check_binding(flag: bytes, binding_type: bytes | None, binding: ChannelBind
     if plus:
         if binding_type != BINDING_TYPE:
             raise ProtocolViolation(
-                "SCRAM-SHA-256-PLUS binds to tls-server-end-point here; use p=tls-server-end-point"
+                "Channel binding is to tls-server-end-point here; use p=tls-server-end-point"
             )
         if not binding.is_available:
-            raise ProtocolViolation("SCRAM-SHA-256-PLUS needs TLS")
+            raise ProtocolViolation("Channel binding needs TLS")
     elif binding_type is not None:
-        raise ProtocolViolation("Channel binding needs SCRAM-SHA-256-PLUS")
+        raise ProtocolViolation("Channel binding needs a mechanism that ends in -PLUS")
     elif flag == b"y" and binding.is_available:
         # SECURITY: the client could bind and believes that we cannot: somebody took -PLUS out of
         # the list on its way (RFC 5802 §6).
         raise AuthenticationFailed("The server does offer channel binding: somebody may be in between")
 
 
-def _proof_holds(keys: ScramKeys, proof: bytes, signed: bytes) -> bool:
-    signature = hmac.digest(keys.stored_key, signed, "sha256")
+def _proof_holds(keys: ScramKeys, proof: bytes, signed: bytes, name: str) -> bool:
+    signature = hmac.digest(keys.stored_key, signed, name)
     if len(proof) != len(signature):
         return False
     client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
-    return hmac.compare_digest(hashlib.sha256(client_key).digest(), keys.stored_key)
+    return hmac.compare_digest(hashlib.new(name, client_key).digest(), keys.stored_key)
 
 
-def _unescaped(name: bytes) -> bytes:
+def unescaped(name: bytes) -> bytes:
     """`=2C` and `=3D` stand for `,` and `=`; any other `=` is an error (RFC 5802 §5.1)."""
     if b"=" not in name:
         return name
     if re.search(rb"=(?!2C|3D)", name):
-        raise ProtocolViolation("In a SCRAM login '=' is written =3D and ',' is written =2C")
+        raise ProtocolViolation("In a login here '=' is written =3D and ',' is written =2C")
     return name.replace(b"=2C", b",").replace(b"=3D", b"=")

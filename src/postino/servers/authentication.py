@@ -1,9 +1,9 @@
 """Find out who a client is: run its SASL exchange or check its password, slowly enough for guessers.
 
-RFC: 4422 (SASL), 4616, 5802, 7677 (mechanisms), 9106 (Argon2id).
+RFC: 4422 (SASL), 4616, 5802, 7677, 7628 (mechanisms), 9106 (Argon2id).
 Exposure: everything here is driven by unauthenticated clients.
 Invariants: an unknown login and a wrong password look and cost the same; a password in clear is never
-    taken where somebody could listen; passwords are neither kept nor logged.
+    taken where somebody could listen; passwords and tokens are neither kept nor logged.
 Not here: mechanisms (sasl/), hashes (directory/credentials.py), counting failures (login_guard.py).
 """
 
@@ -23,6 +23,7 @@ from structlog.typing import FilteringBoundLogger
 from postino.core.errors import (
     AuthenticationCancelled,
     AuthenticationFailed,
+    NotAuthorized,
     ProtocolViolation,
     TemporarilyUnavailable,
 )
@@ -30,19 +31,25 @@ from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.directory.credentials import Credentials, verify_password
 from postino.directory.principal import Principal
+from postino.directory.token_rules import BadToken
 from postino.net.connection import Connection
 from postino.sasl.exchange import (
     MAX_PASSWORD_OCTETS,
     Answer,
     Challenge,
+    CheckCertificate,
     CheckPassword,
+    CheckToken,
     FindScramKeys,
     ReportProof,
+    ScramHash,
     ScramKeys,
+    TokenRefusal,
     login_key,
 )
-from postino.sasl.mechanisms import begin, find_mechanism, offered
+from postino.sasl.mechanisms import Circumstances, begin, find_mechanism, offered
 from postino.sasl.scram import ChannelBinding, invented_keys, parse_keys
+from postino.servers.account_sessions import stamp_of
 from postino.servers.login_guard import GuardRules, LoginGuard
 from postino.store.accounts import AccountRow, account_by_login
 from postino.store.secret import find_secret, make_secret
@@ -50,6 +57,7 @@ from postino.store.store import Store
 
 if TYPE_CHECKING:
     from postino.servers.metrics import Metrics
+    from postino.servers.token_keys import TokenChecker
 
 REMEMBER_SECONDS: Final = 300.0
 MAX_REMEMBERED: Final = 10_000
@@ -74,9 +82,14 @@ class Authentication:
         credentials: Credentials | None = None,
         rules: GuardRules | None = None,
         threads: int | None = None,
+        tokens: "TokenChecker | None" = None,
+        scram_sha1: bool = False,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits
+        self.tokens = tokens
+        """Who knows whether an access token is good; None where there is no issuer."""
+        self.scram_sha1 = scram_sha1
         self.guard = LoginGuard(rules)
         self._store = store
         self._clock = clock
@@ -98,8 +111,14 @@ class Authentication:
 
     def mechanisms(self, connection: Connection) -> list[str]:
         """The SASL mechanisms to announce on this connection now, best first."""
-        binding = ChannelBinding(connection.server_certificate_hash)
-        return [found.value for found in offered(is_secure=connection.is_secure, binding=binding)]
+        found = Circumstances(
+            is_secure=connection.is_secure,
+            binding=ChannelBinding(connection.server_certificate_hash),
+            has_certificate=bool(connection.client_names),
+            takes_tokens=self.tokens is not None,
+            scram_sha1=self.scram_sha1,
+        )
+        return [mechanism.value for mechanism in offered(found)]
 
     async def exchange(
         self,
@@ -133,12 +152,17 @@ class Authentication:
                 answer: Answer
                 match step:
                     case Challenge():
-                        answer = await ask(step.octets)
+                        answer = await attempt.ask(ask, step.octets)
                     case CheckPassword():
                         await attempt.check_password(step.login, step.password)
                         answer = True
                     case FindScramKeys():
-                        answer = await attempt.find_keys(step.login)
+                        answer = await attempt.find_keys(step.login, step.hash)
+                    case CheckToken():
+                        answer = await attempt.check_token(step.login, step.token)
+                    case CheckCertificate():
+                        await attempt.check_certificate(connection.client_names, step.login)
+                        answer = True
                     case ReportProof():
                         await attempt.take_proof(step.holds)
                         answer = True
@@ -202,14 +226,14 @@ class Authentication:
             self._remember(fingerprint)
         return holds, fingerprint
 
-    async def invented_keys(self, key: str) -> ScramKeys:
+    async def invented_keys(self, key: str, algorithm: ScramHash) -> ScramKeys:
         """Keys for a login nobody has, the same in every worker and after every restart."""
         if self._login_secret is None:
             self._login_secret = self._store.read_now(find_secret)
         if self._login_secret is None:
             fresh = os.urandom(32)
             self._login_secret = await self._store.write(lambda tx: make_secret(tx, fresh))
-        return invented_keys(key, self._login_secret, self._credentials.scram_iterations)
+        return invented_keys(key, self._login_secret, self._credentials.scram_iterations, algorithm)
 
     def now(self) -> float:
         """Steady seconds, for the guard."""
@@ -256,6 +280,7 @@ class _Attempt:
         self._account: AccountRow | None = None
         self._proved = False
         self._told = False
+        self._refusal: AuthenticationFailed | None = None
 
     async def check_password(self, login: str, password: str) -> None:
         """Raises AuthenticationFailed unless the password is right."""
@@ -266,14 +291,66 @@ class _Attempt:
             await self._fail(fingerprint)
         self._proved = True
 
-    async def find_keys(self, login: str) -> ScramKeys:
+    async def find_keys(self, login: str, algorithm: ScramHash) -> ScramKeys:
         """The keys to challenge this login with."""
         self._look_up(login)
-        keys = parse_keys(self._account.scram) if self._account is not None else None
+        account, keys = self._account, None
+        if account is not None:
+            keys = parse_keys(account.scram if algorithm is ScramHash.SHA_256 else account.scram_sha1)
         if keys is None:
             self._account = None
-            keys = await self._authentication.invented_keys(self._key)
+            keys = await self._authentication.invented_keys(self._key, algorithm)
         return keys
+
+    async def ask(self, ask: Ask, challenge: bytes) -> bytes:
+        """What the client answers. One that knows already why it is refused may also say `*`."""
+        try:
+            return await ask(challenge)
+        except AuthenticationCancelled:
+            if self._refusal is None:
+                raise
+            # RFC 7628 §4.3: the answer is the refusal, as if the client had waited for it.
+            raise self._refusal from None
+
+    async def check_token(self, login: str, token: str) -> bool | TokenRefusal:
+        """Whether the token lets its bearer in as `login`, or as whom it names."""
+        tokens = self._authentication.tokens
+        if tokens is None:
+            raise TemporarilyUnavailable("Access tokens are not taken any more; use a password")
+        # Whose it claims to be, so that the guard knows whom somebody guesses for.
+        self._look_up(login)
+        try:
+            named = await tokens.login_of(token)
+        except BadToken as error:
+            status, refusal = error.status, error.failure
+        else:
+            if login and login_key(login) != login_key(named):
+                status = "invalid_token"
+                refusal = NotAuthorized("The access token belongs to somebody else than the login")
+            else:
+                self._look_up(named)
+                if self._account is not None:
+                    self._proved = True
+                    return True
+                status, refusal = "invalid_token", AuthenticationFailed("There is no such account here")
+        await self._slow_down(hashlib.blake2b(token.encode(), digest_size=16).digest())
+        self._refusal = refusal
+        rules = tokens.rules
+        return TokenRefusal(status, refusal, " ".join(rules.scopes[:1]), rules.configuration)
+
+    async def check_certificate(self, names: tuple[str, ...], login: str) -> None:
+        """Raises AuthenticationFailed unless the certificate lets the client in as `login`."""
+        if login and login_key(login) not in map(login_key, names):
+            self._look_up(login)
+            await self._slow_down(os.urandom(16))
+            raise NotAuthorized("Your certificate does not name this login")
+        for name in (login,) if login else names:
+            self._look_up(name)
+            if self._account is not None:
+                self._proved = True
+                return
+        await self._slow_down(os.urandom(16))
+        raise AuthenticationFailed("Your certificate names no account of this server")
 
     async def take_proof(self, holds: bool) -> None:
         """Raises AuthenticationFailed unless the proof holds and there is such an account."""
@@ -290,7 +367,7 @@ class _Attempt:
         authentication.guard.succeeded(self._peer, self._key, authentication.now())
         authentication.count(self._protocol, ok=True)
         self.log.info("login.ok", account=self._account.login)
-        return Principal(self._account.id, self._account.login)
+        return Principal(self._account.id, self._account.login, stamp_of(self._account.password_hash))
 
     def note_refusal(self, error: AuthenticationFailed) -> None:
         """Tell of a failure the mechanism found by itself, before a password or proof was looked at."""
@@ -316,6 +393,10 @@ class _Attempt:
         self._account = authentication.find_account(self._key)
 
     async def _fail(self, fingerprint: bytes) -> None:
+        await self._slow_down(fingerprint)
+        raise AuthenticationFailed(WRONG)
+
+    async def _slow_down(self, fingerprint: bytes) -> None:
         authentication = self._authentication
         delay = authentication.guard.failed(self._peer, self._key, fingerprint, authentication.now())
         authentication.count(self._protocol, ok=False)
@@ -323,7 +404,6 @@ class _Attempt:
         self.log.info("login.failed", account=self._shown, known=self._account is not None, delay=delay)
         if delay:
             await asyncio.sleep(delay)
-        raise AuthenticationFailed(WRONG)
 
 
 def _decoy_hash(credentials: Credentials) -> str:

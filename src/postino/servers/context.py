@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from postino.core.limits import Limits
 from postino.core.ports import Bus, Clock
+from postino.servers.account_sessions import AccountSessions
 from postino.servers.imap.list_cache import ListCache
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class ServerContext:
     log: FilteringBoundLogger
     metrics: "Metrics"
     tls_context: Callable[[], ssl.SSLContext | None]
-    """The current TLS context; None when this server has no certificate (STARTTLS is then not offered)."""
+    """The current TLS context for users, which may ask for a client certificate; None when this server has no
+    certificate (STARTTLS is then not offered).
+    """
+    relay_tls_context: Callable[[], ssl.SSLContext | None] | None = None
+    """The one for other mail servers, which asks for none; None is the users'."""
     subaddress_separator: str = "+"
+    sessions: AccountSessions = field(default_factory=AccountSessions)
     list_cache: ListCache = field(default_factory=ListCache)

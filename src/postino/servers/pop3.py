@@ -40,6 +40,7 @@ from postino.pop3.replies import (
 from postino.pop3.states import State, require_allowed
 from postino.sasl.exchange import decode_base64, decode_initial
 from postino.servers import session_log
+from postino.servers.account_sessions import TooManySessions
 from postino.servers.context import ServerContext
 from postino.servers.pop3_reading import MessageReader
 from postino.store.maildrop import Maildrop, maildrop_messages, open_maildrop
@@ -81,6 +82,7 @@ async def serve_pop3(context: ServerContext, connection: Connection) -> None:
         session.log.exception("session.fault")
         connection.write(err("Something went wrong here; connect again", ResponseCode.SYS_TEMP))
     finally:
+        session.leave()
         connection.close()
         context.metrics.connection_closed("pop3")
         session.log.info(
@@ -308,18 +310,29 @@ class Session:
             self._end("too many failed logins")
 
     async def _log_in(self, principal: Principal) -> None:
+        try:
+            self._context.sessions.enter(principal, self._connection, self._limits.connections_per_account)
+        except TooManySessions as error:
+            self.log.info("login.refused", account=principal.login, reason="too many sessions")
+            self._say(err(str(error), ResponseCode.SYS_TEMP))
+            return
+        self._principal = principal
         store = self._context.store
         account_id = principal.account_id
         if store.read_now(lambda tx: maildrop_messages(tx, account_id)) >= LONG_MAILDROP:
             self._drop = await store.read(lambda tx: open_maildrop(tx, account_id))
         else:
             self._drop = store.read_now(lambda tx: open_maildrop(tx, account_id))
-        self._principal = principal
         self.log = self.log.bind(account=principal.login)
         self._reader = MessageReader(store, account_id, self._drop, self._framer, self._deleted)
         self._octets = sum(self._drop.sizes)
         self._state = State.TRANSACTION
         self._say(b"+OK %d messages (%d octets)\r\n" % (self._count(), self._octets))
+
+    def leave(self) -> None:
+        """The session is over."""
+        if self._principal is not None:
+            self._context.sessions.leave(self._principal.account_id, self._connection)
 
     async def _start_tls(self) -> None:
         context = self._context.tls_context()

@@ -53,6 +53,7 @@ __all__ = [
     "set_admin",
     "set_password",
     "set_quota",
+    "set_scram_sha1",
 ]
 
 DEFAULT_MAILBOXES: Final = (
@@ -65,7 +66,7 @@ DEFAULT_MAILBOXES: Final = (
 )
 _COLUMNS: Final = (
     "id, login, password_hash, scram_sha256, quota_octets, used_octets, used_messages, mod_seq, created_at,"
-    " is_admin, quota_messages, quota_mailboxes"
+    " is_admin, quota_messages, quota_mailboxes, scram_sha1"
 )
 
 
@@ -96,6 +97,8 @@ class AccountRow:
     """Whether it may set quotas and the server's annotations by IMAP."""
     quota_messages: int
     quota_mailboxes: int
+    scram_sha1: str
+    """Empty for a password that was set while SCRAM-SHA-1 was not wanted."""
 
     def __repr__(self) -> str:
         # SECURITY: an error report that shows its values must not show hashes.
@@ -198,11 +201,18 @@ def password_hashes(tx: Tx, account_ids: Iterable[AccountId]) -> dict[AccountId,
 
 
 def set_password(tx: Tx, account_id: AccountId, password_hash: str, scram: str) -> None:
-    """Raises NoSuchAccount."""
+    """Also forgets the SHA-1 keys of the password before. Raises NoSuchAccount."""
     changed = tx.run(
-        "UPDATE account SET password_hash=?, scram_sha256=? WHERE id=?", (password_hash, scram, account_id)
+        "UPDATE account SET password_hash=?, scram_sha256=?, scram_sha1='' WHERE id=?",
+        (password_hash, scram, account_id),
     )
     if not changed:
+        raise NoSuchAccount("The account does not exist any more")
+
+
+def set_scram_sha1(tx: Tx, account_id: AccountId, scram: str) -> None:
+    """Keep SCRAM-SHA-1 keys of the password too, until the next is set. Raises NoSuchAccount."""
+    if not tx.run("UPDATE account SET scram_sha1=? WHERE id=?", (scram, account_id)):
         raise NoSuchAccount("The account does not exist any more")
 
 

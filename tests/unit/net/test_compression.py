@@ -120,31 +120,43 @@ def test_much_at_once_comes_in_pieces_and_nothing_is_lost() -> None:
     assert PIECE_OCTETS + len(taken(inflater)) == len(LINES) * 4
 
 
-@pytest.mark.parametrize("cut", range(12))
-def test_the_flush_behind_the_last_command_is_the_end_of_what_is_inflated(cut: int) -> None:
+@pytest.mark.parametrize("flush", [zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH, zlib.Z_FINISH])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+@pytest.mark.parametrize("last", [b"b UNAUTHENTICATE\r\n", LINES + b"b UNAUTHENTICATE\r\n"])
+def test_what_follows_the_last_command_is_plain(flush: int, size: int, last: bytes) -> None:
     client, inflater = Client(), Inflater(RATIO)
-    compressed = client.say(b"a NOOP\r\n") + client.say(b"b UNAUTHENTICATE\r\n")
-    wire = compressed + b"c LOGIN ann secret\r\n"
-    split = len(compressed) - 8 + cut
-    inflater.add(wire[:split])
-    got = inflater.take()
-    while len(got) < 26:
-        if not inflater.has_more:
-            inflater.add(wire[split:])
-            split = len(wire)
-        got += inflater.take()
-    inflater.add(wire[split:])
-    rest = inflater.rest_of_input()
-    assert got == b"a NOOP\r\nb UNAUTHENTICATE\r\n"
-    # Whether or not the end of the flush itself was needed for the octets, no plain one was inflated.
-    assert rest.endswith(b"c LOGIN ann secret\r\n")
+    wire = client.say(b"a NOOP\r\n") + client.say(last, flush) + b"c LOGIN ann secret\r\n"
+    got, plain = b"", b""
+    for at in range(0, len(wire), size):
+        inflater.add(wire[at : at + size])
+        while octets := inflater.take():
+            if inflater.is_over:
+                plain += octets
+                break
+            got += octets
+            if got.endswith(b"UNAUTHENTICATE\r\n"):
+                # The session runs the command before it reads on.
+                inflater.end()
+        if inflater.is_over:
+            plain += wire[at + size :]
+            break
+    assert got == b"a NOOP\r\n" + last
+    assert plain == b"c LOGIN ann secret\r\n"
 
 
-def test_a_stream_that_was_ended_leaves_what_follows_alone() -> None:
+def test_a_client_that_flushes_only_in_part_is_understood_too() -> None:
     client, inflater = Client(), Inflater(RATIO)
-    inflater.add(client.say(b"b UNAUTHENTICATE\r\n", zlib.Z_FINISH) + b"c NOOP\r\n")
+    inflater.add(client.say(b"b UNAUTHENTICATE\r\n", zlib.Z_PARTIAL_FLUSH))
     assert inflater.take() == b"b UNAUTHENTICATE\r\n"
-    assert inflater.rest_of_input() == b"c NOOP\r\n"
+    inflater.end()
+    inflater.add(b"c LOGIN ann secret\r\n")
+    assert inflater.take() == b"c LOGIN ann secret\r\n"
+
+
+def test_octets_behind_the_end_of_the_stream_are_refused_while_compression_lasts() -> None:
+    client, inflater = Client(), Inflater(RATIO)
+    inflater.add(client.say(b"a NOOP\r\n", zlib.Z_FINISH) + b"c NOOP\r\n")
+    assert inflater.take() == b"a NOOP\r\n"
     with pytest.raises(ProtocolViolation, match="has ended"):
         inflater.take()
 

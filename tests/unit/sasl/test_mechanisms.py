@@ -31,7 +31,7 @@ from postino.sasl.scram import (
     format_keys,
     invented_keys,
     parse_keys,
-    scram_sha_256,
+    scram,
 )
 from tests.support.scram_client import ScramClient
 
@@ -151,7 +151,7 @@ def test_scram_plays_the_example_of_rfc_7677() -> None:
         said.append(challenge)
         return next(answers)
 
-    exchange = scram_sha_256(
+    exchange = scram(
         b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
         nonce=b"%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
         binding=NONE,
@@ -175,7 +175,7 @@ def scram(client: ScramClient, binding: ChannelBinding, *, plus: bool, alter: ob
         assert client.trusts(challenge)
         return b""
 
-    return drive(scram_sha_256(client.first(), nonce=b"server", binding=binding, plus=plus), answer)
+    return drive(scram(client.first(), nonce=b"server", binding=binding, plus=plus), answer)
 
 
 def test_scram_plus_binds_to_the_certificate() -> None:
@@ -248,13 +248,13 @@ def test_scram_refuses_a_malformed_final_message(final: bytes) -> None:
 )
 def test_scram_refuses_a_malformed_first_message(first: bytes) -> None:
     with pytest.raises(ProtocolViolation):
-        drive(scram_sha_256(first, nonce=b"s", binding=NONE, plus=False), silent)
+        drive(scram(first, nonce=b"s", binding=NONE, plus=False), silent)
 
 
 @pytest.mark.parametrize("first", [b"n,,n=user,r=x", b"y,,n=user,r=x", b"p=tls-unique,,n=user,r=x"])
 def test_scram_plus_refuses_another_binding(first: bytes) -> None:
     with pytest.raises(ProtocolViolation):
-        drive(scram_sha_256(first, nonce=b"s", binding=BINDING, plus=True), silent)
+        drive(scram(first, nonce=b"s", binding=BINDING, plus=True), silent)
 
 
 def test_keys_travel_through_text() -> None:

@@ -1,7 +1,7 @@
 """The commands that have no arguments.
 
 RFC: 9051 §6.1 (CAPABILITY, NOOP, LOGOUT), §6.2.1 (STARTTLS), §6.3.10 (NAMESPACE), §6.3.13 (IDLE),
-    §6.4.1-3 (CLOSE, UNSELECT, EXPUNGE), 3501 §6.4.1 (CHECK).
+    §6.4.1-3 (CLOSE, UNSELECT, EXPUNGE), 3501 §6.4.1 (CHECK), 8437 §3 (UNAUTHENTICATE).
 """
 
 from dataclasses import dataclass
@@ -37,6 +37,14 @@ class Starttls:
     """Switch to TLS."""
 
     name: ClassVar[str] = "STARTTLS"
+    tag: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthenticate:
+    """Somebody else will log in here."""
+
+    name: ClassVar[str] = "UNAUTHENTICATE"
     tag: bytes
 
 

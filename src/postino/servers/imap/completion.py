@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from postino.core.errors import (
+    AccessLost,
     AlreadyExists,
     DatabaseDamaged,
     HasChildren,
@@ -49,6 +50,7 @@ def bad(text: str, code: bytes | None = None) -> Completion:
 
 
 _CODES: Final[tuple[tuple[type[PostinoError], bytes], ...]] = (
+    (AccessLost, status.NO_PERMISSION),
     (NoSuchMailbox, status.NONEXISTENT),
     (NoSuchAccount, status.NONEXISTENT),
     (AlreadyExists, status.ALREADY_EXISTS),

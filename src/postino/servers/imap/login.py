@@ -14,21 +14,27 @@ from typing import TYPE_CHECKING
 from postino.core.errors import (
     AuthenticationCancelled,
     AuthenticationFailed,
+    CredentialsExpired,
+    NotAuthorized,
     PostinoError,
     ProtocolViolation,
     TemporarilyUnavailable,
 )
-from postino.imap.capability import after_login
 from postino.imap.commands import Authenticate, Login, Starttls
 from postino.imap.responses.server import capability_code
 from postino.imap.responses.status import (
     AUTHENTICATION_FAILED,
+    AUTHORIZATION_FAILED,
     CANNOT,
+    EXPIRED,
+    LIMIT,
     PRIVACY_REQUIRED,
     UNAVAILABLE,
     continuation,
     tagged,
 )
+from postino.sasl.mechanisms import needs_privacy
+from postino.servers.account_sessions import TooManySessions
 from postino.servers.imap.completion import Completion, bad, no, ok
 
 if TYPE_CHECKING:
@@ -71,7 +77,7 @@ async def run_authenticate(session: "ImapSession", command: Authenticate) -> Com
     """A SASL exchange."""
     authentication = session.context.authentication
     if command.mechanism not in authentication.mechanisms(session.connection):
-        if not session.connection.is_secure:
+        if not session.connection.is_secure and needs_privacy(command.mechanism):
             return no("Use STARTTLS first: this needs an encrypted connection", PRIVACY_REQUIRED)
         return no("CAPABILITY names the mechanisms there are, as AUTH=...", CANNOT)
 
@@ -100,8 +106,12 @@ async def run_authenticate(session: "ImapSession", command: Authenticate) -> Com
 
 
 def _welcome(session: "ImapSession", principal: "Principal") -> Completion:
-    session.logged_in(principal.account_id, principal.login)
-    return ok(f"Logged in as {principal.login}", capability_code(after_login()))
+    try:
+        session.log_in(principal)
+    except TooManySessions as error:
+        session.log.info("login.refused", account=principal.login, reason="too many sessions")
+        return no(str(error), LIMIT)
+    return ok(f"Logged in as {principal.login}", capability_code(session.capabilities()))
 
 
 def _failed(session: "ImapSession", error: PostinoError) -> Completion:
@@ -118,4 +128,9 @@ def _failed(session: "ImapSession", error: PostinoError) -> Completion:
     if session.failed_logins >= session.limits.login_attempts:
         session.end_after_answer("Too many failed logins")
     text = str(error) if isinstance(error, AuthenticationFailed) and str(error) else "The login failed"
+    match error:
+        case CredentialsExpired():
+            return no(text, EXPIRED)
+        case NotAuthorized():
+            return no(text, AUTHORIZATION_FAILED)
     return no(text, AUTHENTICATION_FAILED)

@@ -13,6 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from postino.core.errors import (
+    AccessLost,
     NoSuchAccount,
     NoSuchMailbox,
     PostinoError,
@@ -36,6 +37,7 @@ from postino.imap.framer import (
 )
 from postino.imap.parse_options import ParseOptions
 from postino.imap.responses.status import (
+    NO_PERMISSION,
     UNAVAILABLE,
     continuation,
     greeting,
@@ -52,11 +54,14 @@ from postino.servers.context import ServerContext
 from postino.servers.imap.append import Appending
 from postino.servers.imap.completion import Completion, refusal
 from postino.servers.imap.dispatch import EXECUTORS
+from postino.servers.imap.news import read_with_news
+from postino.servers.imap.permitted import renew_rights
 from postino.store.accounts import password_hashes
 from postino.store.changes import TooLongAgo
 
 if TYPE_CHECKING:
     from postino.directory.principal import Principal
+    from postino.servers.imap.notifier import Notifier
     from postino.servers.imap.selected import SelectedMailbox
 
 PROTOCOL: Final = "imap"
@@ -92,6 +97,7 @@ class ImapSession:
         "limits",
         "log",
         "login",
+        "notifier",
         "options",
         "qresync",
         "selected",
@@ -118,6 +124,8 @@ class ImapSession:
         """The client has enabled QRESYNC (RFC 7162 §3.2)."""
         self.uid_only = False
         """The client has given up sequence numbers (RFC 9586)."""
+        self.notifier: Notifier | None = None
+        """What is told of the session's own accord, from the first NOTIFY on (RFC 5465)."""
         self.failed_logins = 0
         self.appending = Appending(self)
         self._out: list[bytes] = []
@@ -158,6 +166,9 @@ class ImapSession:
         except ProtocolViolation as error:
             reason, detail = "protocol violation", {"detail": str(error)}
             self.say(untagged_status("BYE", str(error)))
+        except AccessLost as error:
+            reason = "access lost"
+            self.say(untagged_status("BYE", str(error), NO_PERMISSION))
         except NoSuchMailbox:
             reason = "mailbox deleted"
             self.say(untagged_status("BYE", "The selected mailbox was deleted by another session"))
@@ -184,6 +195,7 @@ class ImapSession:
         finally:
             self.appending.discard()
             self.deselect()
+            self.stop_notifying()
             self.context.sessions.leave(self.account_id, self.connection)
             self._write_out()
             self.connection.close()
@@ -226,6 +238,8 @@ class ImapSession:
             require_uids(command)
         self._running = command
         try:
+            if self.selected is not None and self.selected.account_id != self.account_id:
+                renew_rights(self, self.selected)
             completion = await EXECUTORS[type(command)](self, command)
         except BadCommand as error:
             error.tag = command.tag
@@ -345,7 +359,10 @@ class ImapSession:
         if not data:
             self.appending.submit()
             await self.flush()
-            data = await self.connection.read(self.patience())
+            if self.notifier is None or not self.framer.is_between_commands:
+                data = await self.connection.read(self.patience())
+            else:
+                data = await read_with_news(self, self.patience())
             if not data:
                 raise ConnectionLost("the client closed the connection")
         self.framer.feed(data)
@@ -391,6 +408,7 @@ class ImapSession:
     def log_out(self) -> None:
         """Forget who is there and everything that was enabled (RFC 8437 §4.1); ID and TLS stay."""
         self.deselect()
+        self.stop_notifying()
         self.context.sessions.leave(self.account_id, self.connection)
         self.account_id, self.login = AccountId(0), ""
         self.condstore = False
@@ -422,6 +440,8 @@ class ImapSession:
         self.deselect()
         self.selected = selected
         self.state = State.SELECTED
+        if self.notifier is not None:
+            self.notifier.selected(selected)
 
     def deselect(self) -> None:
         """Leave the selected mailbox, if there is one."""
@@ -429,3 +449,9 @@ class ImapSession:
             self.selected.close()
             self.selected = None
             self.state = State.AUTHENTICATED
+
+    def stop_notifying(self) -> None:
+        """Be as before the first NOTIFY."""
+        if self.notifier is not None:
+            self.notifier.close()
+            self.notifier = None

@@ -18,12 +18,11 @@ from postino.core.errors import (
 )
 from postino.directory.principal import Principal
 from postino.net.connection import Connection
+from postino.sasl.mechanisms import needs_privacy
 from postino.servers.authentication import Authentication
 from postino.smtp import replies
 from postino.smtp.commands import AuthCommand, decode_base64
 from postino.smtp.reply import BadCommand, Reply
-
-_WANT_TLS = frozenset({"PLAIN", "LOGIN"})
 
 
 async def run_login(
@@ -38,7 +37,7 @@ async def run_login(
 ) -> Principal | Reply:
     """Who logged in, or the answer that says why nobody did. Lines go through `send` and `read_line`."""
     if command.mechanism not in authentication.mechanisms(connection):
-        if command.mechanism in _WANT_TLS and not connection.is_secure:
+        if not connection.is_secure and needs_privacy(command.mechanism):
             return replies.MECHANISM_NEEDS_TLS
         return replies.NO_SUCH_MECHANISM
 

@@ -9,6 +9,7 @@ Not here: grammar (smtp/commands.py), order (smtp/states.py), who may send to wh
     the message itself (receiver.py), SASL (login.py).
 """
 
+import ssl
 from typing import Final, assert_never
 
 from postino.core.errors import TemporarilyUnavailable
@@ -16,6 +17,7 @@ from postino.core.ids import AccountId
 from postino.directory.principal import Principal
 from postino.net.connection import Connection, ConnectionLost, ServerClosing
 from postino.servers import session_log
+from postino.servers.account_sessions import TooManySessions
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
 from postino.servers.smtp.events import Reason, SessionEvents
@@ -114,6 +116,7 @@ class SmtpSession:
         finally:
             self._drop_transaction()
             wire.flush()
+            self._log_out()
             self._connection.close()
             self._events.closed(reason, self._messages, **detail)
 
@@ -208,7 +211,13 @@ class SmtpSession:
         )
 
     def _may_start_tls(self) -> bool:
-        return self._offers_tls and not self._connection.is_tls and self._context.tls_context() is not None
+        return self._offers_tls and not self._connection.is_tls and self._tls_context() is not None
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        context = self._context
+        if self._role is SmtpRole.SUBMISSION or context.relay_tls_context is None:
+            return context.tls_context()
+        return context.relay_tls_context()
 
     def _mechanisms(self) -> list[str]:
         """What AUTH is offered: nothing once logged in, on LMTP, or to other servers before TLS."""
@@ -221,7 +230,7 @@ class SmtpSession:
     async def _start_tls(self) -> None:
         if self._connection.is_tls:
             raise BadCommand(replies.ALREADY_TLS)
-        context = self._context.tls_context() if self._offers_tls else None
+        context = self._tls_context() if self._offers_tls else None
         if context is None:
             raise BadCommand(replies.NO_TLS)
         self._wire.reply(replies.START_TLS)
@@ -231,7 +240,7 @@ class SmtpSession:
         self._wire.restart()
         self._state = State.CONNECTED
         self._hello = None
-        self._principal = None
+        self._log_out()
         await self._connection.start_tls(context)
         self._events.tls_started(self._connection.tls_version())
 
@@ -257,6 +266,11 @@ class SmtpSession:
         finally:
             framer.line_octets = self._limits.smtp_line_octets
         if isinstance(found, Principal):
+            try:
+                self._context.sessions.enter(found, self._connection, self._limits.connections_per_account)
+            except TooManySessions as error:
+                self._wire.reply(Reply(454, "4.7.0", str(error)))
+                return
             self._principal = found
             self._wire.logged_in()
             self._events.logged_in(found.login)
@@ -266,6 +280,11 @@ class SmtpSession:
         self._failed_logins += 1
         if self._failed_logins >= self._limits.login_attempts:
             self._end(replies.TOO_MANY_FAILED_LOGINS, "too many failed logins")
+
+    def _log_out(self) -> None:
+        principal, self._principal = self._principal, None
+        if principal is not None:
+            self._context.sessions.leave(principal.account_id, self._connection)
 
     @property
     def _account_id(self) -> AccountId | None:

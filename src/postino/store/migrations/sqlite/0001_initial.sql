@@ -12,6 +12,7 @@ CREATE TABLE account (
   login         TEXT NOT NULL UNIQUE,          -- its first address, folded (Address.key)
   password_hash TEXT NOT NULL,                 -- Argon2id PHC string
   scram_sha256  TEXT NOT NULL,                 -- iterations:salt:stored_key:server_key, base64
+  scram_sha1    TEXT NOT NULL DEFAULT '',      -- likewise; '' unless login.scram_sha1 was on at the time
   is_admin      INTEGER NOT NULL DEFAULT 0,    -- may set quotas and the server's annotations by IMAP
   quota_octets  INTEGER NOT NULL,              -- 0 = without limit, as the next two
   quota_messages  INTEGER NOT NULL DEFAULT 0,
