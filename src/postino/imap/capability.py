@@ -27,7 +27,22 @@ AFTER_LOGIN: Final = (
     "CREATE-SPECIAL-USE",
     "ESEARCH",
     "SEARCHRES",
+    "ESORT",
+    "SORT",
+    "SORT=DISPLAY",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "THREAD=REFS",
+    "CONTEXT=SEARCH",
+    "CONTEXT=SORT",
+    "MULTISEARCH",
+    "WITHIN",
     "STATUS=SIZE",
+    "BINARY",
+    "CATENATE",
+    "MULTIAPPEND",
+    "REPLACE",
+    "UTF8=ACCEPT",
     "CONDSTORE",
     "QRESYNC",
     "UIDONLY",
@@ -43,9 +58,10 @@ AFTER_LOGIN: Final = (
     "QUOTA=RES-MAILBOX",
     "METADATA",
     "METADATA-SERVER",
+    "NOTIFY",
 )
 
-ENABLEABLE: Final = frozenset({"IMAP4REV2", "CONDSTORE", "QRESYNC", "UIDONLY"})
+ENABLEABLE: Final = frozenset({"IMAP4REV2", "CONDSTORE", "QRESYNC", "UIDONLY", "UTF8=ACCEPT"})
 """What ENABLE switches on, in upper case; everything else is ignored (RFC 5161 §3.1)."""
 
 _SPELLING: Final = {name.upper(): name for name in (*EVERYWHERE, *AFTER_LOGIN)}
@@ -71,10 +87,11 @@ _NAMED_AFTER_LOGIN: Final = (*EVERYWHERE, *AFTER_LOGIN)
 _WITH_COMPRESSION: Final = (*_NAMED_AFTER_LOGIN, "COMPRESS=DEFLATE")
 
 
-def after_login(*, compress: bool, messages: int = 0) -> tuple[str, ...]:
+def after_login(*, compress: bool, append_octets: int, messages: int = 0) -> tuple[str, ...]:
     """From a login on; `compress` tells whether nothing is compressed yet (RFC 4978 §3).
 
-    `messages` is how many one command takes at most, 0 for any number (RFC 9738).
+    `append_octets` is the largest message taken (RFC 7889 §2); `messages` is how many one command takes at
+    most, 0 for any number (RFC 9738).
     """
-    named = _WITH_COMPRESSION if compress else _NAMED_AFTER_LOGIN
+    named = (*(_WITH_COMPRESSION if compress else _NAMED_AFTER_LOGIN), f"APPENDLIMIT={append_octets}")
     return (*named, f"MESSAGELIMIT={messages}") if messages else named

@@ -1,7 +1,8 @@
 """Read search keys.
 
 RFC: 9051 §6.4.4 and §9 (search-key), 3501 §6.4.4 (NEW, OLD, RECENT), 7162 §3.1.5 (MODSEQ),
-    8514 §4.3 (SAVEDBEFORE, SAVEDON, SAVEDSINCE, SAVEDATESUPPORTED), 8474 §6 (EMAILID, THREADID).
+    8514 §4.3 (SAVEDBEFORE, SAVEDON, SAVEDSINCE, SAVEDATESUPPORTED), 8474 §6 (EMAILID, THREADID),
+    5032 §3 (OLDER, YOUNGER), 6203 §7 (FUZZY).
 Exposure: after login; depth and count of keys are bounded, so recursion is.
 Not here: the keys as values (search_key.py).
 """
@@ -15,7 +16,17 @@ from postino.core.flags import KEYWORD, Flag
 from postino.imap.datetime_text import parse_date
 from postino.imap.object_id import OBJECT_ID, ObjectKind, parse_object_id
 from postino.imap.scanner import Scanner
-from postino.imap.search_key import Either, Every, Not, SearchKey, SeqIn, UidsIn
+from postino.imap.search_key import (
+    Either,
+    Every,
+    Fuzzily,
+    Not,
+    OlderThan,
+    SearchKey,
+    SeqIn,
+    UidsIn,
+    YoungerThan,
+)
 
 _SET_START: Final = re.compile(rb"[0-9*$]")
 _OR: Final = re.compile(rb"OR ", re.IGNORECASE)
@@ -65,12 +76,13 @@ _DATES: Final[dict[bytes, Callable[[int], SearchKey]]] = {
 class SearchGrammar:
     """Reads one SEARCH's keys; `codec` is how its strings are encoded."""
 
-    __slots__ = ("_codec", "_keys", "_scan", "uses_mod_seq")
+    __slots__ = ("_codec", "_keys", "_scan", "uses_fuzzy", "uses_mod_seq")
 
     def __init__(self, scan: Scanner, codec: str) -> None:
         self._scan = scan
         self._codec = codec
         self._keys = 0
+        self.uses_fuzzy = False
         self.uses_mod_seq = False
 
     def program(self) -> SearchKey:
@@ -149,6 +161,13 @@ class SearchGrammar:
             case b"THREADID":
                 found = parse_object_id(ObjectKind.THREAD, self._object_id())
                 return _NONE if found is None else search.ThreadIs(*found)
+            case b"OLDER":
+                return OlderThan(scan.number(least=1))
+            case b"YOUNGER":
+                return YoungerThan(scan.number(least=1))
+            case b"FUZZY":
+                self.uses_fuzzy = True
+                return Fuzzily(self._key(depth + 1))
             case _:
                 return self._unknown(name)
 
@@ -194,4 +213,8 @@ class SearchGrammar:
         self._scan.fail()
 
 
-_ARGUMENTS: Final = frozenset(b"NOT OR UID BODY TEXT HEADER KEYWORD UNKEYWORD LARGER SMALLER MODSEQ EMAILID THREADID".split())
+_ARGUMENTS: Final = frozenset(
+    b"""
+    NOT OR UID BODY TEXT HEADER KEYWORD UNKEYWORD LARGER SMALLER MODSEQ EMAILID THREADID OLDER YOUNGER FUZZY
+    """.split()
+)

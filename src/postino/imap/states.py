@@ -15,6 +15,7 @@ from postino.imap.commands import (
     AppendHead,
     AppendUrls,
     Authenticate,
+    CancelUpdate,
     Capability,
     Check,
     Close,
@@ -25,6 +26,7 @@ from postino.imap.commands import (
     Delete,
     DeleteAcl,
     Enable,
+    Esearch,
     Expunge,
     Fetch,
     GetAcl,
@@ -42,9 +44,11 @@ from postino.imap.commands import (
     MyRights,
     Namespace,
     Noop,
+    Notify,
     Rename,
     ReplaceHead,
     Search,
+    Sort,
     Select,
     SetAcl,
     SetMetadata,
@@ -53,6 +57,7 @@ from postino.imap.commands import (
     Status,
     Store,
     Subscribe,
+    Thread,
     UidExpunge,
     Unauthenticate,
     Unselect,
@@ -112,6 +117,7 @@ ALLOWED: Final[dict[type[AnyCommand], frozenset[State]]] = {
     SetQuota: _LOGGED_IN,
     GetMetadata: _LOGGED_IN,
     SetMetadata: _LOGGED_IN,
+    Notify: _LOGGED_IN,
     Check: _SELECTED,
     Close: _SELECTED,
     Unselect: _SELECTED,
@@ -120,6 +126,10 @@ ALLOWED: Final[dict[type[AnyCommand], frozenset[State]]] = {
     Fetch: _SELECTED,
     Store: _SELECTED,
     Search: _SELECTED,
+    Sort: _SELECTED,
+    Thread: _SELECTED,
+    Esearch: _LOGGED_IN,
+    CancelUpdate: _SELECTED,
     Copy: _SELECTED,
     Move: _SELECTED,
     ReplaceHead: _SELECTED,
@@ -169,7 +179,7 @@ def may_report_expunges(command: AnyCommand) -> bool:
     match command:
         case Fetch(by_uid=by_uid) | Store(by_uid=by_uid):
             return by_uid
-        case Search(by_uid=by_uid, key=key):
+        case Search(by_uid=by_uid, key=key) | Sort(by_uid=by_uid, key=key) | Thread(by_uid=by_uid, key=key):
             return by_uid and not uses_sequence_numbers(key)
         case _:
             return True

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from postino.core.limits import Limits
 from postino.core.ports import Bus, Clock
 from postino.servers.account_sessions import AccountSessions
+from postino.servers.imap.key_cache import KeyCache
 from postino.servers.imap.list_cache import ListCache
 
 if TYPE_CHECKING:
@@ -45,3 +46,4 @@ class ServerContext:
     subaddress_separator: str = "+"
     sessions: AccountSessions = field(default_factory=AccountSessions)
     list_cache: ListCache = field(default_factory=ListCache)
+    key_cache: KeyCache = field(default_factory=KeyCache)

@@ -61,3 +61,23 @@ def uid_conditions(
 def _listed(tx: Tx, members: list[int]) -> UidCondition:
     text = "[" + ",".join(map(str, members)) + "]"
     return UidCondition(f"uid IN ({tx.dialect.members})", (text,))
+
+
+def message_uids(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> list[int]:
+    """The UIDs of every message, upwards."""
+    rows = tx.all(
+        "SELECT uid FROM message WHERE account_id=? AND mailbox_id=? ORDER BY uid", (account_id, mailbox_id)
+    )
+    return [uid for (uid,) in rows]
+
+
+def highest_mod_seq_of(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, uids: NumberSet) -> int | None:
+    """The highest mod-sequence of these messages; None when none of them is there."""
+    found = [
+        tx.one(
+            f"SELECT max(mod_seq) FROM message WHERE account_id=? AND mailbox_id=? AND {condition.sql}",
+            (account_id, mailbox_id, *condition.params),
+        )
+        for condition in uid_conditions(tx, account_id, mailbox_id, uids)
+    ]
+    return max((row[0] for row in found if row is not None and row[0] is not None), default=None)

@@ -3,10 +3,13 @@
 import pytest
 
 from postino.core import search as s
+from postino.core.ids import Instant
 from postino.core.numset import NumberSet, SequenceSet, parse_sequence_set
 from postino.imap import commands as c
+from postino.imap.commands.search import Program
 from postino.imap.framer import CommandFrame
-from postino.imap.search_key import Either, Every, Not, SearchKey, SeqIn, UidsIn, resolve_key
+from postino.imap.search_key import Either, Every, Not, SearchKey, SeqIn, Surroundings, UidsIn, resolve_key
+from postino.imap.search_return import Returning
 
 OPTIONS = c.ParseOptions()
 
@@ -81,17 +84,17 @@ KEYS: list[tuple[bytes, SearchKey]] = [
 def test_keys(wire: bytes, key: SearchKey) -> None:
     found = search(wire)
     assert found.key == key
-    assert found.uses_mod_seq == (b"MODSEQ" in wire)
-    assert (found.returning, found.charset) == (None, None)
+    assert found.program.uses_mod_seq == (b"MODSEQ" in wire)
+    assert (found.returning, found.program.charset) == (None, None)
 
 
 def test_return_options() -> None:
     found = search(b"RETURN (MIN COUNT) ALL")
-    assert found.returning == {"MIN", "COUNT"}
+    assert found.returning == Returning(frozenset({"MIN", "COUNT"}))
     assert search(b"return () charset utf-8 ALL") == c.Search(
-        b"a", False, "utf-8", frozenset(), s.Everything()
+        b"a", False, Returning(), Program("utf-8", s.Everything())
     )
-    assert search(b"RETURN (SAVE ALL MAX) SEEN").returning == {"SAVE", "ALL", "MAX"}
+    assert search(b"RETURN (SAVE ALL MAX) SEEN").returning == Returning(frozenset({"SAVE", "ALL", "MAX"}))
     by_uid = c.parse_command(CommandFrame((b"a UID SEARCH RETURN (MAX) SEEN",)), OPTIONS)
     assert isinstance(by_uid, c.Search)
     assert by_uid.by_uid
@@ -129,7 +132,7 @@ def test_text_without_charset_is_utf8() -> None:
     "charset", [b"X-UNKNOWN", b"base64", b"idna", b"unicode_escape", b"os.path", b"x" * 500]
 )
 def test_unknown_charset_is_answered_no_badcharset(charset: bytes) -> None:
-    refusal = search(b"CHARSET " + charset + b" ALL").refusal
+    refusal = search(b"CHARSET " + charset + b" ALL").program.refusal
     assert refusal is not None
     assert refusal.status == "NO"
     assert refusal.code is not None
@@ -185,7 +188,7 @@ def test_resolve() -> None:
         return numbers.resolve(99) if isinstance(numbers, SequenceSet) else NumberSet(((2, 2),))
 
     key = search(b"1:5 OR UID 7:* NOT $ (SEEN UID $)").key
-    assert resolve_key(key, seq_to_uids, uid_to_uids) == s.AllOf(
+    assert resolve_key(key, Surroundings(seq_to_uids, uid_to_uids, Instant(0))) == s.AllOf(
         (
             s.UidIn(NumberSet(((10, 19),))),
             s.AnyOf((s.UidIn(NumberSet(((7, 99),))), s.Negated(s.UidIn(NumberSet(((1, 1),)))))),

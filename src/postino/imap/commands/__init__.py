@@ -15,6 +15,7 @@ from postino.imap.commands.append import (
 )
 from postino.imap.commands.authenticate import Authenticate
 from postino.imap.commands.compress import Compress
+from postino.imap.commands.cancel_update import CancelUpdate
 from postino.imap.commands.copy import Copy
 from postino.imap.commands.create import Create
 from postino.imap.commands.delete import Delete
@@ -23,12 +24,14 @@ from postino.imap.commands.dispatch import (
     parse_command,
 )
 from postino.imap.commands.enable import Enable
+from postino.imap.commands.esearch import Esearch, Source, SourceKind
 from postino.imap.commands.fetch import Fetch
 from postino.imap.commands.identify import Id
 from postino.imap.commands.list import List, Lsub
 from postino.imap.commands.login import Login
 from postino.imap.commands.metadata import GetMetadata, SetMetadata
 from postino.imap.commands.move import Move
+from postino.imap.commands.notify import Notify
 from postino.imap.commands.plain import (
     Capability,
     Check,
@@ -46,9 +49,11 @@ from postino.imap.commands.quota import GetQuota, GetQuotaRoot, SetQuota
 from postino.imap.commands.rename import Rename
 from postino.imap.commands.search import Search
 from postino.imap.commands.select import QresyncParam, Select
+from postino.imap.commands.sort import Sort
 from postino.imap.commands.status import Status
 from postino.imap.commands.store import FlagMode, Store
 from postino.imap.commands.subscribe import Subscribe, Unsubscribe
+from postino.imap.commands.thread import Thread
 from postino.imap.commands.uid_expunge import UidExpunge
 from postino.imap.fetch_item import (
     BinarySection,
@@ -73,6 +78,7 @@ __all__ = [
     "BinarySection",
     "BinarySize",
     "BodySection",
+    "CancelUpdate",
     "Capability",
     "Check",
     "Close",
@@ -83,6 +89,7 @@ __all__ = [
     "Delete",
     "DeleteAcl",
     "Enable",
+    "Esearch",
     "Expunge",
     "Fetch",
     "FetchAtt",
@@ -106,6 +113,7 @@ __all__ = [
     "Namespace",
     "NewMessage",
     "Noop",
+    "Notify",
     "Numbers",
     "ParseOptions",
     "QresyncParam",
@@ -119,10 +127,14 @@ __all__ = [
     "SetAcl",
     "SetMetadata",
     "SetQuota",
+    "Sort",
+    "Source",
+    "SourceKind",
     "Starttls",
     "Status",
     "Store",
     "Subscribe",
+    "Thread",
     "UidExpunge",
     "Unauthenticate",
     "Unselect",

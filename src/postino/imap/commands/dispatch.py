@@ -15,23 +15,28 @@ from postino.imap.commands import (
     append,
     authenticate,
     compress,
+    cancel_update,
     copy,
     create,
     delete,
     enable,
+    esearch,
     fetch,
     identify,
     login,
     metadata,
     move,
+    notify,
     plain,
     quota,
     rename,
     search,
     select,
+    sort,
     status,
     store,
     subscribe,
+    thread,
     uid_expunge,
 )
 from postino.imap.commands import list as list_command
@@ -72,6 +77,10 @@ Command = (
     | copy.Copy
     | move.Move
     | search.Search
+    | sort.Sort
+    | thread.Thread
+    | esearch.Esearch
+    | cancel_update.CancelUpdate
     | acl.SetAcl
     | acl.DeleteAcl
     | acl.GetAcl
@@ -82,6 +91,7 @@ Command = (
     | quota.SetQuota
     | metadata.GetMetadata
     | metadata.SetMetadata
+    | notify.Notify
 )
 """What parse_command() gives; APPEND and REPLACE with a literal are read by an AppendReader."""
 
@@ -126,6 +136,8 @@ _PARSERS: Final[dict[bytes, tuple[str, _Parse]]] = {
     b"LIST": (list_command.USAGE, list_command.parse_list),
     b"LSUB": (list_command.LSUB_USAGE, list_command.parse_lsub),
     b"STATUS": (status.USAGE, status.parse),
+    b"ESEARCH": (esearch.USAGE, esearch.parse),
+    b"CANCELUPDATE": (cancel_update.USAGE, cancel_update.parse),
     b"SETACL": (acl.SET_USAGE, acl.parse_setacl),
     b"DELETEACL": (acl.DELETE_USAGE, acl.parse_deleteacl),
     b"GETACL": (acl.GET_USAGE, acl.parse_getacl),
@@ -134,6 +146,7 @@ _PARSERS: Final[dict[bytes, tuple[str, _Parse]]] = {
     b"GETQUOTA": (quota.GET_USAGE, quota.parse_getquota),
     b"GETQUOTAROOT": (quota.GET_ROOT_USAGE, quota.parse_getquotaroot),
     b"SETQUOTA": (quota.SET_USAGE, quota.parse_setquota),
+    b"NOTIFY": (notify.USAGE, notify.parse),
     b"GETMETADATA": (metadata.GET_USAGE, metadata.parse_getmetadata),
     b"SETMETADATA": (metadata.SET_USAGE, metadata.parse_setmetadata),
 }
@@ -143,6 +156,8 @@ _NUMBERED: Final[dict[bytes, tuple[str, _ParseNumbered]]] = {
     b"COPY": (copy.USAGE, copy.parse),
     b"MOVE": (move.USAGE, move.parse),
     b"SEARCH": (search.USAGE, search.parse),
+    b"SORT": (sort.USAGE, sort.parse),
+    b"THREAD": (thread.USAGE, thread.parse),
 }
 
 
@@ -162,7 +177,7 @@ def parse_command(frame: CommandFrame, options: ParseOptions) -> Command:
             return append.parse_whole(frame, options)
         if uid is not None:
             if name != b"EXPUNGE":
-                raise BadCommand("UID goes before FETCH, STORE, COPY, MOVE, SEARCH, REPLACE and EXPUNGE only")
+                raise BadCommand("UID goes before FETCH, STORE, COPY, MOVE, SEARCH, SORT, THREAD, REPLACE and EXPUNGE only")
             return uid_expunge.parse(tag, Scanner(frame, head.end(), options, uid_expunge.USAGE))
         found = _PARSERS.get(name)
         if found is not None:

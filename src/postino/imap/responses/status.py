@@ -90,6 +90,11 @@ def copy_uid(uid_validity: int, source_uids: object, target_uids: object) -> byt
     return f"COPYUID {uid_validity} {source_uids} {target_uids}".encode("ascii")
 
 
+def no_update(tag: bytes) -> bytes:
+    """The code NOUPDATE (RFC 5267 §4.3.1): the results of this search are not kept up to date."""
+    return b'NOUPDATE "%b"' % tag
+
+
 def modified(numbers: object) -> bytes:
     """The code MODIFIED (RFC 7162 §3.1.3): the messages STORE left alone."""
     return f"MODIFIED {numbers}".encode("ascii")

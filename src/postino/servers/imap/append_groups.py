@@ -144,7 +144,7 @@ class AppendGroups:
         if session.selected is not None:
             try:
                 await session.selected.sync()
-                session.say_news(may_expunge=True)
+                await session.tell_news(may_expunge=True)
             except NoSuchMailbox:
                 # The next command finds out too, and ends the session.
                 pass

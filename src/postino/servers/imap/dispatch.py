@@ -35,6 +35,7 @@ from postino.servers.imap.mailboxes import (
     run_unsubscribe,
 )
 from postino.servers.imap.metadata import run_getmetadata, run_setmetadata
+from postino.servers.imap.notify import run_notify
 from postino.servers.imap.quota import run_getquota, run_getquotaroot, run_setquota
 from postino.servers.imap.search import run_search
 from postino.servers.imap.select import run_close, run_select, run_unselect
@@ -90,4 +91,5 @@ EXECUTORS: Final[dict[type[commands.Command], Executor]] = {
     commands.SetQuota: run_setquota,
     commands.GetMetadata: run_getmetadata,
     commands.SetMetadata: run_setmetadata,
+    commands.Notify: run_notify,
 }

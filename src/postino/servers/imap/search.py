@@ -1,17 +1,26 @@
-"""SEARCH and UID SEARCH.
+"""SEARCH and UID SEARCH, and what SORT, THREAD and ESEARCH share with them.
 
-RFC: 9051 §6.4.4 and §7.3.4 (ESEARCH), 3501 §7.2.5 (SEARCH), 4731, 5182 (SAVE and `$`), 7162 §3.1.5 (MODSEQ).
+RFC: 9051 §6.4.4 and §7.3.4 (ESEARCH), 3501 §7.2.5 (SEARCH), 4731, 5182 (SAVE and `$`), 7162 §3.1.5 (MODSEQ),
+    5267 §4 (UPDATE, PARTIAL), 9394 §3 (PARTIAL), 6203 §4 (RELEVANCY), 7377 §2 (numbers beyond the mailbox).
 Invariants: the answer names only messages the client has been told of.
+Not here: keeping results up to date (search_context.py), other mailboxes (esearch.py).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from postino.core.numset import NumberSet
-from postino.imap.commands import Numbers, Search
-from postino.imap.responses.message import esearch_response, search_response
-from postino.imap.search_key import resolve_key
+from postino.core.search import Criterion, Everything
+from postino.imap.commands import Numbers, SavedResult, Search
+from postino.imap.commands.search import Program
+from postino.imap.responses.message import correlator, esearch_response, search_response
+from postino.imap.search_key import Surroundings, resolve_key
+from postino.imap.search_return import RETURN_ALL, Returning
+from postino.imap.view import Span, View
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
+from postino.servers.imap.ordering import relevancy
+from postino.servers.imap.search_context import follow, require_free_tag
 from postino.store.search import search_mailbox
 
 if TYPE_CHECKING:
@@ -23,63 +32,116 @@ async def run_search(session: "ImapSession", command: Search) -> Completion:
     """Find messages."""
     selected = session.selected
     assert selected is not None
-    if command.refusal is not None:
-        if command.returning is not None and "SAVE" in command.returning:
-            selected.saved = NumberSet()
-        raise command.refusal
-    if command.uses_mod_seq:
-        enable_condstore(session)
-    await selected.load()
-
-    def by_seq(numbers: Numbers) -> NumberSet:
-        return selected.view.uid_ranges(selected.resolve(numbers, by_uid=False))
-
-    def by_uid(numbers: Numbers) -> NumberSet:
-        return selected.view.uid_ranges(selected.resolve(numbers, by_uid=True))
-
-    # Numbers mean what the client knew when it wrote them; then it is told of new messages, so that
-    # the answer may name them.
-    criterion = resolve_key(command.key, by_seq, by_uid)
-    saves = command.returning is not None and "SAVE" in command.returning
-    if saves:
-        # A search that fails leaves nothing saved (RFC 5182 §2.1).
-        selected.saved = NumberSet()
-    await selected.sync()
-    session.say_news(by_uid=command.by_uid, may_expunge=False)
-    found = await search_mailbox(
-        session.context.store, selected.account_id, selected.id, criterion, session.limits
+    require_free_tag(selected, command.tag, command.returning)
+    criterion = await begin(session, command.program, command.returning, by_uid=command.by_uid)
+    uids = await find(session, selected, criterion)
+    returning = command.returning
+    if returning is None and not session.options.rev2:
+        numbers = uids if command.by_uid else selected.view.numbers_of(uids)
+        session.say(search_response(numbers, mod_seq=told_mod_seq(selected.view, command.program, uids)))
+        return ok("Found")
+    # IMAP4rev2 has no SEARCH response: without RETURN the answer is ESEARCH with ALL.
+    returning = returning or RETURN_ALL
+    if "UPDATE" in returning:
+        follow(session, command.tag, criterion, uids, by_uid=command.by_uid)
+    await answer(
+        session, correlator(command.tag), returning, command.program, criterion, uids, by_uid=command.by_uid
     )
-    uids = selected.view.known(found)
-    _answer(session, command, selected, uids)
-    if saves:
-        selected.saved = NumberSet.of(_returned(command, uids))
     return ok("Found")
 
 
-def _answer(session: "ImapSession", command: Search, selected: "SelectedMailbox", uids: list[int]) -> None:
+async def begin(
+    session: "ImapSession", program: Program, returning: Returning | None, *, by_uid: bool
+) -> Criterion:
+    """Turn what is looked for into what the store understands, and tell of new messages.
+
+    Numbers mean what the client knew when it wrote them; then it is told of new messages, so that the
+    answer may name them.
+    """
+    selected = session.selected
+    assert selected is not None
+    if returning is not None and "SAVE" in returning:
+        # A search that fails leaves nothing saved (RFC 5182 §2.1).
+        saved, selected.saved = selected.saved, NumberSet()
+    else:
+        saved = selected.saved
+    if program.refusal is not None:
+        raise program.refusal
+    if program.uses_mod_seq:
+        enable_condstore(session)
+    await selected.load()
     view = selected.view
-    numbers = uids if command.by_uid else view.numbers_of(uids)
-    mod_seq = None
-    if command.uses_mod_seq and uids:
-        mod_seq = max(view.mod_seqs((at, at + 1))[0] for at in map(view.index_of, _returned(command, uids)))
-    returning = command.returning
-    if returning is None and not session.options.utf8:
-        session.say(search_response(numbers, mod_seq=mod_seq))
+
+    def by_seq(numbers: Numbers) -> NumberSet:
+        if isinstance(numbers, SavedResult):
+            return saved
+        return view.uid_ranges(_spans(view, numbers.resolve(view.told)))
+
+    def by_number(numbers: Numbers) -> NumberSet:
+        return saved if isinstance(numbers, SavedResult) else view.uid_ranges(view.by_uid(numbers))
+
+    criterion = resolve_key(program.key, Surroundings(by_seq, by_number, session.context.clock.now()))
+    await selected.sync()
+    await session.tell_news(by_uid=by_uid, may_expunge=False)
+    return criterion
+
+
+def _spans(view: View, numbers: NumberSet) -> list[Span]:
+    """Where these sequence numbers are; in a search those beyond the mailbox are no error."""
+    return [(low - 1, min(high, view.told)) for low, high in numbers.ranges if low <= view.told]
+
+
+async def find(session: "ImapSession", selected: "SelectedMailbox", criterion: Criterion) -> list[int]:
+    """The UIDs of the messages that meet `criterion` and that the client knows, upwards."""
+    view = selected.view
+    if isinstance(criterion, Everything):
+        # PERF: 3 ms less for 10,000 messages than asking the store for all it has.
+        every = view.everything()
+        gone = view.gone(every)
+        uids = [uid for span in every for uid in view.uids(span)]
+        return [uid for uid in uids if uid not in gone] if gone else uids
+    found = await search_mailbox(
+        session.context.store, selected.account_id, selected.id, criterion, session.limits
+    )
+    return view.known(found)
+
+
+async def answer(
+    session: "ImapSession",
+    about: bytes,
+    returning: Returning,
+    program: Program,
+    criterion: Criterion,
+    uids: Sequence[int],
+    *,
+    by_uid: bool,
+) -> None:
+    """Say the ESEARCH response for `uids`, in the order asked for, and save them for `$`."""
+    selected = session.selected
+    assert selected is not None
+    view = selected.view
+    if "SAVE" in returning:
+        selected.saved = NumberSet.of(returning.returned(uids))
+    if returning.is_silent:
         return
-    # IMAP4rev2 has no SEARCH response: without RETURN the answer is ESEARCH with ALL.
-    returning = returning or frozenset()
-    if returning == {"SAVE"}:
-        return
+    scores: Sequence[int] = ()
+    if "RELEVANCY" in returning:
+        scores = await relevancy(session, selected, criterion, uids)
     session.say(
         esearch_response(
-            command.tag, by_uid=command.by_uid, returning=returning, numbers=numbers, mod_seq=mod_seq
+            about,
+            by_uid=by_uid,
+            returning=returning,
+            numbers=uids if by_uid else view.numbers_of(uids),
+            scores=scores,
+            mod_seq=told_mod_seq(view, program, returning.returned(uids)),
         )
     )
 
 
-def _returned(command: Search, uids: list[int]) -> list[int]:
-    """The messages the answer speaks of: the first, the last, or all (RFC 5182 §2.4, 7162 §3.1.10)."""
-    asked = (command.returning or frozenset()) - {"SAVE"}
-    if not uids or not asked or not asked <= {"MIN", "MAX"}:
-        return uids
-    return [*(uids[:1] if "MIN" in asked else ()), *(uids[-1:] if "MAX" in asked else ())]
+def told_mod_seq(view: View, program: Program, uids: Sequence[int]) -> int | None:
+    """The highest mod-sequence of what is answered, for a search by mod-sequence (RFC 7162 §3.1.5)."""
+    if not program.uses_mod_seq or not uids:
+        return None
+    spans = view.find(NumberSet.of(uids))
+    return max((max(view.mod_seqs(span)) for span in spans), default=None)

@@ -9,12 +9,16 @@ Not here: numbers and pending updates (postino.imap.view), the commands (select.
 from collections.abc import Callable
 from typing import Final
 
+from postino.core.errors import AccessLost
 from postino.core.ids import MailboxId
 from postino.core.numset import NumberSet
 from postino.core.ports import Bus, MailboxChange
+from postino.core.rights import Rights
 from postino.imap.numbers import Numbers, SavedResult
 from postino.imap.view import Span, View
+from postino.servers.imap.search_context import SearchContexts
 from postino.store.access import Reached
+from postino.store.acl import rights_of
 from postino.store.changes import Changes, Messages, changes_since, load_messages
 from postino.store.store import Store
 from postino.store.tx import Tx
@@ -33,6 +37,7 @@ class SelectedMailbox:
         "_mark",
         "_store",
         "account_id",
+        "contexts",
         "id",
         "name",
         "on_news",
@@ -41,6 +46,7 @@ class SelectedMailbox:
         "saved",
         "uid_validity",
         "view",
+        "viewer",
     )
 
     def __init__(self, store: Store, bus: Bus, reached: Reached, *, read_only: bool) -> None:
@@ -51,6 +57,7 @@ class SelectedMailbox:
         mailbox = reached.mailbox
         self.account_id = reached.account_id
         """Whose the mailbox is: not always who is logged in."""
+        self.viewer = reached.viewer
         self.id: MailboxId = mailbox.id
         self.name = reached.name
         self.rights = reached.rights
@@ -59,6 +66,8 @@ class SelectedMailbox:
         self.view = View(mailbox.messages, mailbox.uid_next, mailbox.highest_mod_seq)
         self.saved = _NOTHING
         """The UIDs `$` stands for (RFC 5182)."""
+        self.contexts = SearchContexts()
+        """The searches whose results are kept up to date (RFC 5267)."""
         self.on_news: Callable[[], None] | None = None
         """Called when the mailbox may have changed; set while the session idles."""
         bus.subscribe(self.account_id, self.id, self._hear)
@@ -87,6 +96,8 @@ class SelectedMailbox:
         self._mark = mark
 
     async def _compare(self) -> None:
+        if self.account_id != self.viewer:
+            self.rights_now()
         if not self.view.is_loaded and self.view.told > READ_IN_PLACE:
             # Whether the whole mailbox must be read is known only afterwards: look first.
             changes = self._store.read_now(self._changes)
@@ -115,6 +126,13 @@ class SelectedMailbox:
         else:
             changes, messages = self._store.read_now(self._everything)
         self._load(messages, changes)
+
+    def rights_now(self) -> Rights:
+        """What the session's account may do here at this moment. Raises AccessLost when not even read."""
+        rights = self._store.read_now(lambda tx: rights_of(tx, self.viewer, self.account_id, self.id))
+        if Rights.READ not in rights:
+            raise AccessLost("The selected mailbox may no longer be read; its owner shares it no more")
+        return rights
 
     def rest(self) -> None:
         """Let go of a large mailbox's messages: the session has been idle, and may be so for hours."""

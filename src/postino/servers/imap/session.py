@@ -54,6 +54,7 @@ from postino.servers.context import ServerContext
 from postino.servers.imap.append import Appending
 from postino.servers.imap.completion import Completion, refusal
 from postino.servers.imap.dispatch import EXECUTORS
+from postino.servers.imap.search_context import tell_news
 from postino.servers.imap.news import read_with_news
 from postino.servers.imap.permitted import renew_rights
 from postino.store.accounts import password_hashes
@@ -271,19 +272,22 @@ class ImapSession:
     async def complete(self, command: AnyCommand, completion: Completion) -> None:
         """Say what news the client may have now, and how the command ended."""
         gone: NoSuchMailbox | TooLongAgo | None = None
+        notifier = self.notifier
         if self.selected is not None:
             try:
                 await self.selected.sync()
             except (NoSuchMailbox, TooLongAgo) as error:
                 gone = error
-            else:
+            if gone is None and (notifier is None or notifier.tells_selected(command)):
                 by_uid = command.name.startswith("UID ")
-                self.say_news(by_uid=by_uid, may_expunge=may_report_expunges(command))
+                await self.tell_news(by_uid=by_uid, may_expunge=may_report_expunges(command))
                 withheld = self.selected.view.withheld_mod_seq
                 if self.qresync and withheld:
                     # What has been told may be newer than an expunge that has not (RFC 7162 §3.2).
                     code = highest_mod_seq(withheld)
                     self.say(untagged_status("OK", "Not everything could be told yet", code))
+        if notifier is not None and gone is None:
+            await notifier.after(command, completion)
         self.say(tagged(command.tag, completion.status, completion.text, completion.code))
         if self._farewell:
             raise ProtocolViolation(self._farewell, fatal=True)
@@ -291,6 +295,14 @@ class ImapSession:
             # DEVIATION: RFC 2180 §3.3 prefers NO to every command; clients know how to connect again, and
             # few what to make of a mailbox that refuses all.
             raise gone
+
+    async def tell_news(self, *, by_uid: bool = False, may_expunge: bool) -> None:
+        """Tell what is pending in the view, and in the searches that are followed."""
+        assert self.selected is not None
+        if self.selected.contexts:
+            await tell_news(self, by_uid=by_uid, may_expunge=may_expunge)
+        else:
+            self.say_news(by_uid=by_uid, may_expunge=may_expunge)
 
     def say_news(self, *, by_uid: bool = False, may_expunge: bool) -> None:
         """Tell what is pending in the view."""
@@ -300,9 +312,11 @@ class ImapSession:
 
     def update_form(self, *, by_uid: bool = False) -> UpdateForm:
         """How this client is told of changes; `by_uid` during a command by UID."""
+        notifier = self.notifier
         return UpdateForm(
-            # RFC 7162 §3.2.4: once mod-sequences are told, the UID is told with them.
-            uid=by_uid or self.condstore,
+            # RFC 7162 §3.2.4: once mod-sequences are told, the UID is told with them; RFC 5465 §5.1 as well.
+            uid=by_uid or self.condstore or notifier is not None,
+            flags=notifier is None or notifier.tells_flags,
             mod_seq=self.condstore,
             vanished=self.qresync or self.uid_only,
             uid_only=self.uid_only,
@@ -385,7 +399,9 @@ class ImapSession:
         """What the server can do for this client now."""
         if self.state is not State.NOT_AUTHENTICATED:
             return after_login(
-                compress=not self.connection.is_compressed, messages=self.limits.imap_messages_a_command
+                compress=not self.connection.is_compressed,
+                append_octets=self.limits.message_octets,
+                messages=self.limits.imap_messages_a_command,
             )
         connection = self.connection
         return before_login(
