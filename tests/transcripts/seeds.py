@@ -55,6 +55,12 @@ async def two_messages(store: Store, ids: dict[str, AccountId]) -> None:
     await add(store, ids["ann"], message_octets("dots.eml"))
 
 
+async def twelve_messages(store: Store, ids: dict[str, AccountId]) -> None:
+    """ann's INBOX: UIDs 1 to 12, all messages/simple.eml."""
+    for _ in range(12):
+        await add(store, ids["ann"], message_octets("simple.eml"))
+
+
 async def aliases(store: Store, ids: dict[str, AccountId]) -> None:
     """team@ is ann and bob, jürgen@ is ann; postmaster@, laden@bücher.example and all at second.example bob."""
 
@@ -88,5 +94,6 @@ SEEDS: dict[str, Seed] = {
     "aliases": aliases,
     "empty": no_seed,
     "small-quota": small_quota,
+    "twelve-messages": twelve_messages,
     "two-messages": two_messages,
 }

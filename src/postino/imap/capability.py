@@ -36,6 +36,7 @@ AFTER_LOGIN: Final = (
     "CONTEXT=SEARCH",
     "CONTEXT=SORT",
     "MULTISEARCH",
+    "PARTIAL",
     "WITHIN",
     "STATUS=SIZE",
     "BINARY",

@@ -48,6 +48,8 @@ class UpdateForm(NamedTuple):
     """VANISHED with UIDs instead of EXPUNGE with sequence numbers (QRESYNC, UIDONLY)."""
     uid_only: bool = False
     """UIDFETCH instead of FETCH: the client uses no sequence numbers (RFC 9586 §3.2)."""
+    flags: bool = True
+    """Changed flags are told at all (RFC 5465 §5.1)."""
 
 
 class View:
@@ -256,8 +258,9 @@ class View:
             self.told = self._messages
         if self._changed:
             gone = self._expunged or ()
-            uids = sorted(uid for uid in self._changed if uid not in gone)
-            out.append(self.flag_lines(uids, form))
+            if form.flags:
+                uids = sorted(uid for uid in self._changed if uid not in gone)
+                out.append(self.flag_lines(uids, form))
             self._changed = None
         return b"".join(out)
 
@@ -406,6 +409,18 @@ class View:
             for uid, flags in zip(self._uids[first:end], self._flags[first:end], strict=True)
             if not flags.system & bit and uid not in gone
         ]
+
+    def having(self, bit: int, spans: Iterable[Span]) -> list[Span]:
+        """The part of the spans with this system flag."""
+        found: list[Span] = []
+        for first, end in spans:
+            for at, flags in enumerate(self._flags[first:end], first):
+                if flags.system & bit:
+                    if found and found[-1][1] == at:
+                        found[-1] = (found[-1][0], at + 1)
+                    else:
+                        found.append((at, at + 1))
+        return found
 
     def changed_since(self, mod_seq: int, spans: Iterable[Span]) -> list[Span]:
         """The part of the spans with a mod-sequence above `mod_seq` (RFC 7162 §3.1.4.1)."""

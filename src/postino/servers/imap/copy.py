@@ -1,6 +1,7 @@
 """COPY, MOVE and their UID forms.
 
-RFC: 9051 §6.4.7, §6.4.8, §6.4.9; 4315 §3 (COPYUID); 6851 (MOVE); 2180 §4.4 (messages expunged meanwhile).
+RFC: 9051 §6.4.7, §6.4.8, §6.4.9; 4315 §3 (COPYUID); 6851 (MOVE, and §4.2: its rights); 2180 §4.4 (messages
+    expunged meanwhile); 4314 §4 (the flags a copy keeps).
 Invariants: all or none; after a MOVE every message is in exactly one of the two mailboxes.
 """
 
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING
 from postino.core.errors import NoSuchMailbox, StoreError
 from postino.core.rights import Rights
 from postino.imap.commands import Copy, Move
-from postino.imap.responses.status import CANNOT, EXPUNGE_ISSUED, copy_uid, untagged_status
+from postino.imap.responses.status import EXPUNGE_ISSUED, copy_uid, untagged_status
+from postino.imap.view import Span
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
+from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.permitted import refusal_to
 from postino.servers.imap.resync import highest_told
 from postino.store import messages
 from postino.store.access import reach_mailbox
@@ -31,7 +35,12 @@ class _NoTarget(StoreError):
 
 async def run_copy(session: "ImapSession", command: Copy) -> Completion:
     """Copy messages to another mailbox."""
-    copied = await _transfer(session, command)
+    spans, limit = await _chosen(session, command)
+    if limit is not None:
+        # All or nothing (RFC 9051 §6.4.7).
+        most = session.limits.imap_messages_a_command
+        return no(f"One command copies at most {most} messages; copy fewer at once", limit)
+    copied = await _transfer(session, command, spans)
     if isinstance(copied, Completion):
         return copied
     return ok("Copied", copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids))
@@ -41,22 +50,31 @@ async def run_move(session: "ImapSession", command: Move) -> Completion:
     """Move messages to another mailbox."""
     selected = session.selected
     assert selected is not None
-    if selected.read_only:
-        return no("The mailbox is open for reading only; SELECT it to move messages", CANNOT)
-    copied = await _transfer(session, command)
+    refused = refusal_to(selected, "move messages", Rights.DELETE_MESSAGES | Rights.EXPUNGE)
+    if refused is not None:
+        return refused
+    spans, limit = await _chosen(session, command)
+    copied = await _transfer(session, command, spans)
     if isinstance(copied, Completion):
         return copied
     # Before the EXPUNGEs, so that the client knows where the messages went (RFC 6851 §4.3).
     code = copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids)
     session.say(untagged_status("OK", "Where the messages are now", code))
-    return ok("Moved", await highest_told(session))
+    return limit_completion(session, ok("Moved", await highest_told(session)), limit)
 
 
-async def _transfer(session: "ImapSession", command: Copy | Move) -> Copied | Completion:
+async def _chosen(session: "ImapSession", command: Copy | Move) -> tuple[list[Span], bytes | None]:
     selected = session.selected
     assert selected is not None
     await selected.load()
-    spans = selected.resolve(command.numbers, by_uid=command.by_uid)
+    return within_limit(session, selected.resolve(command.numbers, by_uid=command.by_uid))
+
+
+async def _transfer(
+    session: "ImapSession", command: Copy | Move, spans: list[Span]
+) -> Copied | Completion:
+    selected = session.selected
+    assert selected is not None
     expected = sum(end - first for first, end in spans)
     uids = selected.view.uid_ranges(spans)
     now = session.context.clock.now()
@@ -67,7 +85,16 @@ async def _transfer(session: "ImapSession", command: Copy | Move) -> Copied | Co
             target = reach_mailbox(tx, session.account_id, command.mailbox, Rights.INSERT)
         except NoSuchMailbox as error:
             raise _NoTarget(str(error)) from None
-        copied = transfer(tx, selected.account_id, selected.id, uids, target.mailbox.id, now=now)
+        copied = transfer(
+            tx,
+            selected.account_id,
+            selected.id,
+            uids,
+            target.mailbox.id,
+            target_account=target.account_id,
+            rights=target.rights,
+            now=now,
+        )
         if not command.by_uid and len(copied.source_uids) != expected:
             raise _MessagesGone("Some of the messages no longer exist; nothing was copied")
         return copied

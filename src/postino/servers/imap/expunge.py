@@ -5,10 +5,13 @@ RFC: 9051 §6.4.3, §6.4.9; 4315 §2.1; 7162 §3.2.7 and §3.2.9 (HIGHESTMODSEQ)
 
 from typing import TYPE_CHECKING
 
+from postino.core.flags import Flag
 from postino.core.numset import NumberSet
+from postino.core.rights import Rights
 from postino.imap.commands import Expunge, UidExpunge
-from postino.imap.responses.status import CANNOT
-from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.completion import Completion, ok
+from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.permitted import refusal_to
 from postino.servers.imap.resync import highest_told
 from postino.store.messages import expunge
 
@@ -27,14 +30,19 @@ async def run_uid_expunge(session: "ImapSession", command: UidExpunge) -> Comple
     assert selected is not None
     await selected.load()
     spans = selected.resolve(command.uids, by_uid=True)
-    return await _expunge(session, selected.view.uid_ranges(spans))
+    limit = None
+    if session.limits.imap_messages_a_command:
+        spans, limit = within_limit(session, selected.view.having(Flag.DELETED, spans))
+    completion = await _expunge(session, selected.view.uid_ranges(spans))
+    return limit_completion(session, completion, limit)
 
 
 async def _expunge(session: "ImapSession", uids: NumberSet | None) -> Completion:
     selected = session.selected
     assert selected is not None
-    if selected.read_only:
-        return no("The mailbox is open for reading only; SELECT it to remove messages", CANNOT)
+    refused = refusal_to(selected, "remove messages", Rights.EXPUNGE)
+    if refused is not None:
+        return refused
     now = session.context.clock.now()
     if uids is None or uids:
         expunged = await session.context.store.write(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from postino.core.flags import Flag, flag_set
 from postino.core.numset import NumberSet
+from postino.core.rights import Rights
 from postino.imap.commands import Fetch, FetchAtt
 from postino.imap.fetch_plan import (
     Batch,
@@ -27,12 +28,15 @@ from postino.imap.fetch_plan import (
     literal_head,
 )
 from postino.imap.responses.status import EXPUNGE_ISSUED, UNKNOWN_CTE
+from postino.imap.search_return import PartialRange
 from postino.imap.view import Span, View
 from postino.mime.part import Part, unpack_index
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.general import enable_condstore
 from postino.servers.imap.list_cache import Shelf
+from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.permitted import may
 from postino.servers.imap.resync import require_qresync, say_vanished
 from postino.store.blobs import BlobStore
 from postino.store.fetch import BodySource, Column, StoredBody, body_octets, fetch_rows, open_body
@@ -51,6 +55,8 @@ OCTETS_BATCH: Final = 256
 BATCH_OCTETS: Final = 1024 * 1024
 """Octets of messages read at once; a larger message is sent in pieces."""
 PIECE_OCTETS: Final = 256 * 1024
+SHORT_STORE: Final = 200
+"""Changing the flags of so many takes less than a millisecond: the event loop does it itself."""
 SLOW_SECONDS: Final = 0.01
 """A FETCH that once took this long for a batch has its next ones read in a thread."""
 
@@ -71,15 +77,19 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
     await selected.load()
     spans = selected.resolve(command.numbers, by_uid=command.by_uid)
     await selected.sync()
+    if command.partial is not None:
+        # First so many messages, then what changed among them (RFC 9394 §3.4).
+        spans = _part(spans, command.partial)
     if command.changed_since is not None:
         spans = selected.view.changed_since(command.changed_since, spans)
         if command.vanished:
             await say_vanished(session, selected, command.numbers, command.changed_since)
+    spans, limit = within_limit(session, spans)
     tells_mod_seq = command.changed_since is not None
     # With UIDFETCH the UID stands before the items (RFC 9586 §3.3).
     uid = command.by_uid and not session.uid_only
     plan = compile_fetch(command.items, uid=uid, mod_seq=tells_mod_seq, uid_only=session.uid_only)
-    if plan.sets_seen and not selected.read_only and await _mark_seen(session, selected, spans):
+    if plan.sets_seen and may(selected, Rights.SEEN) and await _mark_seen(session, selected, spans):
         # The flags have changed, so they are told (RFC 9051 §6.4.5), and with them their MODSEQ.
         form = session.update_form(by_uid=command.by_uid)
         plan = compile_fetch(
@@ -102,8 +112,8 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
     if not is_whole and not command.by_uid:
         # RFC 2180 §4.1.3: what is there was sent, and NO says that it is not all. A UID that is gone
         # was never an error (RFC 9051 §6.4.9), and its EXPUNGE follows at once.
-        return no("Some of the messages no longer exist", EXPUNGE_ISSUED)
-    return ok("Fetched")
+        return limit_completion(session, no("Some of the messages no longer exist", EXPUNGE_ISSUED), limit)
+    return limit_completion(session, ok("Fetched"), limit)
 
 
 async def say_from_view(session: "ImapSession", plan: FetchPlan, spans: list[Span]) -> None:
@@ -121,6 +131,11 @@ async def say_from_view(session: "ImapSession", plan: FetchPlan, spans: list[Spa
             session.send_now()
 
 
+def is_short(spans: list[Span]) -> bool:
+    """Whether changing the flags of these messages may be done on the event loop."""
+    return sum(end - first for first, end in spans) <= SHORT_STORE
+
+
 async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans: list[Span]) -> bool:
     r"""Set \Seen where it is missing; whether anything changed."""
     uids = selected.view.lacking(Flag.SEEN, spans)
@@ -129,7 +144,9 @@ async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans:
     wanted = NumberSet.of(uids)
     change = FlagChange(FlagMode.ADD, _SEEN)
     stored = await session.context.store.write(
-        lambda tx: store_flags(tx, selected.account_id, selected.id, wanted, change), durable=False
+        lambda tx: store_flags(tx, selected.account_id, selected.id, wanted, change),
+        durable=False,
+        short=len(uids) <= SHORT_STORE,
     )
     selected.view.stored(stored.changed, change.applied_to, is_silent=False)
     selected.view.follow(stored.previous_mod_seq, stored.mod_seq)
@@ -392,6 +409,19 @@ class StoredOctets:
         if self._part is None:
             self._part = unpack_index(self._packed)
         return self._part
+
+
+def _part(spans: list[Span], partial: PartialRange) -> list[Span]:
+    """Those of the messages that are meant."""
+    first, end = partial.places(sum(after - start for start, after in spans))
+    found: list[Span] = []
+    passed = 0
+    for start, after in spans:
+        low, high = max(start, start + first - passed), min(after, start + end - passed)
+        if low < high:
+            found.append((low, high))
+        passed += after - start
+    return found
 
 
 def _told(view: View, group: list[Span]) -> Batch:

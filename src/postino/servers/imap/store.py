@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 from postino.core.numset import NumberSet
 from postino.imap.commands import FetchAtt, Store
 from postino.imap.fetch_plan import FetchPlan, compile_fetch
-from postino.imap.responses.status import CANNOT, EXPUNGE_ISSUED, LIMIT, modified
+from postino.imap.responses.status import EXPUNGE_ISSUED, LIMIT, modified
 from postino.imap.view import Span
 from postino.servers.imap.completion import Completion, no, ok
-from postino.servers.imap.fetch import say_from_view
+from postino.servers.imap.fetch import is_short, say_from_view
 from postino.servers.imap.general import enable_condstore
+from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.permitted import permitted_change
 from postino.store.messages import FlagChange, FlagMode, FlagsStored, store_flags
 
 if TYPE_CHECKING:
@@ -26,8 +28,9 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     """Change flags."""
     selected = session.selected
     assert selected is not None
-    if selected.read_only:
-        return no("The mailbox is open for reading only; SELECT it to change flags", CANNOT)
+    change = permitted_change(selected, FlagChange(_MODES[command.mode.value], command.flags))
+    if isinstance(change, Completion):
+        return change
     if command.unchanged_since is not None:
         enable_condstore(session)
     await selected.load()
@@ -35,13 +38,14 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     spans = selected.resolve(command.numbers, by_uid=command.by_uid)
     if not spans:
         return ok("There are no such messages")
-    change = FlagChange(_MODES[command.mode.value], command.flags)
+    spans, limit = within_limit(session, spans)
     if _too_many_keywords(session, selected, spans, change):
         return no(f"A message may have at most {session.limits.keywords} keywords", LIMIT)
     uids = view.uid_ranges(spans)
     stored = await session.context.store.write(
         lambda tx: store_flags(tx, selected.account_id, selected.id, uids, change, command.unchanged_since),
         durable=False,
+        short=is_short(spans),
     )
     view.stored(stored.changed, change.applied_to, is_silent=command.silent)
     view.follow(stored.previous_mod_seq, stored.mod_seq)
@@ -49,7 +53,8 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     await _echo(session, command, spans, stored)
     if stored.modified:
         await _say_left_alone(session, command, stored.modified)
-    return _completion(selected, command, view.gone(spans), stored.modified)
+    completion = _completion(selected, command, view.gone(spans), stored.modified)
+    return limit_completion(session, completion, limit)
 
 
 def _too_many_keywords(
