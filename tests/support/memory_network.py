@@ -248,12 +248,21 @@ class MemoryBus:
     """The bus of one worker: listeners are called at once."""
 
     def __init__(self) -> None:
-        self.listeners: dict[tuple[int, int], list[Any]] = {}
+        self.listeners: dict[Any, list[Any]] = {}
 
     def publish(self, changes: list[Any]) -> None:
         for change in changes:
-            for listener in list(self.listeners.get((change.account_id, change.mailbox_id), ())):
-                listener(change)
+            for key in ((change.account_id, change.mailbox_id), change.account_id):
+                for listener in list(self.listeners.get(key, ())):
+                    listener(change)
+
+    def subscribe_account(self, account_id: Any, listener: Any) -> None:
+        self.listeners.setdefault(account_id, []).append(listener)
+
+    def unsubscribe_account(self, account_id: Any, listener: Any) -> None:
+        found = self.listeners.get(account_id, [])
+        if listener in found:
+            found.remove(listener)
 
     def subscribe(self, account_id: Any, mailbox_id: Any, listener: Any) -> None:
         self.listeners.setdefault((account_id, mailbox_id), []).append(listener)

@@ -48,3 +48,11 @@ class Bus(Protocol):
     def unsubscribe(self, account_id: AccountId, mailbox_id: MailboxId, listener: Listener) -> None:
         """Stop it; unknown listeners are ignored."""
         ...
+
+    def subscribe_account(self, account_id: AccountId, listener: Listener) -> None:
+        """Have `listener` called for each change of any mailbox of this account, and of which there are."""
+        ...
+
+    def unsubscribe_account(self, account_id: AccountId, listener: Listener) -> None:
+        """Stop it; unknown listeners are ignored."""
+        ...

@@ -154,7 +154,7 @@ def require_state(command: AnyCommand, state: State) -> None:
 def require_uids(command: AnyCommand) -> None:
     """Raise BadCommand when the command names messages by sequence number, after ENABLE UIDONLY.
 
-    RFC: 9586 §3. `$` is no number, and neither is an EXPUNGE that names none.
+    RFC: 9586. `$` is no number, and neither is an EXPUNGE that names none.
     """
     if not getattr(command, "by_uid", True):
         reason = f"Only UIDs name messages now: use UID {command.name}"

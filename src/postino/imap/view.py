@@ -47,7 +47,7 @@ class UpdateForm(NamedTuple):
     vanished: bool = False
     """VANISHED with UIDs instead of EXPUNGE with sequence numbers (QRESYNC, UIDONLY)."""
     uid_only: bool = False
-    """UIDFETCH instead of FETCH: the client uses no sequence numbers (RFC 9586 §3.2)."""
+    """UIDFETCH instead of FETCH: the client uses no sequence numbers (RFC 9586)."""
     flags: bool = True
     """Changed flags are told at all (RFC 5465 §5.1)."""
 

@@ -171,7 +171,8 @@ def create_account(
 
 
 def _account(row: Row) -> AccountRow:
-    return AccountRow(*row[:9], bool(row[9]), *row[10:])
+    is_admin, quota_messages, quota_mailboxes, scram_sha1 = row[9:]
+    return AccountRow(*row[:9], bool(is_admin), quota_messages, quota_mailboxes, scram_sha1)
 
 
 def account_by_login(tx: Tx, login_key: str) -> AccountRow | None:

@@ -31,6 +31,19 @@ def test_listeners_hear_of_their_mailbox_only() -> None:
     assert heard == [change(1, 2, 5)]
 
 
+def test_an_account_is_heard_with_all_its_mailboxes_and_their_names() -> None:
+    bus = LocalBus()
+    heard: list[MailboxChange] = []
+    bus.subscribe_account(AccountId(1), heard.append)
+    told = [change(1, 2, 5), change(1, 3, 6), change(1, 0, 7)]
+    bus.publish([*told, change(2, 2, 8)])
+    assert heard == told
+    bus.unsubscribe_account(AccountId(1), heard.append)
+    bus.unsubscribe_account(AccountId(1), heard.append)
+    bus.publish([change(1, 2, 9)])
+    assert heard == told
+
+
 def test_a_listener_may_leave_while_it_is_told() -> None:
     bus = LocalBus()
     heard: list[str] = []

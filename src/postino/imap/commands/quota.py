@@ -39,7 +39,9 @@ class SetQuota:
 
 GET_USAGE: Final = "GETQUOTA needs the name of a quota root, which GETQUOTAROOT tells"
 GET_ROOT_USAGE: Final = "GETQUOTAROOT needs a mailbox, such as GETQUOTAROOT INBOX"
-SET_USAGE: Final = "SETQUOTA needs a quota root and a list of resources with limits, such as (STORAGE 5242880 MESSAGE 100000)"
+SET_USAGE: Final = (
+    "SETQUOTA needs a quota root and a list of resources with limits, such as (STORAGE 5242880 MESSAGE 9000)"
+)
 MAX_ROOT_OCTETS: Final = 1000
 MAX_RESOURCES: Final = 20
 

@@ -76,7 +76,7 @@ def _one_line(text: str) -> bytes:
 
 
 def message_limit(most: int, lowest_uid: int) -> bytes:
-    """The code MESSAGELIMIT (RFC 9738 §3): the limit, and the lowest UID the command got to."""
+    """The code MESSAGELIMIT (RFC 9738): the limit, and the lowest UID the command got to."""
     return b"MESSAGELIMIT %d %d" % (most, lowest_uid)
 
 

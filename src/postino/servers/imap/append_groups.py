@@ -140,14 +140,19 @@ class AppendGroups:
         return _Fault("The message could not be stored")
 
     async def _answer(self, jobs: list[Job], outcomes: list[Outcome]) -> None:
-        session = self._session
+        session, notifier = self._session, self._session.notifier
         if session.selected is not None:
             try:
                 await session.selected.sync()
-                await session.tell_news(may_expunge=True)
+                if notifier is None or notifier.wanted.selected.events:
+                    await session.tell_news(may_expunge=True)
             except NoSuchMailbox:
                 # The next command finds out too, and ends the session.
                 pass
+        if notifier is not None:
+            await notifier.after_append(
+                [each for stored in outcomes if isinstance(stored, list) for each in stored]
+            )
         for job, outcome in zip(jobs, outcomes, strict=True):
             completion = _completion(outcome)
             session.say(tagged(job.tag, completion.status, completion.text, completion.code))

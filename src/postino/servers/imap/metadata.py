@@ -81,11 +81,11 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
 
     def change(tx: Tx) -> list[MailboxChange] | Completion:
         _, place = _place(tx, session, command.mailbox)
-        if place.account_id == SERVER and any(entry.startswith("/shared") for entry, _ in values):
-            # DEVIATION: RFC 5464 §3.2.1.1 has /shared/admin read-only for every client; an administrator's
-            # is how it gets its value here.
-            if not account_by_id(tx, session.account_id).is_admin:
-                return no("Only an administrator may change what all share", status.NO_PERMISSION)
+        is_of_all = place.account_id == SERVER and any(entry.startswith("/shared") for entry, _ in values)
+        # DEVIATION: RFC 5464 §3.2.1.1 has /shared/admin read-only for every client; an administrator's is
+        # how it gets its value here.
+        if is_of_all and not account_by_id(tx, session.account_id).is_admin:
+            return no("Only an administrator may change what all share", status.NO_PERMISSION)
         return set_annotations(tx, place, values, most=limits.annotations)
 
     try:
@@ -94,6 +94,8 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
         return no(str(error), TOO_MANY)
     if isinstance(changes, Completion):
         return changes
+    if session.notifier is not None:
+        session.notifier.own_annotations(changes)
     return ok("The values are set")
 
 
