@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "account": "Add, list, change and remove accounts.",
     "domain": "Add, list and remove domains.",
     "alias": "Add, list and remove further addresses.",
+    "acl": "Share mailboxes between accounts.",
     "verify": "Check that the stored mail is consistent.",
     "reference": "Explain every setting.",
 }

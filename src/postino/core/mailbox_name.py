@@ -29,6 +29,16 @@ def canonical_name(name: str) -> str:
     return _with_inbox(name)
 
 
+def canonical_pattern(pattern: str) -> str:
+    """As canonical_name(), of a LIST pattern: behind a `*` it cannot be known what is the owner's login."""
+    if not pattern.startswith(SHARED_PREFIX):
+        return canonical_name(pattern)
+    before, star, behind = pattern.partition("*")
+    if SEPARATOR in before[len(SHARED_PREFIX) :]:
+        return canonical_name(pattern)
+    return canonical_name(before) + star + unicodedata.normalize("NFC", behind)
+
+
 def _with_inbox(name: str) -> str:
     if name[:5].upper() == INBOX and (len(name) == 5 or name[5] == SEPARATOR):
         return INBOX + name[5:]

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from postino.core.mailbox_name import SEPARATOR, canonical_name
+from postino.core.mailbox_name import SEPARATOR, canonical_pattern
 from postino.imap.commands.list import List, Lsub
 from postino.imap.list_pattern import Matcher, compile_patterns
 
@@ -81,7 +81,7 @@ def select_list(command: List, mailboxes: Sequence[ListedMailbox]) -> list[ListE
 
 def select_lsub(command: Lsub, mailboxes: Sequence[ListedMailbox]) -> list[ListEntry]:
     r"""The answer to LSUB: with `%`, levels above subscribed names appear as \Noselect (§6.3.9)."""
-    matches = compile_patterns([canonical_name(command.reference + command.pattern)])
+    matches = compile_patterns([canonical_pattern(command.reference + command.pattern)])
     subscribed = {mailbox.name: mailbox.exists for mailbox in mailboxes if mailbox.subscribed}
     answered = set(filter(matches, subscribed))
     entries = [ListEntry(name, (), is_chosen=subscribed[name]) for name in answered]
@@ -96,7 +96,7 @@ def _matcher(command: List) -> Matcher:
     if command.extended:
         # RFC 5258 §3: the empty pattern asks for the separator only in a LIST of the old form.
         patterns = tuple(filter(None, patterns))
-    return compile_patterns([canonical_name(command.reference + pattern) for pattern in patterns])
+    return compile_patterns([canonical_pattern(command.reference + pattern) for pattern in patterns])
 
 
 def _parents(names: Iterable[str]) -> set[str]:

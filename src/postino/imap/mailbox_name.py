@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from postino.core.mailbox_name import canonical_name
+from postino.core.mailbox_name import canonical_name, canonical_pattern
 from postino.imap.bad_command import BadCommand
 from postino.imap.responses.string import astring, literal
 
@@ -38,7 +38,7 @@ def other_spelling(octets: bytes, utf8: bool, name: str) -> str | None:
 
 def decode_pattern(octets: bytes, utf8: bool) -> str:
     """A LIST pattern or reference: like a name, but only a whole first level `inbox` is INBOX."""
-    return canonical_name(_decode_text(octets, utf8))
+    return canonical_pattern(_decode_text(octets, utf8))
 
 
 def encode_mailbox(name: str, utf8: bool) -> bytes:

@@ -124,7 +124,7 @@ def reach_place(tx: Tx, viewer: AccountId, name: str) -> Place:
     Raises NoPermission unless the nearest mailbox above it that exists has the right k (RFC 4314 §4).
     """
     name = canonical_name(name).removesuffix(SEPARATOR)
-    if not is_shared(name):
+    if not is_shared(name) or name == SHARED:
         return Place(viewer, name)
     owner = _owner(tx, viewer, name)
     if owner is not None:

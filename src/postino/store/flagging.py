@@ -14,6 +14,7 @@ from postino.core.flags import Flag, FlagSet, stored_flag_set
 from postino.core.ids import AccountId, MailboxId, ModSeq
 from postino.core.numset import NumberSet
 from postino.core.ports import MailboxChange
+from postino.core.rights import FLAG_RIGHTS, Rights, flag_mask, permitted_flags
 from postino.store.counters import DELETED, SEEN, adjust_mailbox, next_mod_seq, no_such_mailbox
 from postino.store.tx import Tx
 from postino.store.uids import uid_conditions
@@ -40,17 +41,21 @@ class FlagChange:
 
     mode: FlagMode
     flags: FlagSet
+    rights: Rights = FLAG_RIGHTS
+    """Which flags this may change: those that s, w and t are about (RFC 4314 §4)."""
 
     def applied_to(self, old: FlagSet) -> FlagSet:
         """What the wish makes of a message's flags."""
+        flags = permitted_flags(self.rights, self.flags)
         match self.mode:
             case FlagMode.SET:
+                mine = permitted_flags(self.rights, old)
                 # Through `old`, so that keywords keep the spelling the message has.
-                return old.without(old.without(self.flags)).union(self.flags)
+                return old.without(mine.without(flags)).union(flags)
             case FlagMode.ADD:
-                return old.union(self.flags)
+                return old.union(flags)
             case FlagMode.REMOVE:
-                return old.without(self.flags)
+                return old.without(flags)
             case _:
                 assert_never(self.mode)
 
@@ -130,10 +135,11 @@ def store_flags(
 
 def _masks(change: FlagChange) -> tuple[int, int]:
     """The system flags to keep and those to add."""
-    system = change.flags.system
+    changeable = flag_mask(change.rights)
+    system = change.flags.system & changeable
     match change.mode:
         case FlagMode.SET:
-            return 0, system
+            return _ALL_FLAGS & ~changeable, system
         case FlagMode.ADD:
             return _ALL_FLAGS, system
         case FlagMode.REMOVE:

@@ -86,7 +86,7 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
             await say_vanished(session, selected, command.numbers, command.changed_since)
     spans, limit = within_limit(session, spans)
     tells_mod_seq = command.changed_since is not None
-    # With UIDFETCH the UID stands before the items (RFC 9586 §3.3).
+    # With UIDFETCH the UID stands before the items (RFC 9586).
     uid = command.by_uid and not session.uid_only
     plan = compile_fetch(command.items, uid=uid, mod_seq=tells_mod_seq, uid_only=session.uid_only)
     if plan.sets_seen and may(selected, Rights.SEEN) and await _mark_seen(session, selected, spans):
@@ -138,7 +138,7 @@ def is_short(spans: list[Span]) -> bool:
 
 async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans: list[Span]) -> bool:
     r"""Set \Seen where it is missing; whether anything changed."""
-    uids = selected.view.lacking(Flag.SEEN, spans)
+    uids = selected.view.lacking(int(Flag.SEEN), spans)
     if not uids:
         return False
     wanted = NumberSet.of(uids)

@@ -8,20 +8,18 @@ Invariants: the counts told are one moment's, and the view starts from exactly t
 from typing import TYPE_CHECKING, Final
 
 from postino.core.errors import NoSuchMailbox
-from postino.core.flags import SYSTEM_FLAG_NAMES
 from postino.core.rights import Rights
 from postino.imap.commands import Close, Select, Unselect
 from postino.imap.object_id import mailbox_object_id
 from postino.imap.responses import status
 from postino.imap.responses.mailbox import (
     exists_response,
-    flags_response,
-    permanent_flags,
     recent_response,
 )
 from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.list import say_name
+from postino.servers.imap.permitted import is_read_only, may, say_flags
 from postino.servers.imap.resync import missed_of, require_qresync, say_missed
 from postino.servers.imap.selected import READ_IN_PLACE, SelectedMailbox
 from postino.store.access import Reached, reach_mailbox
@@ -32,9 +30,6 @@ from postino.store.tx import Tx
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
-
-KNOWN_KEYWORDS: Final = ("$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishing", "$Important")
-"""Keywords every mailbox is said to have (RFC 9051 §2.3.2), besides those seen on its messages."""
 
 # PERF: loading a mailbox at SELECT makes UNSEEN and all keywords known, but an idle session
 # would then hold 20 octets a message; larger mailboxes are loaded when a command needs it.
@@ -65,11 +60,11 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
     if mailbox.messages <= LOAD_AT_ONCE:
         await selected.load()
     _say_state(session, mailbox, selected)
-    if session.options.utf8:
+    if session.options.rev2:
         say_name(session, reached, command.given)
     if missed is not None:
         await say_missed(session, missed)
-    if command.read_only:
+    if is_read_only(selected):
         return ok("The mailbox is open for reading", status.READ_ONLY)
     return ok("The mailbox is open", status.READ_WRITE)
 
@@ -93,15 +88,9 @@ async def _open(session: "ImapSession", command: Select) -> tuple[Reached, Misse
 
 def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMailbox) -> None:
     say = session.say
-    names = [*SYSTEM_FLAG_NAMES.values(), *KNOWN_KEYWORDS]
-    known = {name.lower() for name in names}
-    names += [word for word in selected.view.keywords() if word.lower() not in known]
-    say(flags_response(names))
-    may_create = not selected.read_only
-    code = permanent_flags(names if may_create else (), may_create=may_create)
-    say(untagged_status("OK", "The flags that are kept", code))
+    say_flags(session, selected)
     say(exists_response(selected.view.told))
-    if not session.options.utf8:
+    if not session.options.rev2:
         say(recent_response())
         unseen = selected.view.first_unseen()
         if unseen and not session.uid_only:
@@ -118,7 +107,7 @@ async def run_close(session: "ImapSession", command: Close) -> Completion:
     selected = session.selected
     assert selected is not None
     session.deselect()
-    if not selected.read_only:
+    if may(selected, Rights.EXPUNGE):
         try:
             await session.context.store.write(lambda tx: _expunge_deleted(session, selected, tx))
         except NoSuchMailbox:
