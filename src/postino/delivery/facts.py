@@ -7,6 +7,7 @@ Not here: where facts are kept (store/messages.py), what may be delivered (accep
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from postino.core.ids import Instant
@@ -25,6 +26,7 @@ from postino.mime.text import fold
 from postino.store.content import ContentFacts
 
 _MESSAGE_ID: Final = re.compile(rb"<\s*([^<>]*?)\s*>")
+_SEARCHED: Final = frozenset({b"subject", b"from", b"to", b"cc", b"bcc"})
 _NO_DATE: Final = (Instant(0), 0)
 
 
@@ -38,6 +40,7 @@ def derive_facts(header: bytes, body: Buffer, limits: Limits, body_start: int = 
     sent_at, sent_day = (parse_date(date) if date is not None else None) or _NO_DATE
     subject = _decoded(get(b"subject"))
     base, is_reply = base_subject(subject)
+    several = _several(found, values)
     from_sort, from_display = first_address(get(b"from"))
     to_sort, to_display = first_address(get(b"to"))
     return ContentFacts(
@@ -49,11 +52,11 @@ def derive_facts(header: bytes, body: Buffer, limits: Limits, body_start: int = 
         parts=pack_index(root),
         sent_at=sent_at,
         sent_day=sent_day,
-        subject_text=fold(subject),
-        from_text=_searched(get(b"from")),
-        to_text=_searched(get(b"to")),
-        cc_text=_searched(get(b"cc")),
-        bcc_text=_searched(get(b"bcc")),
+        subject_text=several.get(b"subject") or fold(subject),
+        from_text=several.get(b"from") or _searched(get(b"from")),
+        to_text=several.get(b"to") or _searched(get(b"to")),
+        cc_text=several.get(b"cc") or _searched(get(b"cc")),
+        bcc_text=several.get(b"bcc") or _searched(get(b"bcc")),
         message_id=_message_id(get(b"message-id")),
         preview=preview_of(root, body, len(header) - body_start),
         is_reply=is_reply,
@@ -65,6 +68,21 @@ def derive_facts(header: bytes, body: Buffer, limits: Limits, body_start: int = 
         to_display=to_display,
         refs=references(get(b"references"), get(b"in-reply-to")),
     )
+
+
+def _several(found: list[tuple[bytes, bytes, bytes]], values: Mapping[bytes, bytes]) -> dict[bytes, str]:
+    """The searched text of fields that the header has more than once: SEARCH looks into each of them.
+
+    NUL, which nobody can search for, parts them.
+    """
+    if len(found) == len(values):
+        return {}
+    several: dict[bytes, list[str]] = {}
+    for _, name, value in found:
+        key = name.lower()
+        if key in _SEARCHED:
+            several.setdefault(key, []).append(_searched(value))
+    return {key: "\0".join(texts) for key, texts in several.items() if len(texts) > 1}
 
 
 def _decoded(value: bytes | None) -> str:

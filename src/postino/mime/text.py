@@ -1,6 +1,6 @@
 """The text of a message as a person reads it, for SEARCH and previews.
 
-RFC: 2045 §6 (transfer encodings), 2046 §4.1 (text, charset), 9051 §6.4.4 (BODY, TEXT).
+RFC: 2045 §6 (transfer encodings), 2046 §4.1 (text, charset), 9051 §6.4.4 (BODY, TEXT), 5051 (comparing).
 Exposure: unauthenticated octets; at most `octets_limit` of a message are decoded.
 Invariants: any part gives text; a charset nobody knows is read as UTF-8 or Windows-1252.
 Not here: comparing (store/search.py); `fold` is what both sides of a comparison go through.
@@ -25,8 +25,14 @@ _HTML: Final = frozenset({"html", "xhtml", "xhtml+xml"})
 
 
 def fold(text: str) -> str:
-    """Make text comparable without regard to case; composed and decomposed letters become one."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+    """Make text comparable without regard to case and form (RFC 5051, i;unicode-casemap, and a little more).
+
+    What that comparator holds equal is equal here; so are ß and ss. Letters are taken apart from their marks,
+    so that `cafe` is found in `café`. Folding twice changes nothing.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKD", text).upper().casefold()
 
 
 def decoded_octets(part: Part, octets: Buffer) -> bytes | None:

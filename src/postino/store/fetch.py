@@ -160,6 +160,17 @@ def _body(tx: Tx, codec: int, stored: bytes | None, blob_id: str | None, offset:
     return StoredBody(codec, stored, blob_id, offset, size)
 
 
+def stored_bodies(tx: Tx, account_id: AccountId, first: int, last: int) -> list[tuple[Any, ...]]:
+    """(id, parts, header, Body) of the contents with these ids, upwards, whichever mailbox they are in."""
+    rows = tx.all(
+        "SELECT c.id, c.parts, o.header, o.codec, o.body, o.blob_id, o.blob_offset, c.size - length(o.header)"
+        " FROM content c CROSS JOIN octets o ON o.account_id=c.account_id AND o.content_id=c.id"
+        " WHERE c.account_id=? AND c.id BETWEEN ? AND ? ORDER BY c.id",
+        (account_id, first, last),
+    )
+    return _with_bodies(tx, rows)
+
+
 def body_octets(body: Body, blobs: BlobStore) -> bytes:
     """All of a body, in memory. For one of unknown size open_body is kinder."""
     if isinstance(body, bytes):

@@ -33,9 +33,7 @@ MOD_SEQ_JUMP: Final = 1 << 20
 class Store:
     """Made by open_store; belongs to one process and its event loop."""
 
-    def __init__(
-        self, engine: SqliteEngine, blobs: BlobStore, texts: TextIndexes, *, ends_run: bool
-    ) -> None:
+    def __init__(self, engine: SqliteEngine, blobs: BlobStore, texts: TextIndexes, *, ends_run: bool) -> None:
         self._engine = engine
         self._ends_run = ends_run
         self.blobs = blobs
