@@ -129,7 +129,7 @@ class FetchPlan:
     """Of everything but `apart`; when there are such items they and the final parenthesis follow."""
     sources: tuple[Source, ...]
     uid_only: bool
-    """The responses are UIDFETCH, which begin with the UID (RFC 9586 §3.3)."""
+    """The responses are UIDFETCH, which begin with the UID (RFC 9586)."""
     stored: StoredItems | None
     """Made apart from what the view tells, and put into the template as one."""
     whole: bytes | None

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 
 from postino.core import search
 from postino.core.flags import KEYWORD, Flag
+from postino.core.numset import MAX_NUMBER, SequenceSet
 from postino.imap.datetime_text import parse_date
 from postino.imap.object_id import OBJECT_ID, ObjectKind, parse_object_id
 from postino.imap.scanner import Scanner
@@ -35,6 +36,11 @@ _TOO_DEEP: Final = "SEARCH keys are nested too deeply; use fewer parentheses and
 
 _ALL: Final = search.Everything()
 _NONE: Final = Not(_ALL)
+
+
+def _uids(first: int, last: int) -> UidsIn:
+    """From one UID to another; none when they cross (RFC 9738, UIDAFTER and UIDBEFORE)."""
+    return UidsIn(SequenceSet(((first, last),) if first <= last else ()))
 
 
 def _flag(flag: Flag) -> SearchKey:
@@ -136,6 +142,10 @@ class SearchGrammar:
                 return self._either(depth)
             case b"UID":
                 return UidsIn(scan.numbers())
+            case b"UIDAFTER":
+                return _uids(scan.number(least=1) + 1, MAX_NUMBER)
+            case b"UIDBEFORE":
+                return _uids(1, scan.number(least=1) - 1)
             case b"BODY":
                 return search.BodyContains(self._text())
             case b"TEXT":
@@ -215,6 +225,6 @@ class SearchGrammar:
 
 _ARGUMENTS: Final = frozenset(
     b"""
-    NOT OR UID BODY TEXT HEADER KEYWORD UNKEYWORD LARGER SMALLER MODSEQ EMAILID THREADID OLDER YOUNGER FUZZY
+    NOT OR UID UIDAFTER UIDBEFORE BODY TEXT HEADER KEYWORD UNKEYWORD LARGER SMALLER MODSEQ EMAILID THREADID OLDER YOUNGER FUZZY
     """.split()
 )

@@ -1,4 +1,4 @@
-"""What the server says of messages unasked or in bulk: EXPUNGE, VANISHED, FETCH (FLAGS), SEARCH, SORT, ESEARCH.
+"""What the server says of messages unasked or in bulk: EXPUNGE, VANISHED, FETCH (FLAGS), SEARCH, ESEARCH.
 
 RFC: 9051 §7.3.4 (ESEARCH), §7.5 (EXPUNGE, FETCH), 3501 §7.2.5 (SEARCH), 7162 §3.2.10 (VANISHED) and §3.1.5.
 Invariants: one call a batch, no call a message.
@@ -50,7 +50,7 @@ def flags_fetch_responses(
 
 
 def flags_uid_fetch_responses(rows: Iterable[tuple[int, int, FlagSet, int]], *, with_mod_seq: bool) -> bytes:
-    """The same for clients that use UIDs only: `* uid UIDFETCH (FLAGS ...)` (RFC 9586 §3.3)."""
+    """The same for clients that use UIDs only: `* uid UIDFETCH (FLAGS ...)` (RFC 9586)."""
     if with_mod_seq:
         return b"".join(
             [

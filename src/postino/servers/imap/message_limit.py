@@ -1,6 +1,6 @@
 """Carry out a command for so many messages at most, when a setting says so, and tell where it stopped.
 
-RFC: 9738 §3 (MESSAGELIMIT).
+RFC: 9738 (MESSAGELIMIT).
 Invariants: without the setting nothing is cut; what is cut are the messages with the lowest UIDs, so that
     the client goes on below the UID it is told.
 Not here: EXPUNGE, CLOSE and STATUS, which are not limited.

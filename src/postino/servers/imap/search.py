@@ -19,6 +19,7 @@ from postino.imap.search_return import RETURN_ALL, Returning
 from postino.imap.view import Span, View
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
+from postino.servers.imap.message_limit import limit_completion, limit_search
 from postino.servers.imap.ordering import relevancy
 from postino.servers.imap.search_context import follow, require_free_tag
 from postino.store.search import search_mailbox
@@ -34,12 +35,13 @@ async def run_search(session: "ImapSession", command: Search) -> Completion:
     assert selected is not None
     require_free_tag(selected, command.tag, command.returning)
     criterion = await begin(session, command.program, command.returning, by_uid=command.by_uid)
-    uids = await find(session, selected, criterion)
+    looked_at, limit = limit_search(session, selected, criterion)
+    uids = await find(session, selected, looked_at)
     returning = command.returning
     if returning is None and not session.options.rev2:
         numbers = uids if command.by_uid else selected.view.numbers_of(uids)
         session.say(search_response(numbers, mod_seq=told_mod_seq(selected.view, command.program, uids)))
-        return ok("Found")
+        return limit_completion(session, ok("Found"), limit)
     # IMAP4rev2 has no SEARCH response: without RETURN the answer is ESEARCH with ALL.
     returning = returning or RETURN_ALL
     if "UPDATE" in returning:
@@ -47,7 +49,7 @@ async def run_search(session: "ImapSession", command: Search) -> Completion:
     await answer(
         session, correlator(command.tag), returning, command.program, criterion, uids, by_uid=command.by_uid
     )
-    return ok("Found")
+    return limit_completion(session, ok("Found"), limit)
 
 
 async def begin(

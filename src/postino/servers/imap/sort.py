@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from postino.imap.commands import Sort
 from postino.imap.responses.message import correlator, search_response
-from postino.servers.imap.completion import Completion, ok
+from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.message_limit import limit_search
 from postino.servers.imap.ordering import put_in_order
 from postino.servers.imap.search import answer, begin, find, told_mod_seq
 from postino.servers.imap.search_context import follow, require_free_tag
@@ -23,6 +24,11 @@ async def run_sort(session: "ImapSession", command: Sort) -> Completion:
     assert selected is not None
     require_free_tag(selected, command.tag, command.returning)
     criterion = await begin(session, command.program, command.returning, by_uid=command.by_uid)
+    _, limit = limit_search(session, selected, criterion)
+    if limit is not None:
+        # The order of a part would say nothing of the whole (RFC 9738).
+        most = session.limits.imap_messages_a_command
+        return no(f"One command sorts at most {most} messages; ask for fewer by UID", limit)
     found = await find(session, selected, criterion)
     uids = await put_in_order(session, selected, command.criteria, found, criterion)
     returning = command.returning

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from postino.imap.commands import Thread
 from postino.imap.responses.thread import thread_response
 from postino.imap.threading import Correspondence, ThreadAlgorithm, make_threads
-from postino.servers.imap.completion import Completion, ok
+from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.key_cache import Values
+from postino.servers.imap.message_limit import limit_search
 from postino.servers.imap.search import begin, find
 from postino.store.sort import KeyColumn
 
@@ -42,6 +43,11 @@ async def run_thread(session: "ImapSession", command: Thread) -> Completion:
     selected = session.selected
     assert selected is not None
     criterion = await begin(session, command.program, None, by_uid=command.by_uid)
+    _, limit = limit_search(session, selected, criterion)
+    if limit is not None:
+        # The order of a part would say nothing of the whole (RFC 9738).
+        most = session.limits.imap_messages_a_command
+        return no(f"One command threads at most {most} messages; ask for fewer by UID", limit)
     uids = array("I", await find(session, selected, criterion))
     numbers = uids if command.by_uid else array("I", selected.view.numbers_of(uids))
     context, mailbox = session.context, (selected.account_id, selected.id)
