@@ -6,6 +6,8 @@ Run: python fuzz/fuzz_imap.py -max_total_time=20
 """
 
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,6 +23,7 @@ from postino.imap.framer import (
     FramerLimits,
 )
 from postino.imap.mailbox_name import decode_mailbox, encode_mailbox
+from postino.imap.url import BadUrl, parse_message_url
 from tests.support.imap_frames import read_frames
 
 LIMITS = FramerLimits(
@@ -39,7 +42,7 @@ OPTIONS = [
 
 def check_frames(frames: list[object]) -> None:
     """Give every frame to the grammar."""
-    heads: dict[bool, commands.AppendHead | None] = {False: None, True: None}
+    readers: dict[bool, commands.AppendReader | None] = {False: None, True: None}
     for frame in frames:
         for options in OPTIONS:
             try:
@@ -47,20 +50,24 @@ def check_frames(frames: list[object]) -> None:
                     case CommandFrame(parts):
                         assert sum(map(len, parts)) <= LIMITS.line_octets + LIMITS.literals_octets
                         command = commands.parse_command(frame, options)
+                        if isinstance(command, commands.AppendUrls):
+                            check_items(command.items, ends=True)
                         assert command.tag
                         repr(command)
                         check_names(command, options.utf8)
-                    case AppendStarted(head, is_first=True):
-                        heads[options.utf8] = None
-                        heads[options.utf8] = commands.parse_append_head(head, options)
-                    case AppendStarted(head):
-                        previous = heads[options.utf8]
-                        if previous is not None:
-                            commands.parse_append_next(head, previous, options)
+                    case AppendStarted(head, is_first=is_first):
+                        reader, readers[options.utf8] = readers[options.utf8], None
+                        if is_first:
+                            reader = commands.AppendReader(options)
+                            check_items(reader.first(head), ends=False)
+                        elif reader is not None:
+                            check_items(reader.next(head.parts[-1]), ends=False)
+                        readers[options.utf8] = reader
                     case AppendRest(line):
-                        previous = heads[options.utf8]
-                        if previous is not None:
-                            commands.parse_append_rest(line, previous)
+                        reader, readers[options.utf8] = readers[options.utf8], None
+                        if reader is not None:
+                            check_items(reader.next(line), ends=True)
+                            assert reader.is_complete
                     case _:
                         pass
             except BadCommand as error:
@@ -70,6 +77,16 @@ def check_frames(frames: list[object]) -> None:
             assert "\n" not in str(refusal)
             assert refusal.status in {"BAD", "NO"}
             assert not refusal.fatal
+
+
+def check_items(items: Sequence[object], *, ends: bool) -> None:
+    """A text that does not end the command ends with a literal, and no other item is one."""
+    literals = [at for at, item in enumerate(items, 1) if isinstance(item, commands.LiteralPart)]
+    assert literals == ([] if ends else [len(items)])
+    for item in items:
+        if isinstance(item, commands.UrlPart):
+            with suppress(BadUrl):
+                assert parse_message_url(item.url).mailbox
 
 
 def check_names(command: commands.Command, utf8: bool) -> None:

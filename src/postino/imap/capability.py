@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 # Appendix E of RFC 9051 counts these into IMAP4rev2; clients of IMAP4rev1 look for each by name.
-EVERYWHERE: Final = ("IMAP4rev2", "IMAP4rev1", "LITERAL+", "SASL-IR", "ENABLE", "ID")
+EVERYWHERE: Final = ("IMAP4rev2", "IMAP4rev1", "LITERAL+", "SASL-IR", "ENABLE", "ID", "LANGUAGE")
 AFTER_LOGIN: Final = (
     "IDLE",
     "NAMESPACE",
@@ -21,6 +21,7 @@ AFTER_LOGIN: Final = (
     "LIST-EXTENDED",
     "LIST-STATUS",
     "LIST-MYRIGHTS",
+    "LIST-METADATA",
     "ACL",
     "RIGHTS=kxte",
     "SPECIAL-USE",

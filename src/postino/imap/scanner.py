@@ -1,6 +1,6 @@
 """Read the tokens of one complete command: atoms, strings, numbers, lists, sets.
 
-RFC: 9051 §4 (data formats) and §9 (formal syntax).
+RFC: 9051 §4 (data formats) and §9 (formal syntax), 6855 §3 (UTF-8 in quoted strings).
 Exposure: unauthenticated octets, already framed and bounded.
 Invariants: every method either consumes one token or raises BadCommand; nothing here loops over octets,
     each token is one match of one pattern whose alternatives cannot overlap.
@@ -121,6 +121,8 @@ class Scanner:
             self.fail('A quoted string ends with " and escapes only " and \\, each with a \\')
         self.at = found.end()
         octets = found.group(1)
+        if self.options.utf8 and not octets.isascii():
+            self.utf8(octets, "quoted string")
         return _ESCAPED.sub(rb"\1", octets) if b"\\" in octets else octets
 
     def nstring8(self) -> bytes | None:

@@ -88,6 +88,33 @@ STREAMS: list[tuple[bytes, list[Frame]]] = [
             AppendRest(b")"),
         ],
     ),
+    # RFC 8508 §3.2 and §4.2: REPLACE streams too, its mailbox's literal apart; so do CATENATE's parts and URLs.
+    (
+        b"A003 REPLACE 4 Drafts {2+}\r\nhi\r\n",
+        [
+            AppendStarted(CommandFrame((b"A003 REPLACE 4 Drafts {2+}",)), 2, True),
+            AppendData(b"hi"),
+            AppendEnd(),
+            AppendRest(b""),
+        ],
+    ),
+    (
+        b"a uid replace * {3+}\r\nbox CATENATE (TEXT {2}\r\n\r\n URL {4+}\r\n/x/y)\r\n",
+        [
+            AppendStarted(CommandFrame((b"a uid replace * {3+}", b"box", b" CATENATE (TEXT {2}")), 2, False),
+            AppendData(b"\r\n"),
+            AppendEnd(),
+            AppendStarted(CommandFrame((b"a uid replace * {3+}", b" URL {4+}")), 4, True, is_first=False),
+            AppendData(b"/x/y"),
+            AppendEnd(),
+            AppendRest(b")"),
+        ],
+    ),
+    # Without a literal behind the mailbox it is a command like others.
+    (
+        b"a APPEND box CATENATE (URL /x/;UID=1)\r\n",
+        [CommandFrame((b"a APPEND box CATENATE (URL /x/;UID=1)",))],
+    ),
 ]
 
 
@@ -103,6 +130,9 @@ PIECES = st.sampled_from(
         b"a1 LOGIN {3}\r\nann {2+}\r\npw\r\n",
         b"x APPEND box {5+}\r\n12345\r\n",
         b"x APPEND box {5}\r\n12345 {2+}\r\nab\r\n",
+        b"x APPEND {3+}\r\nbox CATENATE (TEXT ~{5}\r\n1\r\n\r\0 URL {2+}\r\nab UTF8 (~{1+}\r\n\xff) URL x)\r\n",
+        b"x UID REPLACE 7 box {12+}\r\n123 {5+}\r\n45\r\n",
+        b"x REPLACE 7 box {110+}\r\n",
         b"b SEARCH TEXT {30+}\r\n" + b"x" * 30 + b"\r\n",
         b"c SEARCH TEXT {28}\r\n",
         b"d F {2+}\r\nab{2+}\r\nab{2+}\r\nab{2+}\r\nab\r\n",
@@ -199,6 +229,18 @@ def test_message_larger_than_other_literals_streams_in_pieces() -> None:
     framer.feed(b"\r\n")
     assert framer.next() == AppendRest(b"")
     assert framer.is_between_commands
+
+
+def test_a_command_of_many_messages_may_have_many_texts_but_none_too_long() -> None:
+    flags = b" (" + b" ".join(b"k%d" % number for number in range(30)) + b") {1+}\r\nx"
+    found = frames_of([b"a APPEND box {1+}\r\nx" + 20 * flags + b"\r\nb NOOP\r\n"])
+    assert found.count(AppendEnd()) == 21
+    assert found[-2:] == [AppendRest(b""), CommandFrame((b"b NOOP",))]
+    assert frames_of([b"a APPEND box {1+}\r\nx" + b" " * 202])[-1] == (
+        b"a",
+        "The line is longer than 200 octets; send long values as literals",
+        True,
+    )
 
 
 def test_refused_append_of_a_waiting_client_brings_nothing_more() -> None:

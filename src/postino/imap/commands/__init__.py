@@ -14,8 +14,8 @@ from postino.imap.commands.append import (
     UrlPart,
 )
 from postino.imap.commands.authenticate import Authenticate
-from postino.imap.commands.compress import Compress
 from postino.imap.commands.cancel_update import CancelUpdate
+from postino.imap.commands.compress import Compress
 from postino.imap.commands.copy import Copy
 from postino.imap.commands.create import Create
 from postino.imap.commands.delete import Delete
@@ -27,6 +27,7 @@ from postino.imap.commands.enable import Enable
 from postino.imap.commands.esearch import Esearch, Source, SourceKind
 from postino.imap.commands.fetch import Fetch
 from postino.imap.commands.identify import Id
+from postino.imap.commands.language import Language
 from postino.imap.commands.list import List, Lsub
 from postino.imap.commands.login import Login
 from postino.imap.commands.metadata import GetMetadata, SetMetadata
@@ -101,10 +102,11 @@ __all__ = [
     "GetQuotaRoot",
     "Id",
     "Idle",
+    "Language",
     "List",
+    "ListRights",
     "LiteralKind",
     "LiteralPart",
-    "ListRights",
     "Login",
     "Logout",
     "Lsub",

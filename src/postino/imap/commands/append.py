@@ -116,6 +116,7 @@ _ANY_START: Final = re.compile(_TAG)
 _DATE_TIME: Final = re.compile(rb'"([^"\\\x00-\x1f]{1,40})" ')
 _DATA: Final = re.compile(rb"(?:(~)|(UTF8 \(~))?\{[0-9]+\+?\}\Z|(CATENATE \()", re.IGNORECASE)
 _PART: Final = re.compile(rb"(?:TEXT (~)?|(UTF8 \(~))\{[0-9]+\+?\}\Z|(URL )(\{[0-9]+\+?\}\Z)?", re.IGNORECASE)
+_ONE_NUMBER: Final = re.compile(rb"(?:\*|[0-9]+) ")
 _OPEN: Final = 0x28
 _ONE_MESSAGE: Final = "REPLACE takes one message; send the others with APPEND"
 
@@ -142,8 +143,8 @@ class AppendReader:
         """Read the command's beginning, which must be an APPEND's or REPLACE's; sets `head`."""
         found = _START.match(frame.parts[0])
         if found is None:
-            tag = _ANY_START.match(frame.parts[0])
-            raise BadCommand(USAGE, tag=tag and tag[1])
+            tagged = _ANY_START.match(frame.parts[0])
+            raise BadCommand(USAGE, tag=tagged and tagged[1])
         tag, append, uid = found.groups()
         if append is None:
             self._usage = REPLACE_USAGE
@@ -151,9 +152,9 @@ class AppendReader:
         try:
             scan.space()
             if append is None:
-                number = scan.sequence_set()
-                if len(number.parts) != 1 or number.parts[0][0] != number.parts[0][1]:
+                if _ONE_NUMBER.match(scan.text, scan.at) is None:
                     scan.fail()
+                number = scan.sequence_set()
                 scan.space()
                 self.head = ReplaceHead(tag, number, bool(uid), scan.mailbox())
             else:

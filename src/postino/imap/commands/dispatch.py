@@ -23,6 +23,7 @@ from postino.imap.commands import (
     esearch,
     fetch,
     identify,
+    language,
     login,
     metadata,
     move,
@@ -92,6 +93,7 @@ Command = (
     | metadata.GetMetadata
     | metadata.SetMetadata
     | notify.Notify
+    | language.Language
 )
 """What parse_command() gives; APPEND and REPLACE with a literal are read by an AppendReader."""
 
@@ -146,6 +148,7 @@ _PARSERS: Final[dict[bytes, tuple[str, _Parse]]] = {
     b"GETQUOTA": (quota.GET_USAGE, quota.parse_getquota),
     b"GETQUOTAROOT": (quota.GET_ROOT_USAGE, quota.parse_getquotaroot),
     b"SETQUOTA": (quota.SET_USAGE, quota.parse_setquota),
+    b"LANGUAGE": (language.USAGE, language.parse),
     b"NOTIFY": (notify.USAGE, notify.parse),
     b"GETMETADATA": (metadata.GET_USAGE, metadata.parse_getmetadata),
     b"SETMETADATA": (metadata.SET_USAGE, metadata.parse_setmetadata),
@@ -177,7 +180,9 @@ def parse_command(frame: CommandFrame, options: ParseOptions) -> Command:
             return append.parse_whole(frame, options)
         if uid is not None:
             if name != b"EXPUNGE":
-                raise BadCommand("UID goes before FETCH, STORE, COPY, MOVE, SEARCH, SORT, THREAD, REPLACE and EXPUNGE only")
+                raise BadCommand(
+                    "UID goes before FETCH, STORE, COPY, MOVE, SEARCH, SORT, THREAD, REPLACE and EXPUNGE only"
+                )
             return uid_expunge.parse(tag, Scanner(frame, head.end(), options, uid_expunge.USAGE))
         found = _PARSERS.get(name)
         if found is not None:

@@ -33,6 +33,7 @@ STATUS_ITEMS: Final = frozenset(
         "SIZE",
         "HIGHESTMODSEQ",
         "MAILBOXID",
+        "APPENDLIMIT",
     }
 )
 

@@ -13,7 +13,7 @@ Not here: cutting the stream (postino.imap.framer), indexing messages (delivery/
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from postino.core.errors import OverQuota, PostinoError
+from postino.core.errors import OverQuota, PostinoError, ProtocolViolation
 from postino.core.ids import AccountId, MailboxId
 from postino.core.rights import NO_RIGHTS, Rights, permitted_flags
 from postino.delivery.incoming import Fault, IncomingMessage
@@ -264,7 +264,10 @@ class Appending:
             return no("You may not remove messages here; ask the mailbox's owner for t and e", NO_PERMISSION)
         await selected.load()
         await selected.sync()
-        spans = selected.resolve(head.number, by_uid=head.by_uid)
+        try:
+            spans = selected.resolve(head.number, by_uid=head.by_uid)
+        except ProtocolViolation as error:
+            raise BadCommand(str(error), tag=head.tag) from None
         if not spans:
             return no("There is no message with this UID to replace", NONEXISTENT)
         uid = selected.view.uids(spans[0])[0]

@@ -1,19 +1,26 @@
-"""Commands about the session itself: CAPABILITY, NOOP, CHECK, ID, ENABLE, NAMESPACE, LOGOUT.
+"""Commands about the session itself: CAPABILITY, NOOP, CHECK, ID, LANGUAGE, ENABLE, NAMESPACE, LOGOUT.
 
-RFC: 9051 §6.1 (any state), §6.3.1 (ENABLE), §6.3.10 (NAMESPACE), 2971 (ID), 3501 §6.4.1 (CHECK).
+RFC: 9051 §6.1 (any state), §6.3.1 (ENABLE), §6.3.10 (NAMESPACE), 2971 (ID), 5255 §3.2 (LANGUAGE),
+    3501 §6.4.1 (CHECK).
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from postino import __version__
 from postino.imap.capability import ENABLEABLE, spelling
-from postino.imap.commands import Capability, Check, Enable, Id, Logout, Namespace, Noop
-from postino.imap.parse_options import ParseOptions
+from postino.imap.commands import Capability, Check, Enable, Id, Language, Logout, Namespace, Noop
+from postino.imap.commands.language import LANGUAGES, choose_language
 from postino.imap.responses.mailbox import namespace_response
-from postino.imap.responses.server import capability_response, enabled_response, id_response
+from postino.imap.responses.server import (
+    capability_response,
+    enabled_response,
+    id_response,
+    language_response,
+)
 from postino.imap.responses.status import highest_mod_seq, tagged, untagged_status
 from postino.imap.states import State
-from postino.servers.imap.completion import Completion, ok
+from postino.servers.imap.completion import Completion, no, ok
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
@@ -53,6 +60,18 @@ async def run_namespace(session: "ImapSession", command: Namespace) -> Completio
     return ok("These are the namespaces")
 
 
+async def run_language(session: "ImapSession", command: Language) -> Completion:
+    """Say which languages the texts can be in, or go on in another: all of it is English."""
+    if command.ranges is None:
+        session.say(language_response(LANGUAGES))
+        return ok("These are the languages")
+    chosen = choose_language(command.ranges)
+    if chosen is None:
+        return no("None of these languages is spoken here; LANGUAGE alone tells which are")
+    session.say(language_response([chosen]))
+    return ok("This is English")
+
+
 async def run_enable(session: "ImapSession", command: Enable) -> Completion:
     """Switch on what was asked and can be; the rest is ignored (RFC 5161 §3.1)."""
     enabled = []
@@ -61,7 +80,9 @@ async def run_enable(session: "ImapSession", command: Enable) -> Completion:
             continue
         enabled.append(spelling(name))
         if name == "IMAP4REV2":
-            session.options = ParseOptions.of(session.limits, utf8=True)
+            session.options = replace(session.options, utf8=True, rev2=True)
+        elif name == "UTF8=ACCEPT":
+            session.options = replace(session.options, utf8=True, utf8_accept=True)
         elif name == "CONDSTORE":
             enable_condstore(session)
         elif name == "QRESYNC":

@@ -1,7 +1,7 @@
 """LIST and LSUB.
 
 RFC: 9051 §6.3.9 and §7.3.1, 5258, 5819 (RETURN STATUS), 6154 (special use), 8440 (RETURN MYRIGHTS),
-    3501 §6.3.9 (LSUB).
+    9590 (RETURN METADATA), 3501 §6.3.9 (LSUB).
 Invariants: an answer is of one moment, from a handful of queries, whatever number of mailboxes it names; a
     long one is put together in a thread, so that the worker's other sessions do not wait for it.
 Not here: which names are listed, and how (postino.imap.list_selection), what may be seen (store/access.py).
@@ -17,6 +17,7 @@ from postino.imap.responses.acl import my_rights_response
 from postino.imap.responses.mailbox import list_line, list_response, list_separator_response
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
+from postino.servers.imap.metadata import listed_metadata
 from postino.servers.imap.status import status_form
 from postino.store.access import Reached, has_visible_children, list_reachable, lists_more_than
 from postino.store.tx import Tx
@@ -40,7 +41,7 @@ async def run_list(session: "ImapSession", command: List) -> Completion:
     utf8, viewer = session.options.utf8, session.account_id
     if command.status_items is not None and "HIGHESTMODSEQ" in command.status_items:
         enable_condstore(session)
-    tellers = _tellers(command, utf8)
+    tellers = _tellers(command, utf8, session.limits.message_octets)
     session.say(await _read(session, lambda tx: _list(tx, viewer, command, tellers, utf8)))
     return ok("Listed")
 
@@ -76,13 +77,15 @@ def _read(session: "ImapSession", answer: Callable[[Tx], bytes]) -> Awaitable[by
     return read()
 
 
-def _tellers(command: List, utf8: bool) -> list[Tell]:
+def _tellers(command: List, utf8: bool, append_limit: int) -> list[Tell]:
     """What RETURN asks of each mailbox besides its attributes, in the order in which it is told."""
     tellers: list[Tell] = []
     if command.status_items is not None:
-        tellers.append(status_form(command.status_items))
+        tellers.append(status_form(command.status_items, append_limit))
     if "MYRIGHTS" in command.returning:
         tellers.append(lambda _, __, reached: my_rights_response(reached.name, reached.rights, utf8=utf8))
+    if command.annotations:
+        tellers.append(lambda tx, _, reached: listed_metadata(tx, reached, command.annotations, utf8=utf8))
     return tellers
 
 

@@ -40,7 +40,7 @@ async def run_create(session: "ImapSession", command: Create) -> Completion:
         return reach_new(tx, session.account_id, place.account_id, created)
 
     created = await session.context.store.write(run)
-    if command.given is not None and session.options.utf8:
+    if command.given is not None and session.options.rev2:
         say_name(session, created, command.given)
     return ok("Created", status.mailbox_id(mailbox_object_id(created.account_id, created.mailbox.id)))
 
@@ -58,7 +58,7 @@ async def run_delete(session: "ImapSession", command: Delete) -> Completion:
     if _is_selected(session, removed):
         session.deselect()
         session.say(untagged_status("OK", "The selected mailbox was deleted", status.CLOSED))
-    if command.given is not None and session.options.utf8:
+    if command.given is not None and session.options.rev2:
         session.say(list_response(removed.name, ("\\NonExistent",), utf8=True, old_name=command.given))
     return ok("Deleted")
 
@@ -78,7 +78,7 @@ async def run_rename(session: "ImapSession", command: Rename) -> Completion:
     renamed = await session.context.store.write(run)
     if session.selected is not None and _is_selected(session, renamed):
         session.selected.name = renamed.name
-    if command.given is not None and session.options.utf8 and command.source != INBOX:
+    if command.given is not None and session.options.rev2 and command.source != INBOX:
         say_name(session, renamed, command.given)
     return ok("Renamed")
 

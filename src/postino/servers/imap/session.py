@@ -54,9 +54,9 @@ from postino.servers.context import ServerContext
 from postino.servers.imap.append import Appending
 from postino.servers.imap.completion import Completion, refusal
 from postino.servers.imap.dispatch import EXECUTORS
-from postino.servers.imap.search_context import tell_news
 from postino.servers.imap.news import read_with_news
 from postino.servers.imap.permitted import renew_rights
+from postino.servers.imap.search_context import tell_news
 from postino.store.accounts import password_hashes
 from postino.store.changes import TooLongAgo
 

@@ -1,7 +1,7 @@
 """STATUS: a mailbox's counters without selecting it; also for LIST with RETURN (STATUS ...).
 
 RFC: 9051 §6.3.11, 7162 §3.1.7 (HIGHESTMODSEQ), 8438 (SIZE), 9208 §4.1.4 (DELETED, DELETED-STORAGE),
-    8474 §4.3 (MAILBOXID), 3501 §6.3.10 (RECENT).
+    8474 §4.3 (MAILBOXID), 7889 §3.1 (APPENDLIMIT), 3501 §6.3.10 (RECENT).
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ async def run_status(session: "ImapSession", command: Status) -> Completion:
     """Tell the counters."""
     if "HIGHESTMODSEQ" in command.items:
         enable_condstore(session)
-    utf8, form = session.options.utf8, status_form(command.items)
+    utf8, form = session.options.utf8, status_form(command.items, session.limits.message_octets)
 
     def run(tx: Tx) -> bytes:
         reached = reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
@@ -42,13 +42,16 @@ async def run_status(session: "ImapSession", command: Status) -> Completion:
 
 
 @lru_cache(maxsize=64)
-def status_form(items: tuple[str, ...]) -> StatusForm:
+def status_form(items: tuple[str, ...], append_limit: int) -> StatusForm:
     """How a STATUS response with these items is made; of a mailbox that may not be read there is none.
+
+    `append_limit` is the largest message taken, which is the same everywhere (RFC 7889 §3.1).
 
     PERF: compiled, for LIST asks for a hundred of the same (bench: imap LIST-STATUS).
     """
-    template = f"* STATUS %b ({' '.join(map(_template, items))})\r\n".encode("ascii")
-    getters = [_getter(item) for item in items if item != "RECENT"]
+    fields = " ".join(_template(item, append_limit) for item in items)
+    template = f"* STATUS %b ({fields})\r\n".encode("ascii")
+    getters = [_getter(item) for item in items if item not in _CONSTANT]
     columns = [_COLUMNS[item] for item in items if item in _COLUMNS]
     if len(columns) == len(getters) > 1:
         get = attrgetter(*columns)
@@ -66,9 +69,17 @@ def status_form(items: tuple[str, ...]) -> StatusForm:
     return form
 
 
-def _template(item: str) -> str:
-    # Nothing is ever recent here.
-    return "RECENT 0" if item == "RECENT" else f"{item} " + ("(%b)" if item == "MAILBOXID" else "%d")
+def _template(item: str, append_limit: int) -> str:
+    match item:
+        case "RECENT":
+            # Nothing is ever recent here.
+            return "RECENT 0"
+        case "APPENDLIMIT":
+            return f"APPENDLIMIT {append_limit}"
+        case "MAILBOXID":
+            return "MAILBOXID (%b)"
+        case _:
+            return f"{item} %d"
 
 
 def _getter(item: str) -> Callable[[Tx, Reached], object]:
@@ -85,6 +96,7 @@ def _deleted_storage(tx: Tx, reached: Reached) -> int:
     return deleted_octets(tx, reached.account_id, mailbox.id) if mailbox.deleted else 0
 
 
+_CONSTANT: Final = frozenset({"RECENT", "APPENDLIMIT"})
 _COLUMNS: Final = {
     "MESSAGES": "messages",
     "UIDNEXT": "uid_next",
