@@ -187,6 +187,13 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     expunged_seconds: Annotated[
         Seconds, about("How long an expunged message's octets are kept before the sweep removes them.")
     ] = 7 * 86_400.0
+    search_index: Annotated[
+        bool,
+        about(
+            "Whether the texts of messages are indexed behind delivery, so that SEARCH need not read them; "
+            "the index is about half as large as they. Takes effect at a start."
+        ),
+    ] = True
     sweep_seconds: Annotated[
         Seconds, about("Time between two sweeps, which remove what nothing refers to any more.")
     ] = 3600.0

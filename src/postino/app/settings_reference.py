@@ -86,7 +86,7 @@ def default_text(setting: Setting) -> str:
         return f"{default:g} ({show_duration(default)})"
     if isinstance(default, float):
         return f"{default:g}"
-    return f"`{toml_value(default)}`" if isinstance(default, (str, tuple)) else str(default)
+    return f"`{toml_value(default)}`" if isinstance(default, (str, tuple, bool)) else str(default)
 
 
 def toml_value(value: Any) -> str:

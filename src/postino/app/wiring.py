@@ -63,6 +63,7 @@ _SERVER_MODULES: Final = (
     "postino.servers.pop3",
     "postino.servers.smtp",
     "postino.store.sweep",
+    "postino.app.indexing",
     "postino.net.self_signed",
     "postino.net.tls",
 )
@@ -176,6 +177,13 @@ async def sweep(configuration: Configuration, context: "ServerContext") -> None:
 
     kept = int(configuration.settings.store.expunged_seconds)
     await sweep_store(context.store, now=context.clock.now(), retention_seconds=kept)
+
+
+async def index(context: "ServerContext") -> None:
+    """Keep the search indexes up to date until cancelled."""
+    from postino.app.indexing import Indexing
+
+    await Indexing(context.store, lambda: context.limits, context.clock, context.log).run()
 
 
 def service(name: str, context: "ServerContext") -> "Service":

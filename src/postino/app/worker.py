@@ -145,6 +145,8 @@ class _Worker:
             tasks += [asyncio.create_task(self._beat()), asyncio.create_task(self._check_sessions())]
             if self.start.number == 0:
                 tasks.append(asyncio.create_task(self._sweep()))
+                if self.configuration.settings.store.search_index:
+                    tasks.append(asyncio.create_task(wiring.index(self.context)))
                 tasks.append(asyncio.create_task(self._warn_of_expiry()))
             # What lives from here to the end need not be looked at by the collector again; and a
             # server's sessions are no garbage, so look at the old ones seldom.

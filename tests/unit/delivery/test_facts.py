@@ -35,7 +35,7 @@ def test_facts_of_a_usual_message() -> None:
     assert facts.envelope == encode_envelope(HEADER)
     assert facts.bodystructure == b'("text" "plain" ("charset" "utf-8") NIL NIL "7bit" 7 1 NIL NIL NIL NIL)'
     assert (facts.sent_at, facts.sent_day) == (880178106, 880070400 // 86400)
-    assert facts.subject_text == "grüsse aus rom"
+    assert facts.subject_text == fold("grüße aus rom")
     assert facts.from_text == 'jürgen "the man" <juergen@a.example>'
     assert "bob <bob@b.example>, carl <carl@c.example>" in facts.to_text
     assert facts.cc_text == "team: dora@d.example;"
@@ -59,7 +59,7 @@ def test_several_fields_of_one_kind_are_all_searched() -> None:
     facts = derive_facts(b"To: a@x\r\nTo: b@x\r\nSubject: 1\r\nSubject: 2\r\n\r\n", b"", LIMITS)
     assert "a@x" in facts.to_text
     assert "b@x" in facts.to_text
-    assert facts.subject_text == "1"
+    assert facts.subject_text == "1\0" "2"
 
 
 PIECES = st.sampled_from(

@@ -27,6 +27,7 @@ from postino.core.search import (
     TextContains,
     UidIn,
 )
+from postino.mime.text import fold
 from postino.store.content import SealedBlob
 from postino.store.messages import append, deliver
 from postino.store.search import search, search_mailbox
