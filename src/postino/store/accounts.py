@@ -68,6 +68,7 @@ _COLUMNS: Final = (
     "id, login, password_hash, scram_sha256, quota_octets, used_octets, used_messages, mod_seq, created_at,"
     " is_admin, quota_messages, quota_mailboxes, scram_sha1"
 )
+_IS_ADMIN: Final = _COLUMNS.split(", ").index("is_admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,9 @@ def create_account(
 
 
 def _account(row: Row) -> AccountRow:
-    is_admin, quota_messages, quota_mailboxes, scram_sha1 = row[9:]
-    return AccountRow(*row[:9], bool(is_admin), quota_messages, quota_mailboxes, scram_sha1)
+    values = [*row]
+    values[_IS_ADMIN] = bool(values[_IS_ADMIN])
+    return AccountRow(*values)
 
 
 def account_by_login(tx: Tx, login_key: str) -> AccountRow | None:

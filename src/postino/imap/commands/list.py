@@ -1,13 +1,14 @@
 """LIST and LSUB: which mailboxes are there?
 
 RFC: 9051 §6.3.9, 5258 (LIST-EXTENDED), 5819 (LIST-STATUS), 6154 §2 (SPECIAL-USE), 8440 (LIST-MYRIGHTS),
-    3501 §6.3.9 (LSUB).
+    9590 (LIST-METADATA), 3501 §6.3.9 (LSUB).
 Not here: which mailboxes match (list_pattern.py, list_selection.py).
 """
 
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from postino.imap.commands.metadata import entries
 from postino.imap.commands.status import status_items
 from postino.imap.mailbox_name import decode_pattern
 from postino.imap.scanner import Scanner
@@ -27,6 +28,8 @@ class List:
     """SUBSCRIBED, CHILDREN, SPECIAL-USE, MYRIGHTS."""
     status_items: tuple[str, ...] | None = None
     """What RETURN (STATUS (...)) asks for, in the order asked."""
+    annotations: tuple[str, ...] = ()
+    """What RETURN (METADATA (...)) asks for, as the client spelled it."""
     extended: bool = False
     """Whether the client used RFC 5258 syntax, and so can read extended answers."""
 
@@ -73,12 +76,13 @@ def parse_list(tag: bytes, scan: Scanner) -> List:
     else:
         patterns = [_pattern(scan)]
     returning: frozenset[str] = frozenset()
-    items = None
+    items: tuple[str, ...] | None = None
+    annotations: tuple[str, ...] = ()
     if scan.accept(b" ") and not scan.at_end():
         extended = True
-        returning, items = _return_options(scan)
+        returning, items, annotations = _return_options(scan)
     scan.end()
-    return List(tag, reference, tuple(patterns), selection, returning, items, extended)
+    return List(tag, reference, tuple(patterns), selection, returning, items, annotations, extended)
 
 
 def parse_lsub(tag: bytes, scan: Scanner) -> Lsub:
@@ -117,15 +121,17 @@ def _selection(scan: Scanner) -> frozenset[str]:
     return frozenset(found)
 
 
-def _return_options(scan: Scanner) -> tuple[frozenset[str], tuple[str, ...] | None]:
-    scan.usage = (
-        "LIST returns SUBSCRIBED, CHILDREN, SPECIAL-USE, MYRIGHTS and STATUS (items), as in RETURN (CHILDREN)"
+def _return_options(scan: Scanner) -> tuple[frozenset[str], tuple[str, ...] | None, tuple[str, ...]]:
+    usage = scan.usage = (
+        "LIST returns SUBSCRIBED, CHILDREN, SPECIAL-USE, MYRIGHTS, STATUS (items) and METADATA (entries),"
+        " as in RETURN (CHILDREN)"
     )
     if scan.keyword() != b"RETURN":
         scan.fail()
     scan.require(b" (")
     found: set[str] = set()
-    items = None
+    items: tuple[str, ...] | None = None
+    annotations: tuple[str, ...] = ()
     is_first = True
     while not scan.accept(b")"):
         if not is_first:
@@ -135,8 +141,14 @@ def _return_options(scan: Scanner) -> tuple[frozenset[str], tuple[str, ...] | No
         if option == "STATUS" and items is None:
             scan.space()
             items = status_items(scan)
+        elif option == "METADATA" and not annotations:
+            scan.space()
+            if scan.peek() != _OPEN:
+                scan.fail()
+            annotations = entries(scan)
+            scan.usage = usage
         elif option in _RETURN:
             found.add(option)
         else:
             scan.fail()
-    return frozenset(found), items
+    return frozenset(found), items, annotations

@@ -1,6 +1,6 @@
-"""What the server says of itself: CAPABILITY, ENABLED, ID.
+"""What the server says of itself: CAPABILITY, ENABLED, ID, LANGUAGE.
 
-RFC: 9051 §7.2.1 (ENABLED), §7.2.2 (CAPABILITY), 2971 §3.2 (ID).
+RFC: 9051 §7.2.1 (ENABLED), §7.2.2 (CAPABILITY), 2971 §3.2 (ID), 5255 §3.3 (LANGUAGE).
 """
 
 from collections.abc import Iterable
@@ -28,3 +28,8 @@ def id_response(fields: Iterable[tuple[str, str | None]]) -> bytes:
     """`* ID ("name" "Postino" ...)`, or `* ID NIL` for no fields."""
     pairs = [quote(name) + b" " + nstring(value) for name, value in fields]
     return b"* ID (" + b" ".join(pairs) + b")\r\n" if pairs else b"* ID NIL\r\n"
+
+
+def language_response(tags: Iterable[str]) -> bytes:
+    """`* LANGUAGE (EN)`: the one that is spoken now, or all there are."""
+    return b"* LANGUAGE (" + b" ".join([quote(tag) for tag in tags]) + b")\r\n"

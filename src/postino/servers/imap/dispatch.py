@@ -13,6 +13,7 @@ from postino.servers.imap.append import run_append_urls
 from postino.servers.imap.completion import Completion
 from postino.servers.imap.compress import run_compress, run_unauthenticate
 from postino.servers.imap.copy import run_copy, run_move
+from postino.servers.imap.esearch import run_esearch
 from postino.servers.imap.expunge import run_expunge, run_uid_expunge
 from postino.servers.imap.fetch import run_fetch
 from postino.servers.imap.general import (
@@ -20,6 +21,7 @@ from postino.servers.imap.general import (
     run_check,
     run_enable,
     run_id,
+    run_language,
     run_logout,
     run_namespace,
     run_noop,
@@ -38,9 +40,12 @@ from postino.servers.imap.metadata import run_getmetadata, run_setmetadata
 from postino.servers.imap.notify import run_notify
 from postino.servers.imap.quota import run_getquota, run_getquotaroot, run_setquota
 from postino.servers.imap.search import run_search
+from postino.servers.imap.search_context import run_cancel_update
 from postino.servers.imap.select import run_close, run_select, run_unselect
+from postino.servers.imap.sort import run_sort
 from postino.servers.imap.status import run_status
 from postino.servers.imap.store import run_store
+from postino.servers.imap.thread import run_thread
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
@@ -86,10 +91,15 @@ EXECUTORS: Final[dict[type[commands.Command], Executor]] = {
     commands.Copy: run_copy,
     commands.Move: run_move,
     commands.Search: run_search,
+    commands.Sort: run_sort,
+    commands.Thread: run_thread,
+    commands.Esearch: run_esearch,
+    commands.CancelUpdate: run_cancel_update,
     commands.GetQuota: run_getquota,
     commands.GetQuotaRoot: run_getquotaroot,
     commands.SetQuota: run_setquota,
     commands.GetMetadata: run_getmetadata,
     commands.SetMetadata: run_setmetadata,
     commands.Notify: run_notify,
+    commands.Language: run_language,
 }

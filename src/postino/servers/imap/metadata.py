@@ -99,17 +99,13 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
     return ok("The values are set")
 
 
-def say_metadata(session: "ImapSession", reached: Reached, entries: Sequence[str]) -> None:
+def listed_metadata(tx: Tx, reached: Reached, entries: Sequence[str], *, utf8: bool) -> bytes:
     """What LIST's METADATA option asks of one mailbox (RFC 9590); nothing where it may not be seen."""
     if not _may(reached.rights):
-        return
-    place = Place(reached.account_id, reached.mailbox.id, session.account_id)
-
-    def look(tx: Tx) -> Values:
-        return [value for wanted in entries for value in _find(tx, place, wanted, 0, None)[0]]
-
-    values = session.context.store.read_now(look)
-    session.say(metadata_response(reached.name, values, utf8=session.options.utf8))
+        return b""
+    place = Place(reached.account_id, reached.mailbox.id, reached.viewer)
+    values = [value for wanted in entries for value in _find(tx, place, wanted, 0, None)[0]]
+    return metadata_response(reached.name, values, utf8=utf8)
 
 
 def _place(tx: Tx, session: "ImapSession", mailbox: str) -> tuple[str, Place]:
