@@ -184,8 +184,15 @@ async def test_reads_cannot_write(engine):
     assert values(engine) == []
 
 
+async def connection_given_back(engine):
+    """The writing thread tells what came of a write just before it is done with the connection."""
+    while engine._writer._free.locked():
+        await asyncio.sleep(0)
+
+
 async def test_short_write_runs_on_the_loop_and_is_told_after_its_commit(engine):
     await engine.write(put(1))  # opens the connection, which the writing thread does
+    await connection_given_back(engine)
     ran = []
 
     def short(tx):
@@ -242,6 +249,55 @@ async def test_short_write_that_spoils_the_commit_takes_no_other_with_it(engine)
     assert [type(one) for one in got] == [int, StoreError, int]
     assert values(engine) == [1, 3]
     assert await engine.write(put(4), short=True) > 0
+
+
+async def test_short_write_without_a_sync_is_committed_before_anything_is_waited_for(engine):
+    await engine.write(put(1))
+    await connection_given_back(engine)
+    heard = []
+    engine.on_commit = heard.append
+
+    def noting(tx):
+        tx.note_change(MailboxChange(1, 2, 3))
+        return put(2)(tx)
+
+    with pytest.raises(StopIteration) as done:
+        engine.write(noting, short=True, durable=False).send(None)
+    assert done.value.value == 2
+    assert values(engine) == [1, 2]
+    assert heard == [[MailboxChange(1, 2, 3)]]
+
+
+async def test_short_write_without_a_sync_that_fails_leaves_nothing(engine):
+    await engine.write(put(1))
+    with pytest.raises(ValueError, match="2"):
+        await engine.write(fail_after(2), short=True, durable=False)
+    with pytest.raises(OverQuota):
+        await engine.write(fail_after(2, OverQuota), short=True, durable=False)
+    assert values(engine) == [1]
+    assert await engine.write(put(3), short=True, durable=False) == 2
+
+
+async def test_short_writes_with_and_without_a_sync_all_happen(engine):
+    await engine.write(put(0))
+
+    async def writes(short, durable):
+        for _ in range(60):
+            await engine.write(put(1), short=short, durable=durable)
+
+    await asyncio.gather(*[writes(short, durable) for short in (True, False) for durable in (True, False)])
+    assert len(values(engine)) == 4 * 60 + 1
+
+
+async def test_the_log_is_moved_though_no_thread_writes(tmp_path):
+    engine = SqliteEngine(tmp_path / "log.sqlite", SqliteOptions(checkpoint_pages=20))
+    await engine.write(lambda tx: tx.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)"))
+    for _ in range(300):
+        await engine.write(
+            lambda tx: tx.run("INSERT INTO t (v) VALUES (?)", ("x" * 9000,)), short=True, durable=False
+        )
+    assert (tmp_path / "log.sqlite-wal").stat().st_size < 100 * 8192
+    await asyncio.get_running_loop().run_in_executor(None, engine.close)
 
 
 async def test_short_writes_all_happen_beside_long_ones_and_other_threads(engine):

@@ -107,7 +107,7 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
             is_whole = await _Reader(session, selected, plan).run(spans)
         except UnknownTransferEncodingError:
             return no("The transfer encoding of a part is not known here; fetch BODY instead", UNKNOWN_CTE)
-    if plan.tells_flags:
+    if plan.tells_flags and (plan.tells_mod_seq or not session.condstore):
         selected.view.forget_changes(spans)
     if not is_whole and not command.by_uid:
         # RFC 2180 §4.1.3: what is there was sent, and NO says that it is not all. A UID that is gone

@@ -56,6 +56,14 @@ class SqliteEngine:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._adopt(loop)
+        if short and not durable and not self._closed:
+            # PERF: two threads that hand one job to and fro take 300 us for 60 us of work (bench: imap.store).
+            changes: list[MailboxChange] = []
+            done = self._started_writer().at_once(fn, changes)
+            if done is not None:
+                if changes and self.on_commit is not None:
+                    self.on_commit(_newest(changes))
+                return done[0]
         future: asyncio.Future[T] = loop.create_future()
         job = Job(fn, future, durable=durable, short=short)
         if short and not self._closed:

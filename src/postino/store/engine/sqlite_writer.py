@@ -1,14 +1,14 @@
 """The thread that writes: takes what is waiting, runs it as one transaction, commits once.
 
 Short jobs may be run by the event loop itself (`burst`), on the same connection; the thread then only
-commits them. Each statement lets go of the interpreter's lock, and beside a busy loop the thread gets it
+commits them, and not even that when no sync is wanted (`at_once`). Each statement lets go of the interpreter's lock, and beside a busy loop the thread gets it
 back when the loop has nothing left to do: the two took turns instead of working side by side
 (docs/adr/0006-workers-and-writers.md).
 
 Invariants: a job's outcome is handed over only after its transaction has committed, and synced when
     the job asked for that; a job that raises leaves nothing behind and takes no other job with it;
     jobs given to the thread run in the order they came; the connection is used by who holds `_free`,
-    from a transaction's beginning to its end; burst() waits for nobody.
+    from a transaction's beginning to its end; burst() and at_once() wait for nobody.
 Not here: whose jobs these are and where outcomes go (engine/sqlite.py).
 """
 
@@ -19,7 +19,7 @@ from asyncio import Future as LoopFuture
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
@@ -28,6 +28,8 @@ from postino.core.ports import MailboxChange
 from postino.store.engine.sqlite_connection import SqliteOptions, SqliteTx, open_connection, translate
 from postino.store.engine.turns import Turns
 from postino.store.tx import TxFunction
+
+T = TypeVar("T")
 
 _IDLE_SECONDS: Final = 0.5
 """Silence after which the log is moved into the database, so that little is left to do at the end."""
@@ -85,6 +87,7 @@ class Writer:
         self._waits = True
         self._log_pages = 0
         self._checkpoint_at = options.checkpoint_pages
+        self._last_at_once = 0.0
         self._stopping = False
         self._ended = False
         self._thread.start()
@@ -118,6 +121,32 @@ class Writer:
         self._jobs.put(batch)
         return True
 
+    def at_once(self, fn: TxFunction[T], changes: list[MailboxChange]) -> tuple[T] | None:
+        """Run and commit one short function that need not be synced here and now; its changes join `changes`.
+
+        None, with nothing done, when that would mean waiting for somebody or a sync, or it fails.
+        """
+        # A log that is empty is begun with a sync, and one that is full is moved: both are the thread's.
+        if not 0 < self._log_pages < self._checkpoint_at or not self._free.acquire(blocking=False):
+            return None
+        try:
+            tx = self._begin_at_once(durable=False)
+            if tx is None:
+                return None
+            try:
+                result = fn(tx)
+                tx.commit()
+            except BaseException:
+                tx.rollback()
+                return None
+            finally:
+                self._turns.give()
+            self._last_at_once = time.monotonic()
+            changes += tx.changes
+            return (result,)
+        finally:
+            self._free.release()
+
     def close(self) -> None:
         """Run what is waiting, then end. Blocks."""
         self._jobs.put(None)
@@ -130,6 +159,8 @@ class Writer:
                 try:
                     job = self._jobs.get(timeout=_IDLE_SECONDS if self._log_pages else None)
                 except queue.Empty:
+                    if time.monotonic() < self._last_at_once + _IDLE_SECONDS:
+                        continue
                     if self._free.acquire(blocking=False):
                         self._checkpoint()
                         self._free.release()
