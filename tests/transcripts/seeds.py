@@ -89,9 +89,41 @@ async def administrator(store: Store, ids: dict[str, AccountId]) -> None:
     await store.write(lambda tx: accounts.set_admin(tx, ids["bob"], True))
 
 
+CONVERSATION = (
+    # From, To, Cc, Subject, Date, Message-ID, References, lines of text
+    ("Zoe Young <zoe@example.net>", "Ann <ann@example.org>", "", "Lunch",
+     "1 Jan 2026 10:00:00 +0000", "a", "", 1),
+    ("bob@example.org", "zoe@example.net", "", "Re: Lunch", "1 Jan 2026 12:00:00 +0000", "b", "a", 3),
+    ("=?utf-8?q?=C3=89mile?= <emile@example.net>", "team: ann@example.org;", "carol@example.net",
+     "[staff] Budget", "1 Jan 2026 09:00:00 +0000", "c", "", 5),
+    ("Zoe Young <zoe@example.net>", "bob@example.org", "ann@example.org", "Re: Budget",
+     "2 Jan 2026 09:00:00 +0000", "d", "", 2),
+    ("Carol <carol@example.net>", "Zoe <zoe@example.net>", "", "Fwd: Lunch", "3 Jan 2026 09:00:00 +0000", "e",
+     "a b", 4),
+    ("carol@example.net", "ann@example.org", "", "Elsewhere", "4 Jan 2026 09:00:00 +0000", "f", "lost", 1),
+    ("Dave <dave@example.net>", "ann@example.org", "", "Nowhere", "4 Jan 2026 10:00:00 +0200", "g", "lost", 1),
+    ("", "", "", "", "", "", "", 1),
+)  # fmt: skip
+
+
+async def conversation(store: Store, ids: dict[str, AccountId]) -> None:
+    """ann's INBOX: UIDs 11 to 18, the letters of CONVERSATION, which arrived an hour apart."""
+    await store.write(lambda tx: tx.run("UPDATE mailbox SET uid_next=11 WHERE name='INBOX'"))
+    for hour, (sender, to, cc, subject, date, own, refs, lines) in enumerate(CONVERSATION):
+        fields = (
+            ("From", sender), ("To", to), ("Cc", cc), ("Subject", subject), ("Date", date),
+            ("Message-ID", own and f"<{own}@example.net>"),
+            ("References", " ".join(f"<{ref}@example.net>" for ref in refs.split())),
+        )  # fmt: skip
+        header = "".join(f"{name}: {value}\r\n" for name, value in fields if value)
+        octets = f"{header}\r\n{'word ' * 5}\r\n".encode() + b"more\r\n" * (lines * 10)
+        await add(store, ids["ann"], octets, internal_date=Instant(NOW + 3600 * hour))
+
+
 SEEDS: dict[str, Seed] = {
     "administrator": administrator,
     "aliases": aliases,
+    "conversation": conversation,
     "empty": no_seed,
     "small-quota": small_quota,
     "twelve-messages": twelve_messages,

@@ -1,7 +1,7 @@
 """What a SEARCH, SORT or ESEARCH is to answer with: the options after RETURN.
 
-RFC: 4731 §3.1 (MIN, MAX, ALL, COUNT), 5182 §2.1 (SAVE), 5267 §4 (CONTEXT, UPDATE, PARTIAL), 9394 §3.1 (PARTIAL
-    from the end) and §3.2 (with SAVE), 6203 §4 (RELEVANCY).
+RFC: 4731 §3.1 (MIN, MAX, ALL, COUNT), 5182 §2.1 (SAVE), 5267 §4 (CONTEXT, UPDATE, PARTIAL), 9394 §3.1
+    (PARTIAL from the end) and §3.2 (with SAVE), 6203 §4 (RELEVANCY).
 Exposure: after login.
 Not here: the answer (responses/message.py), which messages are found (search_key.py).
 """
@@ -31,13 +31,17 @@ class PartialRange:
     last: int
     from_end: bool = False
 
-    def of(self, results: Sequence[T]) -> Sequence[T]:
-        """The part of `results` that is meant, in their order; fewer or none where they end."""
+    def places(self, count: int) -> tuple[int, int]:
+        """Where the part that is meant is among `count` results, as a half-open range, perhaps empty."""
         low, high = min(self.first, self.last), max(self.first, self.last)
         if self.from_end:
-            end = len(results) - low + 1
-            return results[max(0, len(results) - high) : max(0, end)]
-        return results[low - 1 : high]
+            low, high = count - high + 1, count - low + 1
+        return max(low - 1, 0), max(min(high, count), 0)
+
+    def of(self, results: Sequence[T]) -> Sequence[T]:
+        """The part of `results` that is meant, in their order; fewer or none where they end."""
+        first, end = self.places(len(results))
+        return results[first:end]
 
     def __str__(self) -> str:
         """As the client wrote it."""

@@ -2,8 +2,8 @@
 
 RFC: 5267 §4.3 (UPDATE, ADDTO, REMOVEFROM), §4.3.1 (NOUPDATE), §4.3.5 (CANCELUPDATE).
 Invariants: a client that applies every ADDTO and REMOVEFROM in turn has the results the search would
-    give now, in their order; what leaves is told before the EXPUNGE that says so, what joins after the EXISTS; only
-    messages that changed are searched again.
+    give now, in their order; what leaves is told before the EXPUNGE that says so, what joins after the
+    EXISTS; only messages that changed are searched again.
 Not here: finding (store/search.py), sequence numbers (imap/view.py).
 """
 
