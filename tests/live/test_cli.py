@@ -256,3 +256,41 @@ def test_verify_says_what_a_damaged_database_has_lost(tmp_path: Path) -> None:
         assert "put a backup in its place" in found.stderr
     file.write_bytes(whole)
     server.verify()
+
+
+def test_mailboxes_are_shared_while_the_server_runs(tmp_path: Path) -> None:
+    with (
+        LiveServer(tmp_path, accounts={ANN: PASSWORD, BOB: PASSWORD}, workers=2) as server,
+        imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=client_tls(server)) as imap,
+    ):
+        imap.login(BOB, PASSWORD)
+        shared = f"Shared/{ANN}/Drafts"
+        assert server.cli("acl", "list", ANN).stdout == ""
+        assert imap.select(shared)[0] == "NO"
+        said = server.cli("acl", "set", "Ann@Example.org", "Drafts", BOB, "lrs").stdout
+        assert said == f"{BOB} now has the rights lrs in Drafts of Ann@Example.org\n"
+        assert imap.select(shared)[0] == "OK"
+        assert imap.list('""', "Shared/*")[1] == [f'(\\HasNoChildren) "/" {shared}'.encode()]
+
+        server.cli("acl", "set", ANN, "Drafts", "anyone", "i")
+        server.cli("acl", "set", ANN, "Drafts", BOB, "-s")
+        server.cli("acl", "set", ANN, "Drafts", f"-{BOB}", "w")
+        rows = f"Drafts\t-{BOB}\tw\nDrafts\tanyone\ti\nDrafts\t{BOB}\tlr\n"
+        assert server.cli("acl", "list", ANN).stdout == server.cli("acl", "list", ANN, "Drafts").stdout == rows
+        assert imap.myrights(shared)[1] == [f"{shared} lri".encode()]
+
+        server.cli("acl", "delete", ANN, "Drafts", f"-{BOB}")
+        server.cli("acl", "delete", ANN, "Drafts", "anyone")
+        server.cli("acl", "delete", ANN, "Drafts", BOB)
+        assert server.cli("acl", "list", ANN).stdout == ""
+        for wrong, sentence in (
+            (("set", ANN, "Drafts", "nobody@example.org", "lr"), "There is no account nobody@example.org"),
+            (("set", ANN, "Nowhere", BOB, "lr"), "There is no mailbox 'Nowhere'"),
+            (("set", ANN, "Drafts", BOB, "lrz"), "'z' is not a right"),
+            (("set", ANN, "Drafts", ANN, "lr"), "The owner of a mailbox may always do everything"),
+            (("list", "nobody@example.org"), "There is no account"),
+        ):
+            refused = server.cli("acl", *wrong, ok=False)
+            assert refused.returncode == 1
+            assert sentence in refused.stderr
+        server.verify()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postino.core.mailbox_name import canonical_name
+from postino.core.mailbox_name import canonical_name, canonical_pattern
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import List, Lsub, ParseOptions, parse_command
 from postino.imap.framer import CommandFrame
-from postino.imap.list_pattern import compile_pattern, match
+from postino.imap.list_pattern import compile_pattern, compile_patterns, match
 from postino.imap.list_selection import ListedMailbox, select_list, select_lsub
 from postino.imap.mailbox_name import decode_mailbox, decode_utf7, encode_mailbox, encode_utf7
 
@@ -311,3 +311,69 @@ def test_listing_a_large_account_is_quick() -> None:
     started = time.perf_counter()
     assert len(listed(b'LIST "" "*"', mailboxes)) == 10_000
     assert time.perf_counter() - started < 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text("ab/*%", max_size=5), max_size=4), st.text("ab/", max_size=6))
+def test_several_patterns_match_what_each_does(patterns: list[str], name: str) -> None:
+    assert compile_patterns(patterns)(name) is any(match(pattern, name) for pattern in patterns)
+
+
+def test_many_hostile_patterns_cost_what_one_of_their_length_does() -> None:
+    matches = compile_patterns(["%*%a" * 10 + f"{n}%*" for n in range(90)])
+    started = time.perf_counter()
+    assert not matches("a" * 1000)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_the_patterns_of_a_list_are_bounded() -> None:
+    options = ParseOptions(mailbox_name_octets=100)
+    many = b" ".join([b"%d*" % n for n in range(101)])
+    for wire in (b"(" + many + b")", b"(" + b" ".join([b"x" * 99 + b"*"] * 5) + b")", b"x" * 401):
+        with pytest.raises(BadCommand):
+            parse_command(CommandFrame((b'a LIST "" ' + wire,)), options)
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [
+        ("Shared/Ann@Example.ORG/inbox/Sub", "Shared/ann@example.org/INBOX/Sub"),
+        ("Shared/ann@example.org/Work/inbox", "Shared/ann@example.org/Work/inbox"),
+        ("Shared/Ann@example.org", "Shared/ann@example.org"),
+        ("Shared", "Shared"),
+        ("shared/Ann", "shared/Ann"),
+        ("SharedThings/Ann", "SharedThings/Ann"),
+    ],
+)
+def test_anothers_mailbox_has_one_name_too(given: str, canonical: str) -> None:
+    assert canonical_name(given) == canonical
+    assert canonical_name(canonical) == canonical
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("Shared/ InboxXü\u0301\u0130\u1e9e*%", max_size=24))
+def test_the_one_spelling_is_stable(name: str) -> None:
+    for text in (name, "Shared/" + name):
+        assert canonical_name(canonical_name(text)) == canonical_name(text)
+        assert canonical_pattern(canonical_pattern(text)) == canonical_pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "canonical"),
+    [
+        ("Shared/*Deep", "Shared/*Deep"),
+        ("Shared/Ann*Deep", "Shared/ann*Deep"),
+        ("Shared/%@Example.org/Inbox", "Shared/%@example.org/INBOX"),
+        ("Shared/Ann@example.org/W*Deep", "Shared/ann@example.org/W*Deep"),
+        ("S*", "S*"),
+    ],
+)
+def test_a_pattern_is_spelled_like_the_names_it_means(pattern: str, canonical: str) -> None:
+    assert canonical_pattern(pattern) == canonical
+
+
+def test_what_may_not_be_read_is_listed_and_cannot_be_selected() -> None:
+    mailboxes = [ListedMailbox("Shared/ann/Work", may_read=False), ListedMailbox("Shared/ann/Work/x")]
+    found = listed(b'LIST "" Shared/* RETURN (CHILDREN)', mailboxes)
+    assert found["Shared/ann/Work"][0] == {"\\Noselect", "\\HasChildren"}
+    assert found["Shared/ann/Work/x"][0] == set()
