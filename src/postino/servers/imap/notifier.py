@@ -8,7 +8,7 @@ Invariants: the bus only says where to look; what is told is the difference to w
 Not here: when the client is waited for (news.py), the differences (watched.py), the command (notify.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from postino.core.errors import NoSuchMailbox
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 READ_IN_PLACE: Final = 500
 """Reading a mailbox's row takes a few microseconds; of more, other sessions of the worker would notice."""
 _FEW: Final = 100
+_LINES_AT_ONCE: Final = 500
 _NO_UIDS: Final = NumberSet()
 _NOTHING: Final = NotifyFilter(())
 _METADATA_EVENTS: Final = frozenset({Event.MAILBOX_METADATA_CHANGE, Event.SERVER_METADATA_CHANGE})
@@ -224,7 +225,7 @@ class Notifier:
                 found, rows = some
                 before = {key: known[key] for key in found}
                 known.update(found)
-                self._say_messages(before, found, self._news_of_annotations(rows), own)
+                await self.say_all(self._lines(before, found, self._news_of_annotations(rows), own))
                 return
         new, rows = await self._read_everything()
         if len(new.mailboxes) > self._session.limits.imap_notify_mailboxes:
@@ -233,9 +234,17 @@ class Notifier:
         told = self._news_of_annotations(rows)
         self._take(new)
         names = _own_names(command, old) if command is not None else frozenset()
-        for line in name_news(old, new, self.wanted, names, utf8=self._session.options.utf8):
+        await self.say_all(name_news(old, new, self.wanted, names, utf8=self._session.options.utf8))
+        await self.say_all(self._lines(known, new.mailboxes, told, own))
+        if self._doubts and self.on_news is not None:
+            self.on_news()
+
+    async def say_all(self, lines: Iterable[bytes]) -> None:
+        """Say them, however many, without holding more than some for a client that does not read."""
+        for number, line in enumerate(lines, 1):
             self._session.say(line)
-        self._say_messages(known, new.mailboxes, told, own)
+            if number % _LINES_AT_ONCE == 0:
+                await self._session.flush()
 
     async def _read_everything(self) -> tuple[Watched, list[AnnotationRow]]:
         store = self._session.context.store
@@ -257,13 +266,14 @@ class Notifier:
         self._annotated.clear()
         self._own_annotations.clear()
 
-    def _say_messages(
+    def _lines(
         self,
         before: Mapping[Key, Reached],
         after: Mapping[Key, Reached],
         annotated: Mapping[Key, list[str]],
         own: OwnMessages,
-    ) -> None:
+    ) -> Iterator[bytes]:
+        """STATUS and METADATA responses for what differs."""
         session, selected = self._session, self._session.selected
         utf8, condstore = session.options.utf8, session.condstore
         selected_key = (selected.account_id, selected.id) if selected is not None else None
@@ -275,14 +285,14 @@ class Notifier:
                 now.name, subscribed=mailbox.subscribed, is_selected=key == selected_key
             )
             mine = len(own.get(mailbox.uid_validity, _NO_UIDS))
-            session.say(message_news(was, now, events, mine, utf8=utf8, condstore=condstore))
+            yield message_news(was, now, events, mine, utf8=utf8, condstore=condstore)
             if Event.MAILBOX_METADATA_CHANGE in events and key in annotated:
-                session.say(metadata_changed_response(now.name, annotated[key], utf8=utf8))
+                yield metadata_changed_response(now.name, annotated[key], utf8=utf8)
         if Event.SERVER_METADATA_CHANGE in self.wanted.all_events:
             server = (SERVER, session.account_id)
             entries = [entry for account_id in server for entry in annotated.get((account_id, NAMES), ())]
             if entries:
-                session.say(metadata_changed_response("", entries, utf8=utf8))
+                yield metadata_changed_response("", entries, utf8=utf8)
 
     def _overflow(self) -> None:
         """Give up, as after NOTIFY NONE (§5.8)."""

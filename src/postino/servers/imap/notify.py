@@ -4,6 +4,7 @@ RFC: 5465 §3.1.
 Not here: telling them (notifier.py).
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from postino.imap.commands import Notify
@@ -31,11 +32,11 @@ async def run_notify(session: "ImapSession", command: Notify) -> Completion:
             "You can see more mailboxes than can be watched; watch fewer by name", NOTIFICATION_OVERFLOW
         )
     session.notifier = notifier
-    _say_start(session, notifier, with_status=command.status)
+    await notifier.say_all(_start(session, notifier, with_status=command.status))
     return ok("You will be told" if command.groups else "You will not be told anything")
 
 
-def _say_start(session: "ImapSession", notifier: Notifier, *, with_status: bool) -> None:
+def _start(session: "ImapSession", notifier: Notifier, *, with_status: bool) -> Iterator[bytes]:
     selected, utf8 = session.selected, session.options.utf8
     selected_key = (selected.account_id, selected.id) if selected is not None else None
     for key, reached in notifier.watched.mailboxes.items():
@@ -43,6 +44,6 @@ def _say_start(session: "ImapSession", notifier: Notifier, *, with_status: bool)
             reached.name, subscribed=reached.mailbox.subscribed, is_selected=key == selected_key
         )
         if events and not reached.may_read:
-            session.say(no_access_response(reached.name, utf8=utf8))
+            yield no_access_response(reached.name, utf8=utf8)
         elif with_status:
-            session.say(first_status(reached, events, utf8=utf8))
+            yield first_status(reached, events, utf8=utf8)

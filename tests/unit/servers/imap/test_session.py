@@ -12,7 +12,7 @@ import pytest
 from postino.core.ids import AccountId
 from postino.core.limits import Limits
 from postino.imap.commands import dispatch as grammar
-from postino.servers.imap import append, fetch, idle
+from postino.servers.imap import append_groups, fetch, news
 from postino.servers.imap.dispatch import EXECUTORS
 from postino.store import mailboxes, messages
 from postino.store.accounts import account_by_login, set_quota
@@ -387,7 +387,7 @@ async def test_pipelined_appends_are_answered_in_order_from_few_commits(tmp_path
         # The command behind them sees them all, and the selected mailbox's new size came before.
         assert got.index(b"* 150 EXISTS") < got.index(b"t149 OK")
         assert b"* STATUS INBOX (MESSAGES 150)\r\ns OK" in got
-        assert commits <= 150 // append.GROUP_MESSAGES + 2
+        assert commits <= 150 // append_groups.GROUP_MESSAGES + 2
         assert await stored(world) == octets
 
 
@@ -502,7 +502,7 @@ async def test_silence_logs_out(tmp_path: Path) -> None:
 
 
 async def test_idle_polls_for_lost_hints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(news, "POLL_SECONDS", 0.02)
     async with open_world(tmp_path, seed_name="imap-ten", seed=ten) as world:
         world.store.on_commit = None
         async with session(world) as client:
