@@ -1,7 +1,7 @@
 """What a SEARCH, SORT or ESEARCH is to answer with: the options after RETURN.
 
 RFC: 4731 §3.1 (MIN, MAX, ALL, COUNT), 5182 §2.1 (SAVE), 5267 §4 (CONTEXT, UPDATE, PARTIAL), 9394 §3.1
-    (PARTIAL from the end) and §3.2 (with SAVE), 6203 §4 (RELEVANCY).
+    (PARTIAL from the end) and §3.2 (with SAVE), 6203 §4 (RELEVANCY), 5465 §7 (items after UPDATE).
 Exposure: after login.
 Not here: the answer (responses/message.py), which messages are found (search_key.py).
 """
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from postino.imap.fetch_grammar import fetch_items
+from postino.imap.fetch_item import FetchItem
 from postino.imap.scanner import Scanner
 
 T = TypeVar("T")
@@ -55,6 +57,8 @@ class Returning:
 
     options: frozenset[str] = frozenset()
     partial: PartialRange | None = None
+    items: tuple[FetchItem, ...] = ()
+    """After UPDATE: what is told of each new message that joins the results."""
 
     def __contains__(self, option: str) -> bool:
         return option in self.options
@@ -94,6 +98,7 @@ def returning(scan: Scanner, allowed: Iterable[str] = OPTIONS) -> Returning | No
         return None
     options: set[str] = set()
     partial = None
+    items: tuple[FetchItem, ...] = ()
     while not scan.accept(b")"):
         if options:
             scan.space()
@@ -105,11 +110,14 @@ def returning(scan: Scanner, allowed: Iterable[str] = OPTIONS) -> Returning | No
             if partial is not None:
                 scan.fail("RETURN takes one PARTIAL at most")
             partial = partial_range(scan)
+        elif option == "UPDATE" and scan.text.startswith(b" (", scan.at):
+            scan.space()
+            items = fetch_items(scan)
         options.add(option)
     scan.space()
     if partial is not None and "ALL" in options:
         scan.fail("RETURN takes ALL or PARTIAL, not both")
-    return Returning(frozenset(options), partial)
+    return Returning(frozenset(options), partial, items)
 
 
 def _known(command: str, allowed: Iterable[str]) -> str:

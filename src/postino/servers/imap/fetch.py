@@ -14,9 +14,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from postino.core.flags import Flag, flag_set
-from postino.core.numset import NumberSet
+from postino.core.numset import MAX_NUMBER, NumberSet, parse_sequence_set
 from postino.core.rights import Rights
-from postino.imap.commands import Fetch, FetchAtt
+from postino.imap.commands import Fetch, FetchAtt, FetchItem
 from postino.imap.fetch_plan import (
     Batch,
     BodyItem,
@@ -114,6 +114,12 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
         # was never an error (RFC 9051 §6.4.9), and its EXPUNGE follows at once.
         return limit_completion(session, no("Some of the messages no longer exist", EXPUNGE_ISSUED), limit)
     return limit_completion(session, ok("Fetched"), limit)
+
+
+async def say_items(session: "ImapSession", uids: NumberSet, items: tuple[FetchItem, ...]) -> None:
+    """Tell of these messages unasked (RFC 5465 §5.2, §7)."""
+    numbers = parse_sequence_set(str(uids).encode("ascii"), max_parts=MAX_NUMBER)
+    await run_fetch(session, Fetch(b"", numbers, True, items))
 
 
 async def say_from_view(session: "ImapSession", plan: FetchPlan, spans: list[Span]) -> None:

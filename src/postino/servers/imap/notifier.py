@@ -20,7 +20,6 @@ from postino.imap.commands import (
     Create,
     Delete,
     Expunge,
-    Fetch,
     Move,
     Rename,
     Subscribe,
@@ -33,7 +32,7 @@ from postino.imap.responses.metadata import metadata_changed_response
 from postino.imap.responses.status import NOTIFICATION_OVERFLOW, untagged_status
 from postino.imap.states import AnyCommand
 from postino.servers.imap.completion import Completion
-from postino.servers.imap.fetch import run_fetch
+from postino.servers.imap.fetch import say_items
 from postino.servers.imap.watched import Key, Watched, message_news, name_news, read_watched
 from postino.store.access import Reached
 from postino.store.acl import rights_of
@@ -208,8 +207,7 @@ class Notifier:
             return
         new = NumberSet([(first, self._fetched)]).difference(own)
         if new:
-            numbers = parse_sequence_set(str(new).encode("ascii"), max_parts=MAX_NUMBER)
-            await run_fetch(self._session, Fetch(b"", numbers, True, items))
+            await say_items(self._session, new, items)
 
     async def _tell_others(self, command: AnyCommand | None, own: OwnMessages) -> None:
         hints, doubts = self._hints, self._doubts

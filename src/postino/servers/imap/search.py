@@ -45,7 +45,7 @@ async def run_search(session: "ImapSession", command: Search) -> Completion:
     # IMAP4rev2 has no SEARCH response: without RETURN the answer is ESEARCH with ALL.
     returning = returning or RETURN_ALL
     if "UPDATE" in returning:
-        follow(session, command.tag, criterion, uids, by_uid=command.by_uid)
+        follow(session, command.tag, criterion, uids, by_uid=command.by_uid, items=returning.items)
     await answer(
         session, correlator(command.tag), returning, command.program, criterion, uids, by_uid=command.by_uid
     )

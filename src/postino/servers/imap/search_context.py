@@ -1,6 +1,7 @@
 """Keep the results of searches up to date, and tell the client what joined and what left them.
 
-RFC: 5267 §4.3 (UPDATE, ADDTO, REMOVEFROM), §4.3.1 (NOUPDATE), §4.3.5 (CANCELUPDATE).
+RFC: 5267 §4.3 (UPDATE, ADDTO, REMOVEFROM), §4.3.1 (NOUPDATE), §4.3.5 (CANCELUPDATE),
+    5465 §7 (items of new messages).
 Invariants: a client that applies every ADDTO and REMOVEFROM in turn has the results the search would
     give now, in their order; what leaves is told before the EXPUNGE that says so, what joins after the
     EXISTS; only messages that changed are searched again.
@@ -15,11 +16,13 @@ from postino.core.numset import NumberSet
 from postino.core.search import AllOf, Criterion, UidIn
 from postino.core.sort import SortCriterion, SortKey
 from postino.imap.bad_command import BadCommand
-from postino.imap.commands import CancelUpdate
+from postino.imap.commands import CancelUpdate, FetchItem
 from postino.imap.responses.message import context_response, correlator, ordered_set
 from postino.imap.responses.status import CLIENT_BUG, no_update, untagged_status
 from postino.imap.search_return import Returning
 from postino.servers.imap.completion import Completion, bad, ok
+from postino.servers.imap.fetch import say_items
+from postino.servers.imap.followed import SearchContext
 from postino.servers.imap.ordering import put_in_order
 from postino.store.changes import changes_since
 from postino.store.search import search_mailbox
@@ -28,43 +31,6 @@ if TYPE_CHECKING:
     from postino.imap.view import View
     from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
-
-
-class SearchContext:
-    """One search whose results the client wants to be kept up to date about."""
-
-    __slots__ = ("by_uid", "criteria", "criterion", "tag", "uids")
-
-    def __init__(
-        self,
-        tag: bytes,
-        criterion: Criterion,
-        uids: Iterable[int],
-        *,
-        by_uid: bool,
-        criteria: tuple[SortCriterion, ...],
-    ) -> None:
-        self.tag = tag
-        self.criterion = criterion
-        self.by_uid = by_uid
-        self.criteria = criteria
-        """Empty for SEARCH, whose results are in the mailbox's order."""
-        self.uids = array("I", uids)
-        """The results as the client has them, in their order."""
-
-
-class SearchContexts:
-    """Those of one selected mailbox, all as of the same moment."""
-
-    __slots__ = ("by_tag", "mod_seq", "uid_next")
-
-    def __init__(self) -> None:
-        self.by_tag: dict[bytes, SearchContext] = {}
-        self.mod_seq = 0
-        self.uid_next = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.by_tag)
 
 
 def require_free_tag(selected: "SelectedMailbox", tag: bytes, returning: Returning | None) -> None:
@@ -81,6 +47,7 @@ def follow(
     *,
     by_uid: bool,
     criteria: tuple[SortCriterion, ...] = (),
+    items: tuple[FetchItem, ...] = (),
 ) -> None:
     """Tell from now on what changes in these results, or say that it will not be told."""
     selected = session.selected
@@ -96,7 +63,9 @@ def follow(
         if not contexts:
             # Whatever is newer than the view is found when the view hears of it.
             contexts.mod_seq, contexts.uid_next = selected.view.mod_seq, selected.view.uid_next
-        contexts.by_tag[tag] = SearchContext(tag, criterion, uids, by_uid=by_uid, criteria=criteria)
+        contexts.by_tag[tag] = SearchContext(
+            tag, criterion, uids, by_uid=by_uid, criteria=criteria, items=items
+        )
 
 
 async def run_cancel_update(session: "ImapSession", command: CancelUpdate) -> Completion:
@@ -126,6 +95,7 @@ async def tell_news(session: "ImapSession", *, by_uid: bool, may_expunge: bool) 
         lambda tx: changes_since(tx, selected.account_id, selected.id, contexts.mod_seq, contexts.uid_next)
     )
     changed = NumberSet.of(row[0] for row in changes.rows)
+    first_new = contexts.uid_next
     contexts.mod_seq, contexts.uid_next = view.mod_seq, view.uid_next
     joining: list[tuple[SearchContext, set[int]]] = []
     for context in list(contexts.by_tag.values()):
@@ -140,6 +110,10 @@ async def tell_news(session: "ImapSession", *, by_uid: bool, may_expunge: bool) 
     for context, joined in joining:
         # A message the view has not heard of yet will be found again when it has.
         known = sorted(uid for uid in joined if view.index_of(uid) >= 0)
+        new = NumberSet.of(uid for uid in known if uid >= first_new)
+        if context.items and new:
+            # Between EXISTS and ADDTO (RFC 5465 §7; its §5.2 has the last two the other way).
+            await say_items(session, new, context.items)
         if known:
             await _say_joined(session, selected, context, known)
 

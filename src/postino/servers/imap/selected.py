@@ -16,7 +16,7 @@ from postino.core.ports import Bus, MailboxChange
 from postino.core.rights import Rights
 from postino.imap.numbers import Numbers, SavedResult
 from postino.imap.view import Span, View
-from postino.servers.imap.search_context import SearchContexts
+from postino.servers.imap.followed import SearchContexts
 from postino.store.access import Reached
 from postino.store.acl import rights_of
 from postino.store.changes import Changes, Messages, changes_since, load_messages

@@ -38,7 +38,15 @@ async def run_sort(session: "ImapSession", command: Sort) -> Completion:
         session.say(search_response(numbers, mod_seq=mod_seq, verb=b"SORT"))
         return ok("Sorted")
     if "UPDATE" in returning:
-        follow(session, command.tag, criterion, uids, by_uid=command.by_uid, criteria=command.criteria)
+        follow(
+            session,
+            command.tag,
+            criterion,
+            uids,
+            by_uid=command.by_uid,
+            criteria=command.criteria,
+            items=returning.items,
+        )
     await answer(
         session, correlator(command.tag), returning, command.program, criterion, uids, by_uid=command.by_uid
     )
