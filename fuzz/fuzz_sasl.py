@@ -7,6 +7,7 @@ Run: python fuzz/fuzz_sasl.py -max_total_time=20
 """
 
 import base64
+import string
 
 from common import run
 
@@ -15,10 +16,13 @@ from postino.sasl.exchange import (
     MAX_LOGIN_OCTETS,
     MAX_PASSWORD_OCTETS,
     Challenge,
+    CheckCertificate,
     CheckPassword,
+    CheckToken,
     FindScramKeys,
     ReportProof,
     ScramKeys,
+    TokenRefusal,
     decode_base64,
     decode_initial,
     login_key,
@@ -30,6 +34,7 @@ from postino.sasl.scram import ChannelBinding, format_keys, parse_keys
 MECHANISMS = list(Mechanism)
 KEYS = ScramKeys(4096, b"salt", bytes(32), bytes(32))
 BINDING = ChannelBinding(b"hash")
+TOKEN_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-._~+/=")
 
 
 def check_exchange(mechanism: Mechanism, messages: list[bytes], *, accept: bool) -> None:
@@ -62,6 +67,17 @@ def check_exchange(mechanism: Mechanism, messages: list[bytes], *, accept: bool)
                     assert not step.holds
                     granted = accept
                     step = exchange.send(accept)
+                case CheckToken():
+                    assert len(step.login.encode()) <= MAX_LOGIN_OCTETS
+                    assert set(step.token) <= TOKEN_CHARACTERS
+                    granted = accept
+                    step = exchange.send(accept or TokenRefusal("invalid_token", AuthenticationFailed("no")))
+                case CheckCertificate():
+                    assert len(step.login.encode()) <= MAX_LOGIN_OCTETS
+                    if not accept:
+                        return
+                    granted = True
+                    step = exchange.send(True)
     except StopIteration:
         assert granted
     except (ProtocolViolation, AuthenticationFailed):
@@ -90,14 +106,15 @@ def check_texts(data: bytes) -> None:
 
 
 def test_one_input(data: bytes) -> None:
-    """The first octet chooses the mechanism; `\\xfe` parts the client's messages."""
+    """The first octet chooses the mechanism and the verdict; `\\xfe` parts the client's messages."""
     if not data:
         return
-    choice = data[0] % 9
-    if choice == 8:
+    choice, accept = data[0] >> 1, bool(data[0] & 1)
+    if choice % (len(MECHANISMS) + 1) == len(MECHANISMS):
         check_texts(data[1:])
     else:
-        check_exchange(MECHANISMS[choice % 4], data[1:].split(b"\xfe"), accept=choice >= 4)
+        mechanism = MECHANISMS[choice % (len(MECHANISMS) + 1)]
+        check_exchange(mechanism, data[1:].split(b"\xfe"), accept=accept)
 
 
 run(test_one_input, "sasl")

@@ -13,17 +13,21 @@ from postino.sasl.exchange import (
     MAX_MESSAGE_OCTETS,
     MAX_PASSWORD_OCTETS,
     Challenge,
+    CheckCertificate,
     CheckPassword,
+    CheckToken,
     Exchange,
     FindScramKeys,
     ReportProof,
+    ScramHash,
     Success,
+    TokenRefusal,
     decode_base64,
     decode_initial,
     login_key,
 )
 from postino.sasl.login import login
-from postino.sasl.mechanisms import Mechanism, begin, find_mechanism, offered
+from postino.sasl.mechanisms import Circumstances, Mechanism, begin, find_mechanism, needs_privacy, offered
 from postino.sasl.plain import plain
 from postino.sasl.scram import (
     ChannelBinding,
@@ -65,6 +69,11 @@ def drive(
                     step = exchange.send(KEYS)
                 case ReportProof():
                     step = exchange.send(step.holds)
+                case CheckToken():
+                    refused = TokenRefusal("invalid_token", AuthenticationFailed("no"), "mail")
+                    step = exchange.send(True if step.token == "good" else refused)
+                case CheckCertificate():
+                    step = exchange.send(True)
     except StopIteration as done:
         success: Success = done.value
     return success
@@ -164,7 +173,35 @@ def test_scram_plays_the_example_of_rfc_7677() -> None:
     ]
 
 
-def scram(client: ScramClient, binding: ChannelBinding, *, plus: bool, alter: object = None) -> Success:
+def test_scram_sha_1_of_rfc_5802_section_5() -> None:
+    """The whole example, with the RFC's nonces and salt."""
+    keys = derive_keys(PASSWORD, base64.b64decode("QSXCR+Q6sek8bf92"), 4096, ScramHash.SHA_1)
+    exchange = begin(
+        Mechanism.SCRAM_SHA_1,
+        b"n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL",
+        nonce=b"3rfcNHYJY1ZVvWVs7j",
+        binding=NONE,
+    )
+    assert next(exchange) == FindScramKeys("user", ScramHash.SHA_1)
+    assert exchange.send(keys) == Challenge(
+        b"r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
+    )
+    proof = exchange.send(
+        b"c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
+    )
+    assert proof == ReportProof("user", True)
+    assert exchange.send(True) == Challenge(b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ=")
+    with pytest.raises(StopIteration) as done:
+        exchange.send(b"")
+    assert done.value.value == Success("user")
+
+
+def test_invented_keys_differ_by_hash_as_real_ones_do() -> None:
+    one, other = (invented_keys("a", b"secret", algorithm=kind) for kind in ScramHash)
+    assert one.salt != other.salt
+
+
+def run_scram(client: ScramClient, binding: ChannelBinding, *, plus: bool, alter: object = None) -> Success:
     seen: list[bytes] = []
 
     def answer(challenge: bytes) -> bytes:
@@ -179,27 +216,29 @@ def scram(client: ScramClient, binding: ChannelBinding, *, plus: bool, alter: ob
 
 
 def test_scram_plus_binds_to_the_certificate() -> None:
-    assert scram(ScramClient("user", PASSWORD, binding=BINDING.data), BINDING, plus=True) == Success("user")
+    assert run_scram(ScramClient("user", PASSWORD, binding=BINDING.data), BINDING, plus=True) == Success(
+        "user"
+    )
     with pytest.raises(AuthenticationFailed):
-        scram(ScramClient("user", PASSWORD, binding=b"another certificate"), BINDING, plus=True)
+        run_scram(ScramClient("user", PASSWORD, binding=b"another certificate"), BINDING, plus=True)
 
 
 def test_scram_takes_a_login_with_commas_and_the_same_authzid() -> None:
-    assert scram(ScramClient("a,b=c", PASSWORD), NONE, plus=False) == Success("a,b=c")
-    assert scram(ScramClient("user", PASSWORD, authzid="USER"), NONE, plus=False) == Success("user")
-    assert scram(ScramClient("user", PASSWORD, flag="y"), NONE, plus=False) == Success("user")
+    assert run_scram(ScramClient("a,b=c", PASSWORD), NONE, plus=False) == Success("a,b=c")
+    assert run_scram(ScramClient("user", PASSWORD, authzid="USER"), NONE, plus=False) == Success("user")
+    assert run_scram(ScramClient("user", PASSWORD, flag="y"), NONE, plus=False) == Success("user")
 
 
 def test_scram_refuses_a_downgrade() -> None:
     with pytest.raises(AuthenticationFailed, match="in between"):
-        scram(ScramClient("user", PASSWORD, flag="y"), BINDING, plus=False)
+        run_scram(ScramClient("user", PASSWORD, flag="y"), BINDING, plus=False)
 
 
 def test_scram_refuses_a_wrong_password_and_another_identity() -> None:
     with pytest.raises(AuthenticationFailed):
-        scram(ScramClient("user", "wrong"), NONE, plus=False)
+        run_scram(ScramClient("user", "wrong"), NONE, plus=False)
     with pytest.raises(AuthenticationFailed):
-        scram(ScramClient("user", PASSWORD, authzid="root"), NONE, plus=False)
+        run_scram(ScramClient("user", PASSWORD, authzid="root"), NONE, plus=False)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +253,7 @@ def test_scram_refuses_a_wrong_password_and_another_identity() -> None:
 )
 def test_scram_refuses_an_altered_final_message(alter: Callable[[bytes], bytes]) -> None:
     with pytest.raises(AuthenticationFailed):
-        scram(ScramClient("user", PASSWORD), NONE, plus=False, alter=alter)
+        run_scram(ScramClient("user", PASSWORD), NONE, plus=False, alter=alter)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +261,7 @@ def test_scram_refuses_an_altered_final_message(alter: Callable[[bytes], bytes])
 )
 def test_scram_refuses_a_malformed_final_message(final: bytes) -> None:
     with pytest.raises(ProtocolViolation):
-        scram(ScramClient("user", PASSWORD), NONE, plus=False, alter=lambda _: final)
+        run_scram(ScramClient("user", PASSWORD), NONE, plus=False, alter=lambda _: final)
 
 
 @pytest.mark.parametrize(
@@ -270,13 +309,22 @@ def test_invented_keys_are_stable_and_differ_by_login() -> None:
 
 
 def test_what_is_offered() -> None:
-    assert [m.value for m in offered(is_secure=False, binding=NONE)] == ["SCRAM-SHA-256"]
-    assert [m.value for m in offered(is_secure=True, binding=BINDING)] == [
+    assert [m.value for m in offered(Circumstances(is_secure=False, binding=NONE))] == ["SCRAM-SHA-256"]
+    assert [m.value for m in offered(Circumstances(is_secure=True, binding=BINDING))] == [
         "SCRAM-SHA-256-PLUS",
         "SCRAM-SHA-256",
         "PLAIN",
         "LOGIN",
     ]
+    everything = Circumstances(
+        is_secure=True, binding=BINDING, has_certificate=True, takes_tokens=True, scram_sha1=True
+    )
+    assert offered(everything) == tuple(Mechanism)
+    in_clear = Circumstances(is_secure=False, binding=NONE, takes_tokens=True, scram_sha1=True)
+    assert [m.value for m in offered(in_clear)] == ["SCRAM-SHA-256", "SCRAM-SHA-1"]
+    assert needs_privacy("oauthbearer")
+    assert not needs_privacy("SCRAM-SHA-256")
+    assert not needs_privacy("NOSUCH")
     assert find_mechanism("plain") is Mechanism.PLAIN
     with pytest.raises(ProtocolViolation):
         find_mechanism("X" * 1000)
