@@ -12,7 +12,8 @@ Not here: reading the store and writing to the connection (servers/imap/selected
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Final, NamedTuple
 
@@ -399,6 +400,57 @@ class View:
     def mod_seqs(self, span: Span) -> "array[int]":
         """The mod-sequences of a span."""
         return self._mod_seqs[span[0] : span[1]]
+
+    def flag_counts(self, spans: Iterable[Span]) -> dict[FlagSet, int]:
+        """How many messages of the spans have which flags."""
+        counts: dict[FlagSet, int] = {}
+        for first, end in spans:
+            flags = self._flags[first:end]
+            # PERF: equal sets are mostly one object, and comparing the sets is ten times the work.
+            ids = list(map(id, flags))
+            alike = ids.count(ids[0])
+            for each, count in (Counter(ids) if alike < len(ids) else {ids[0]: alike}).items():
+                found = flags[ids.index(each)]
+                counts[found] = counts.get(found, 0) + count
+        return counts
+
+    def uids_with(self, among: Collection[FlagSet], spans: Iterable[Span]) -> "array[int]":
+        """The UIDs of those messages in the spans that have one of these flag sets."""
+        uids = array("I")
+        for first, end in spans:
+            ids = list(map(id, self._flags[first:end]))
+            wanted = {each: self._flags[first + ids.index(each)] in among for each in set(ids)}
+            uids += array("I", compress(self._uids[first:end], map(wanted.__getitem__, ids)))
+        return uids
+
+    def restamp(self, outcome: Mapping[FlagSet, FlagSet], spans: Iterable[Span], mod_seq: int) -> None:
+        """Take in the session's own STORE, which made of flags in `outcome` those it says, at `mod_seq`.
+
+        For a view that was the mailbox just before; messages with other flags stay as they are.
+        """
+        for first, end in spans:
+            flags = self._flags[first:end]
+            ids = list(map(id, flags))
+            become = {each: outcome[old] for each in set(ids) if (old := flags[ids.index(each)]) in outcome}
+            for at, each in enumerate(ids, first):
+                new = become.get(each)
+                if new is not None:
+                    self._flags[at] = new
+                    self._mod_seqs[at] = mod_seq
+
+    def restamp_all(self, outcome: Mapping[FlagSet, FlagSet], spans: Iterable[Span], mod_seq: int) -> None:
+        """As restamp(), when every message of the spans has flags in `outcome`."""
+        alike = set(outcome.values())
+        for first, end in spans:
+            if len(alike) == 1:
+                self._flags[first:end] = [*alike] * (end - first)
+            else:
+                flags = self._flags[first:end]
+                become = {
+                    id(old): outcome[old] for old in dict(zip(map(id, flags), flags, strict=True)).values()
+                }
+                self._flags[first:end] = map(become.__getitem__, map(id, flags))
+            self._mod_seqs[first:end] = array("Q", (mod_seq,)) * (end - first)
 
     def lacking(self, bit: int, spans: Iterable[Span]) -> list[int]:
         """The UIDs of those messages in the spans that lack this system flag and are still there."""

@@ -5,6 +5,7 @@ Invariants: one call gives all the messages it changes one new mod-sequence; mes
     are as asked keep theirs; each message changed after mailbox.flag_log_start lies in a row of flag_change.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from heapq import nlargest
@@ -61,6 +62,17 @@ class FlagChange:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownFlags:
+    """The flags of some messages, as a session knows them whose view was the mailbox at `mod_seq`."""
+
+    mod_seq: int
+    counts: Mapping[FlagSet, int]
+    """How many of the messages have these flags."""
+    changed: Sequence[int]
+    """The UIDs of those that will be different, by uid."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlagsStored:
     """What a store_flags did."""
 
@@ -72,6 +84,50 @@ class FlagsStored:
     """The mailbox's highest mod-sequence before: whoever knew that one knows all with `changed`."""
     mod_seq: int
     """The mailbox's highest mod-sequence now."""
+    was_known: bool = False
+    """All came about as KnownFlags foretold, and `changed` is left empty."""
+
+
+def store_known_flags(
+    tx: Tx,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    uids: NumberSet,
+    change: FlagChange,
+    known: KnownFlags,
+) -> FlagsStored:
+    """As `store_flags`, for a session that knows the flags already, unless something happened since.
+
+    PERF: reading 10,000 messages' flags and going through them is twice the work of changing them (bench:
+    imap.store). Raises NoSuchMailbox.
+    """
+    mailbox = tx.one(
+        "SELECT highest_mod_seq FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)
+    )
+    if mailbox is None or mailbox[0] != known.mod_seq:
+        return store_flags(tx, account_id, mailbox_id, uids, change)
+    if not known.changed:
+        return FlagsStored([], NumberSet(), mailbox[0], mailbox[0], was_known=True)
+    outcome: dict[tuple[int, str], FlagSet | None] = {}
+    unseen = deleted = 0
+    for old, count in known.counts.items():
+        new = change.applied_to(old)
+        outcome[old.system, old.stored_keywords] = None if new == old else new
+        unseen += ((old.system & SEEN) - (new.system & SEEN)) * count
+        deleted += ((new.system & DELETED) - (old.system & DELETED)) // DELETED * count
+    keep, add = masks(change)
+    mod_seq = next_mod_seq(tx, account_id)
+    updated = 0
+    for condition in uid_conditions(tx, account_id, mailbox_id, uids):
+        where = f"account_id=? AND mailbox_id=? AND {condition.sql}"
+        updated += update_flags(
+            tx, where, (account_id, mailbox_id, *condition.params), outcome, mod_seq, keep, add
+        )
+    assert updated == len(known.changed), "a view differs from its mailbox"
+    adjust_mailbox(tx, account_id, mailbox_id, mod_seq, unseen=unseen, deleted=deleted)
+    log_change(tx, account_id, mailbox_id, mod_seq, known.changed)
+    tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
+    return FlagsStored([], NumberSet(), mailbox[0], mod_seq, was_known=True)
 
 
 def store_flags(
@@ -89,7 +145,7 @@ def store_flags(
     if mailbox is None:
         raise no_such_mailbox()
     wanted = change.flags
-    keep, add = _masks(change)
+    keep, add = masks(change)
     changed: list[tuple[int, FlagSet, int]] = []
     modified: list[int] = []
     unseen = deleted = 0
@@ -125,15 +181,15 @@ def store_flags(
                 changed.append((uid, after, mod_seq))
                 unseen += (flags & SEEN) - (after.system & SEEN)
                 deleted += ((after.system & DELETED) - (flags & DELETED)) // DELETED
-        _update(tx, where, key, outcome, mod_seq, keep, add)
+        update_flags(tx, where, key, outcome, mod_seq, keep, add)
     if changed:
         adjust_mailbox(tx, account_id, mailbox_id, mod_seq, unseen=unseen, deleted=deleted)
-        _log_change(tx, account_id, mailbox_id, mod_seq, [uid for uid, _, _ in changed])
+        log_change(tx, account_id, mailbox_id, mod_seq, [uid for uid, _, _ in changed])
         tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
     return FlagsStored(changed, NumberSet.of(modified), mailbox[0], mod_seq or mailbox[0])
 
 
-def _masks(change: FlagChange) -> tuple[int, int]:
+def masks(change: FlagChange) -> tuple[int, int]:
     """The system flags to keep and those to add."""
     changeable = flag_mask(change.rights)
     system = change.flags.system & changeable
@@ -148,7 +204,7 @@ def _masks(change: FlagChange) -> tuple[int, int]:
             assert_never(change.mode)
 
 
-def _update(
+def update_flags(
     tx: Tx,
     where: str,
     key: tuple[int | str | bytes | float | None, ...],
@@ -156,27 +212,31 @@ def _update(
     mod_seq: ModSeq,
     keep: int,
     add: int,
-) -> None:
-    """One statement for each distinct keywords value, all of them when keywords do not change."""
+) -> int:
+    """One statement for each distinct keywords value, all of them when keywords do not change.
+
+    Gives how many messages were changed.
+    """
     keywords = {before[1]: after.stored_keywords for before, after in outcome.items() if after is not None}
     if all(old == new for old, new in keywords.items()):
-        tx.run(
+        return tx.run(
             f"UPDATE message SET flags=(flags & ?) | ?, mod_seq=? WHERE {where}"
             " AND ((flags & ?) | ?) <> flags",
             (keep, add, mod_seq, *key, keep, add),
         )
-        return
+    count = 0
     for old, new in keywords.items():
         # Rows an earlier turn brought to `old` are already as asked: the last condition passes them by.
-        tx.run(
+        count += tx.run(
             f"UPDATE message SET flags=(flags & ?) | ?, keywords=?, mod_seq=? WHERE {where} AND keywords=?"
             " AND mod_seq<>? AND (((flags & ?) | ?) <> flags OR ?)",
             (keep, add, new, mod_seq, *key, old, mod_seq, keep, add, int(old != new)),
         )
+    return count
 
 
-def _log_change(
-    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, mod_seq: ModSeq, uids: list[int]
+def log_change(
+    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, mod_seq: ModSeq, uids: Sequence[int]
 ) -> None:
     """Note where the changed messages are, so that changes_since() need not look at the others."""
     is_dense = uids[-1] - uids[0] < 2 * len(uids)
@@ -191,7 +251,7 @@ def _log_change(
         prune_flag_log(tx, account_id, mailbox_id)
 
 
-def _spans(uids: list[int]) -> list[tuple[int, int]]:
+def _spans(uids: Sequence[int]) -> list[tuple[int, int]]:
     """A few ranges around these UIDs, which go upwards: cut where the gaps are widest."""
     gaps = nlargest(_ROWS_A_STORE - 1, range(1, len(uids)), key=lambda at: uids[at] - uids[at - 1])
     starts = [0, *sorted(gaps)]

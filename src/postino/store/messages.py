@@ -14,7 +14,14 @@ from postino.core.ports import MailboxChange
 from postino.store.bodies import Codec, pack
 from postino.store.content import Appended, InlineBody, NewEmail, SealedBlob
 from postino.store.counters import DELETED, SEEN, add_to_mailbox, charge
-from postino.store.flagging import FlagChange, FlagMode, FlagsStored, store_flags
+from postino.store.flagging import (
+    FlagChange,
+    FlagMode,
+    FlagsStored,
+    KnownFlags,
+    store_flags,
+    store_known_flags,
+)
 from postino.store.threads import join_thread
 from postino.store.transfer import Copied, Expunged, copy, expunge, move
 from postino.store.tx import Tx
@@ -26,12 +33,14 @@ __all__ = [
     "FlagChange",
     "FlagMode",
     "FlagsStored",
+    "KnownFlags",
     "append",
     "copy",
     "deliver",
     "expunge",
     "move",
     "store_flags",
+    "store_known_flags",
 ]
 
 Delivery = tuple[AccountId, MailboxId | None, NewEmail]

@@ -3,8 +3,10 @@
 RFC: 9051 §6.4.6, §6.4.9; 7162 §3.1.3 (UNCHANGEDSINCE, MODIFIED); 2180 §4.2 (messages expunged meanwhile).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from postino.core.flags import FlagSet
 from postino.core.numset import NumberSet
 from postino.imap.commands import FetchAtt, Store
 from postino.imap.fetch_plan import FetchPlan, compile_fetch
@@ -15,7 +17,15 @@ from postino.servers.imap.fetch import is_short, say_from_view
 from postino.servers.imap.general import enable_condstore
 from postino.servers.imap.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import permitted_change
-from postino.store.messages import FlagChange, FlagMode, FlagsStored, store_flags
+from postino.store.messages import (
+    FlagChange,
+    FlagMode,
+    FlagsStored,
+    KnownFlags,
+    store_flags,
+    store_known_flags,
+)
+from postino.store.tx import Tx
 
 if TYPE_CHECKING:
     from postino.servers.imap.selected import SelectedMailbox
@@ -42,15 +52,38 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     if _too_many_keywords(session, selected, spans, change):
         return no(f"A message may have at most {session.limits.keywords} keywords", LIMIT)
     uids = view.uid_ranges(spans)
-    stored = await session.context.store.write(
-        lambda tx: store_flags(tx, selected.account_id, selected.id, uids, change, command.unchanged_since),
-        durable=False,
-        short=is_short(spans),
-    )
-    view.stored(stored.changed, change.applied_to, is_silent=command.silent)
+    outcome: dict[FlagSet, FlagSet] = {}
+    changed: Sequence[int] = ()
+    is_all = False
+    if command.unchanged_since is None and not view.gone(spans):
+        counts = view.flag_counts(spans)
+        outcome = {old: new for old in counts if (new := change.applied_to(old)) != old}
+        is_all = len(outcome) == len(counts)
+        if is_all and len(spans) == 1:
+            changed = view.uids(spans[0])
+        elif outcome:
+            changed = view.uids_with(outcome, spans)
+        known = KnownFlags(view.mod_seq, counts, changed)
+
+        def run(tx: Tx) -> FlagsStored:
+            return store_known_flags(tx, selected.account_id, selected.id, uids, change, known)
+    else:
+
+        def run(tx: Tx) -> FlagsStored:
+            return store_flags(tx, selected.account_id, selected.id, uids, change, command.unchanged_since)
+
+    stored = await session.context.store.write(run, durable=False, short=is_short(spans))
+    if stored.was_known:
+        if is_all:
+            view.restamp_all(outcome, spans, stored.mod_seq)
+        elif outcome:
+            view.restamp(outcome, spans, stored.mod_seq)
+    else:
+        changed = [uid for uid, _, _ in stored.changed]
+        view.stored(stored.changed, change.applied_to, is_silent=command.silent)
     view.follow(stored.previous_mod_seq, stored.mod_seq)
     await selected.sync()
-    await _echo(session, command, spans, stored)
+    await _echo(session, command, spans, changed, stored.modified)
     if stored.modified:
         await _say_left_alone(session, command, stored.modified)
     completion = _completion(selected, command, view.gone(spans), stored.modified)
@@ -66,17 +99,19 @@ def _too_many_keywords(
     return any(len(change.applied_to(flags).keywords) > session.limits.keywords for flags in before)
 
 
-async def _echo(session: "ImapSession", command: Store, spans: list[Span], stored: FlagsStored) -> None:
+async def _echo(
+    session: "ImapSession", command: Store, spans: list[Span], changed: "Sequence[int]", left_alone: NumberSet
+) -> None:
     """Tell the flags as they are now; of a silent STORE the new mod-sequences only (RFC 7162 §3.1.3)."""
     selected = session.selected
     assert selected is not None
     view = selected.view
     if command.silent:
         if session.condstore:
-            spans = view.find(NumberSet.of(uid for uid, _, _ in stored.changed))
+            spans = view.find(NumberSet.of(changed))
             await say_from_view(session, _plan(session, command, FetchAtt.MOD_SEQ), spans)
         return
-    untouched = view.gone(spans).union(stored.modified)
+    untouched = view.gone(spans).union(left_alone)
     if untouched:
         spans = view.find(view.uid_set(spans).difference(untouched))
     await say_from_view(session, _plan(session, command, FetchAtt.FLAGS), spans)

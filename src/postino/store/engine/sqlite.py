@@ -57,7 +57,7 @@ class SqliteEngine:
         if loop is not self._loop:
             self._adopt(loop)
         if short and not durable and not self._closed:
-            # PERF: two threads that hand one job to and fro take 300 us for 60 us of work (bench: imap.store).
+            # PERF: two threads that hand a job to and fro take 300 us for 60 us of work (bench: imap.store).
             changes: list[MailboxChange] = []
             done = self._started_writer().at_once(fn, changes)
             if done is not None:

@@ -1,9 +1,9 @@
 """The thread that writes: takes what is waiting, runs it as one transaction, commits once.
 
 Short jobs may be run by the event loop itself (`burst`), on the same connection; the thread then only
-commits them, and not even that when no sync is wanted (`at_once`). Each statement lets go of the interpreter's lock, and beside a busy loop the thread gets it
-back when the loop has nothing left to do: the two took turns instead of working side by side
-(docs/adr/0006-workers-and-writers.md).
+commits them, and not even that when no sync is wanted (`at_once`). Each statement lets go of the
+interpreter's lock, and beside a busy loop the thread gets it back when the loop has nothing left to do: the
+two took turns instead of working side by side (docs/adr/0006-workers-and-writers.md).
 
 Invariants: a job's outcome is handed over only after its transaction has committed, and synced when
     the job asked for that; a job that raises leaves nothing behind and takes no other job with it;
