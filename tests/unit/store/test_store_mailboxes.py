@@ -153,3 +153,22 @@ def test_subscriptions_with_and_without_a_mailbox(store, ann):
     assert store.read_now(lambda tx: lone_subscriptions(tx, ann)) == ["later"]
     subscribe("later", False)
     assert store.read_now(lambda tx: lone_subscriptions(tx, ann)) == []
+
+
+@pytest.mark.parametrize("levels", [51, 400, 1_000, 100_000])
+def test_very_many_levels_are_refused_politely(store, ann, levels):
+    name = "/".join("a" * levels)
+    with pytest.raises(TooManyMessages, match="A mailbox name has at most"):
+        store.write_now(lambda tx: create_mailbox(tx, ann, name, now=NOW))
+    with pytest.raises(TooManyMessages, match="A mailbox name has at most"):
+        store.write_now(lambda tx: set_subscribed(tx, ann, f"Shared/x/{name}", True))
+
+
+def test_deep_names_are_made_listed_and_renamed(store, ann):
+    limits = Limits(mailbox_depth=1_000, mailbox_name_octets=4_000)
+    name = "/".join("a" * 1_000)
+    store.write_now(lambda tx: create_mailbox(tx, ann, name, limits, now=NOW))
+    store.write_now(lambda tx: rename_mailbox(tx, ann, "a", "b", limits, now=NOW))
+    names = {row.name for row in store.read_now(lambda tx: list_mailboxes(tx, ann))}
+    assert "b" + name[1:] in names
+    assert name not in names
