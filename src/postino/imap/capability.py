@@ -38,6 +38,8 @@ AFTER_LOGIN: Final = (
     "CONTEXT=SORT",
     "MULTISEARCH",
     "PARTIAL",
+    "SEARCH=FUZZY",
+    "I18NLEVEL=1",
     "WITHIN",
     "STATUS=SIZE",
     "BINARY",
