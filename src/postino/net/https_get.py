@@ -23,11 +23,11 @@ def https_get(url: str, *, authorities: str = "", timeout_seconds: float = 10.0)
 
     Raises TemporarilyUnavailable, with the reason, for everything that goes wrong.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise TemporarilyUnavailable(f"{url} cannot be asked for: only https URLs are")
     ends = time.monotonic() + timeout_seconds
     try:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise TemporarilyUnavailable(f"{url} cannot be asked for: only https URLs are")
         context = ssl.create_default_context(cafile=authorities or None)
         connection = http.client.HTTPSConnection(
             parts.hostname, parts.port, timeout=timeout_seconds, context=context
