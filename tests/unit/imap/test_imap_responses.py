@@ -188,8 +188,11 @@ def test_capabilities_name_what_is_possible() -> None:
     assert "IDLE" not in plain
     secure = capability.before_login(starttls=False, mechanisms=["PLAIN"], login=True)
     assert {"STARTTLS", "LOGINDISABLED"}.isdisjoint(secure)
-    late = capability.after_login(["X-EXTRA"])
-    assert {"IMAP4rev2", "IMAP4rev1", "IDLE", "MOVE", "CONDSTORE", "X-EXTRA"} <= set(late)
+    late = capability.after_login(compress=True, append_octets=257890)
+    assert {"IMAP4rev2", "IMAP4rev1", "IDLE", "MOVE", "CONDSTORE", "APPENDLIMIT=257890"} <= set(late)
+    # RFC 7888 §5: never both.
+    assert "LITERAL+" in late
+    assert "LITERAL-" not in late
     assert len(set(late)) == len(late)
     assert [capability.spelling(name) for name in ("IMAP4REV2", "condstore", "x-y")] == [
         "IMAP4rev2",

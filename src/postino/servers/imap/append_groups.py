@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from postino.core.errors import NoSuchMailbox, PostinoError, StoreError
-from postino.core.ids import AccountId, Instant, MailboxId
+from postino.core.ids import AccountId, MailboxId
 from postino.core.numset import NumberSet
 from postino.imap.responses.status import SERVER_BUG, append_uid, tagged
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
 from postino.store.content import Appended, NewEmail
-from postino.store.messages import append
-from postino.store.tx import Tx
+from postino.store.messages import append_many
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
@@ -101,36 +100,37 @@ class AppendGroups:
             await self._answer(jobs, outcomes)
 
     async def _store(self, jobs: list[Job]) -> list[Outcome]:
-        """Store the jobs in their order; those of one message each together."""
+        """Store the jobs in their order; those of one message each for one mailbox together."""
         outcomes: list[Outcome] = []
-        singles: list[Job] = []
+        together: list[Job] = []
         for job in jobs:
-            if len(job.messages) == 1:
-                singles.append(job)
-                continue
-            outcomes += await self._store_singles(singles)
-            outcomes.append(await self._store_all_or_none(job))
-            singles = []
-        return outcomes + await self._store_singles(singles)
+            if together and (
+                len(job.messages) > 1
+                or len(together[-1].messages) > 1
+                or job.mailbox_id != together[-1].mailbox_id
+                or job.account_id != together[-1].account_id
+            ):
+                outcomes += await self._store_together(together)
+                together = []
+            together.append(job)
+        return outcomes + await self._store_together(together)
 
-    async def _store_singles(self, jobs: list[Job]) -> list[Outcome]:
-        if not jobs:
-            return []
-        now = self._session.context.clock.now()
+    async def _store_together(self, jobs: list[Job]) -> list[Outcome]:
+        """Store jobs for one mailbox; when they do not all fit, those that do (a job is never parted)."""
+        session, (first, *others) = self._session, jobs
+        now = session.context.clock.now()
+        news = [new for job in jobs for new in job.messages]
         try:
-            return await self._session.context.store.write(
-                lambda tx: [_append_one(tx, job, now) for job in jobs], short=True
+            appended = await session.context.store.write(
+                lambda tx: append_many(tx, first.account_id, first.mailbox_id, news, now=now),
+                short=len(news) <= GROUP_MESSAGES,
             )
         except Exception as error:
-            return [self._refused(error)] * len(jobs)
-
-    async def _store_all_or_none(self, job: Job) -> Outcome:
-        """In a transaction function of its own: what one message is refused for, none is kept of."""
-        now = self._session.context.clock.now()
-        try:
-            return await self._session.context.store.write(lambda tx: _append_all(tx, job, now))
-        except Exception as error:
-            return self._refused(error)
+            if not others or not isinstance(error, StoreError):
+                refused = self._refused(error)
+                return [refused] * len(jobs)
+            return [outcome for job in jobs for outcome in await self._store_together([job])]
+        return [appended] if not others else [[each] for each in appended]
 
     def _refused(self, error: Exception) -> PostinoError:
         if isinstance(error, PostinoError):
@@ -163,18 +163,6 @@ class AppendGroups:
 
 class _Fault(PostinoError):
     """A fault of the server's own."""
-
-
-def _append_one(tx: Tx, job: Job, now: Instant) -> Outcome:
-    try:
-        return _append_all(tx, job, now)
-    except StoreError as error:
-        # A single append raises before it writes anything, so the others of the group go on.
-        return error
-
-
-def _append_all(tx: Tx, job: Job, now: Instant) -> list[Appended]:
-    return [append(tx, job.account_id, job.mailbox_id, new, now=now) for new in job.messages]
 
 
 def _completion(outcome: Outcome) -> Completion:
