@@ -64,6 +64,25 @@ def test_accounts_change_while_the_server_runs(tmp_path: Path) -> None:
         assert "0 messages, 0 octets of 1 octets" in shown
         assert "INBOX\t0\t0\t0 octets" in shown
 
+        shown = server.cli(
+            "account", "quota", "new@example.org", "--messages", "7", "--mailboxes", "9"
+        ).stdout
+        assert shown == "new@example.org may hold 1 octets, 7 messages, 9 mailboxes\n"
+        assert server.cli("account", "quota", "new@example.org", "0").stdout.endswith(
+            "7 messages, 9 mailboxes\n"
+        )
+        shown = server.cli("account", "show", "new@example.org").stdout
+        assert "0 messages, 0 octets of 7 messages, 9 mailboxes\n" in shown
+        assert "administrator" not in shown
+        assert (
+            server.cli("account", "admin", "new@example.org").stdout
+            == "new@example.org is an administrator\n"
+        )
+        assert "role       administrator\n" in server.cli("account", "show", "new@example.org").stdout
+        assert server.cli("account", "admin", "new@example.org", "--off").stdout.endswith(
+            "no longer an administrator\n"
+        )
+
         server.cli("account", "remove", "new@example.org", "--yes")
         assert recipient_status(server, "new@example.org") == 550
         assert not can_log_in(server, "new@example.org", "second pass")
@@ -137,6 +156,7 @@ def test_init_makes_a_server_that_serves(tmp_path: Path) -> None:
         (["account", "add", "x@example.org", "--generate", "--quota", "much"], "", "'much' is not a size; write one such as 500MB"),
         (["account", "add", "x@example.org"], "", "There is no terminal to ask for a password; use --password-stdin or --generate"),
         (["account", "add", "x@example.org", "--password-stdin"], "\n", "The password is empty; give one"),
+        (["account", "quota", "ann@example.org"], "", "Say how much, such as 5GB"),
         (["account", "show", "nobody@example.org"], "", "There is no account nobody@example.org; `postino account list` shows"),
         (["account", "remove", "nobody@example.org", "--yes"], "", "There is no account nobody@example.org"),
         (["domain", "add", "not a domain"], "", "is not a domain name; write one such as example.org"),
@@ -276,7 +296,9 @@ def test_mailboxes_are_shared_while_the_server_runs(tmp_path: Path) -> None:
         server.cli("acl", "set", ANN, "Drafts", BOB, "-s")
         server.cli("acl", "set", ANN, "Drafts", f"-{BOB}", "w")
         rows = f"Drafts\t-{BOB}\tw\nDrafts\tanyone\ti\nDrafts\t{BOB}\tlr\n"
-        assert server.cli("acl", "list", ANN).stdout == server.cli("acl", "list", ANN, "Drafts").stdout == rows
+        assert (
+            server.cli("acl", "list", ANN).stdout == server.cli("acl", "list", ANN, "Drafts").stdout == rows
+        )
         assert imap.myrights(shared)[1] == [f"{shared} lri".encode()]
 
         server.cli("acl", "delete", ANN, "Drafts", f"-{BOB}")

@@ -3,6 +3,7 @@ import pytest
 from postino.core.errors import DatabaseDamaged
 from postino.core.flags import flag_set
 from postino.core.numset import NumberSet
+from postino.store.annotations import Place, set_annotations
 from postino.store.content import SealedBlob
 from postino.store.messages import FlagChange, FlagMode, append, deliver, expunge, store_flags
 from postino.store.store import open_store
@@ -33,6 +34,8 @@ def damaged(tmp_path):
     change = FlagChange(FlagMode.ADD, flag_set(["$Later"]))
     store.write_now(lambda tx: store_flags(tx, ann, inbox, NumberSet([(8, 9)]), change))
     assert fill_again
+    comment = [("/shared/x", b"Ours")]
+    store.write_now(lambda tx: set_annotations(tx, Place(ann, inbox, ann), comment, most=10))
     assert findings(store) == []
     yield store
     store.close_now()
@@ -54,6 +57,9 @@ def damaged(tmp_path):
         ("UPDATE account SET mod_seq=3 WHERE id=1", "change counter"),
         ("UPDATE account SET used_octets=1 WHERE id=1", "quota counts"),
         ("UPDATE account SET used_messages=1 WHERE id=1", "quota counts"),
+        ("UPDATE annotation SET mailbox_id=99", "mailbox 99 does not exist but has the annotation /shared/x"),
+        ("UPDATE annotation SET viewer_id=99", "is account 99's"),
+        ("UPDATE annotation SET mod_seq=1<<40", "is not given yet"),
         ("DELETE FROM flag_change", "is not noted"),
         ("UPDATE flag_change SET first_uid=9", "is not noted"),
         ("UPDATE flag_change SET mod_seq=1<<40", "cannot have been"),

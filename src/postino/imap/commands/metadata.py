@@ -96,6 +96,8 @@ def entries(scan: Scanner) -> tuple[str, ...]:
     found = [_entry(scan)]
     while not (scan.accept(b")") if in_list else scan.at_end()):
         scan.space()
+        if not in_list and scan.at_end():
+            break
         found.append(_entry(scan))
         if len(found) > MAX_ENTRIES:
             scan.fail(f"At most {MAX_ENTRIES} entries can be asked for at once")
