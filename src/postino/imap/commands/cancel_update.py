@@ -26,5 +26,7 @@ def parse(tag: bytes, scan: Scanner) -> CancelUpdate:
     tags: list[bytes] = []
     while not tags or not scan.at_end():
         scan.space()
+        if tags and scan.at_end():
+            break
         tags.append(scan.string())
     return CancelUpdate(tag, tuple(tags))
