@@ -101,13 +101,14 @@ def store_known_flags(
     PERF: reading 10,000 messages' flags and going through them is twice the work of changing them (bench:
     imap.store). Raises NoSuchMailbox.
     """
-    mailbox = tx.one(
-        "SELECT highest_mod_seq FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id)
-    )
-    if mailbox is None or mailbox[0] != known.mod_seq:
-        return store_flags(tx, account_id, mailbox_id, uids, change)
     if not known.changed:
-        return FlagsStored([], NumberSet(), mailbox[0], mailbox[0], was_known=True)
+        still = tx.one(
+            "SELECT 1 FROM mailbox WHERE account_id=? AND id=? AND highest_mod_seq=?",
+            (account_id, mailbox_id, known.mod_seq),
+        )
+        if still is None:
+            return store_flags(tx, account_id, mailbox_id, uids, change)
+        return FlagsStored([], NumberSet(), known.mod_seq, known.mod_seq, was_known=True)
     outcome: dict[tuple[int, str], FlagSet | None] = {}
     unseen = deleted = 0
     for old, count in known.counts.items():
@@ -115,8 +116,13 @@ def store_known_flags(
         outcome[old.system, old.stored_keywords] = None if new == old else new
         unseen += ((old.system & SEEN) - (new.system & SEEN)) * count
         deleted += ((new.system & DELETED) - (old.system & DELETED)) // DELETED * count
-    keep, add = masks(change)
     mod_seq = next_mod_seq(tx, account_id)
+    is_known = adjust_mailbox(
+        tx, account_id, mailbox_id, mod_seq, unseen=unseen, deleted=deleted, if_still=known.mod_seq
+    )
+    if not is_known:
+        return store_flags(tx, account_id, mailbox_id, uids, change)
+    keep, add = masks(change)
     updated = 0
     for condition in uid_conditions(tx, account_id, mailbox_id, uids):
         where = f"account_id=? AND mailbox_id=? AND {condition.sql}"
@@ -124,10 +130,9 @@ def store_known_flags(
             tx, where, (account_id, mailbox_id, *condition.params), outcome, mod_seq, keep, add
         )
     assert updated == len(known.changed), "a view differs from its mailbox"
-    adjust_mailbox(tx, account_id, mailbox_id, mod_seq, unseen=unseen, deleted=deleted)
     log_change(tx, account_id, mailbox_id, mod_seq, known.changed)
     tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
-    return FlagsStored([], NumberSet(), mailbox[0], mod_seq, was_known=True)
+    return FlagsStored([], NumberSet(), known.mod_seq, mod_seq, was_known=True)
 
 
 def store_flags(

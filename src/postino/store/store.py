@@ -47,6 +47,11 @@ class Store:
         self.read_in_pieces = engine.read_in_pieces
 
     @property
+    def own_marks(self) -> tuple[bytes, bytes]:
+        """The marks before and after the last short write without a sync, which alone lies between them."""
+        return self._engine.own_marks
+
+    @property
     def on_commit(self) -> Callable[[list[MailboxChange]], None] | None:
         """Called on the event loop with the changes of each commit, after it."""
         return self._engine.on_commit

@@ -81,7 +81,7 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     else:
         changed = [uid for uid, _, _ in stored.changed]
         view.stored(stored.changed, change.applied_to, is_silent=command.silent)
-    view.follow(stored.previous_mod_seq, stored.mod_seq)
+    selected.follow(stored.previous_mod_seq, stored.mod_seq)
     await selected.sync()
     await _echo(session, command, spans, changed, stored.modified)
     if stored.modified:

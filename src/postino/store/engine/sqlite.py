@@ -20,7 +20,7 @@ from postino.core.ports import MailboxChange
 from postino.store.engine.sqlite_connection import SqliteOptions, SqliteTx, open_connection
 from postino.store.engine.sqlite_mark import NO_MARK, CommitMark
 from postino.store.engine.sqlite_writer import Job, Writer
-from postino.store.tx import RunTx, TxFunction
+from postino.store.tx import RunTx, Tx, TxFunction
 
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ class SqliteEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._read_tx: SqliteTx | None = None
         self._mark: CommitMark | None = None
+        self.own_marks = NO_MARK, NO_MARK
+        """Just before and after the last short write without a sync; nothing else lies between them."""
         self._pool: ThreadPoolExecutor | None = None
         self._pool_state = threading.local()
         self._opened: list[apsw.Connection] = []
@@ -59,8 +61,17 @@ class SqliteEngine:
         if short and not durable and not self._closed:
             # PERF: two threads that hand a job to and fro take 300 us for 60 us of work (bench: imap.store).
             changes: list[MailboxChange] = []
-            done = self._started_writer().at_once(fn, changes)
+            before = NO_MARK
+
+            def run(tx: Tx) -> T:
+                nonlocal before
+                before = self.mark()
+                return fn(tx)
+
+            done = self._started_writer().at_once(run, changes)
             if done is not None:
+                after = NO_MARK if self._mark is None else self._mark.of_one_commit(before)
+                self.own_marks = before, after
                 if changes and self.on_commit is not None:
                     self.on_commit(_newest(changes))
                 return done[0]

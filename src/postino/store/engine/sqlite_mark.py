@@ -11,6 +11,7 @@ Not here: who compares (store/store.py, servers/imap/selected.py).
 """
 
 import ctypes
+import sys
 import threading
 from typing import Final
 
@@ -19,6 +20,7 @@ import apsw
 NO_MARK: Final = b""
 """Given when it cannot be told: equal to no other mark, not even to itself."""
 _HEAD_OCTETS: Final = 96
+_COPY_OCTETS: Final = 48
 _REGION_OCTETS: Final = 32 * 1024
 _SHM_VERSION: Final = 2
 
@@ -63,10 +65,25 @@ class CommitMark:
         with self._lock:
             return NO_MARK if self._head is None else bytes(self._head)
 
+    def of_one_commit(self, before: bytes) -> bytes:
+        """The mark now, when only one commit was made after `before` was taken; else NO_MARK.
+
+        With `before` taken inside a writing transaction, that commit was its own.
+        """
+        now = self.take()
+        if not before or not now or now[:_COPY_OCTETS] != now[_COPY_OCTETS:]:
+            return NO_MARK
+        return now if (_changes(now) - _changes(before)) & 0xFFFFFFFF == 1 else NO_MARK
+
     def close(self) -> None:
         """From now on nothing can be told."""
         with self._lock:
             self._head = None
+
+
+def _changes(mark: bytes) -> int:
+    """The counter that each commit moves on by one."""
+    return int.from_bytes(mark[8:12], sys.byteorder)
 
 
 def _shared_head(connection: apsw.Connection) -> memoryview | None:
