@@ -496,9 +496,9 @@ class Player:
             await self._no_more(client, step)
             await self.ends[client].end()
         elif word == "deflate":
-            await self._no_more(client, step)
             self.deflaters[client] = zlib.compressobj(wbits=-15)
             self.inflaters[client] = zlib.decompressobj(-15)
+            self.buffers[client] = self._heard(client, self.buffers[client])
         elif word == "lose":
             self.ends[client].lose()
         elif word == "closed":

@@ -427,7 +427,7 @@ class ImapSession:
         self.stop_notifying()
         self.context.sessions.leave(self.account_id, self.connection)
         self.account_id, self.login = AccountId(0), ""
-        self.condstore = False
+        self.condstore = self.qresync = self.uid_only = False
         self.options = ParseOptions.of(self.limits)
         self.framer.limits = FramerLimits.before_login(self.limits)
         self.log = self.log.bind(account="")
