@@ -1,7 +1,8 @@
 """Sessions on the same mailboxes, deliveries and deletions from elsewhere, against a model of fifty lines.
 
-After NOOP each session has been told a mailbox that is the model's. POSTINO_MODEL_EXAMPLES asks for more
-than the default, which takes some ten seconds.
+After NOOP each session has been told a mailbox that is the model's, whatever it has enabled; after SELECT
+with QRESYNC so has one that was away. POSTINO_MODEL_EXAMPLES asks for more than the default, which takes
+some ten seconds; POSTINO_MODEL_MODE has every session be of one mode.
 """
 
 import asyncio
@@ -22,19 +23,32 @@ from hypothesis.stateful import (
 )
 
 from postino.core.flags import flag_set
-from postino.core.numset import NumberSet
+from postino.core.ids import MailboxId
+from postino.core.numset import NumberSet, parse_sequence_set
 from postino.servers.imap import select, selected
-from postino.store import mailboxes, messages
+from postino.store import flagging, mailboxes, messages
 from postino.store.accounts import account_by_login
-from tests.model.imap_client import Answer, Client
+from postino.store.flagging import prune_flag_log
+from postino.store.sweep import forget_expunged, sweep, too_much_expunged
+from tests.model.imap_client import Answer, Client, Mode
 from tests.support.memory_network import MemoryClient
 from tests.support.world import NOW, open_world, serve_function
 from tests.transcripts.seeds import new_email
 
 MAILBOXES = ("INBOX", "Archive")
+PLACES = (*MAILBOXES, "Old")
 FLAGS = ("\\Seen", "\\Flagged", "\\Deleted", "$Junk", "Work")
-SESSIONS = 3
+SESSIONS = 4
+MODES = (
+    Mode("plain"),
+    Mode("rev2", ("IMAP4rev2",)),
+    Mode("condstore", ("CONDSTORE",)),
+    Mode("qresync", ("QRESYNC",)),
+    Mode("uidonly", ("UIDONLY",)),
+    Mode("uidonly qresync", ("QRESYNC", "UIDONLY")),
+)
 LOAD_AT_ONCE, READ_IN_PLACE = select.LOAD_AT_ONCE, selected.READ_IN_PLACE
+CHOSEN = tuple(mode for mode in MODES if mode.name == os.environ.get("POSTINO_MODEL_MODE", mode.name))
 
 
 class ModelMessage:
@@ -49,7 +63,8 @@ class ModelMessage:
 class ModelMailbox:
     """What is in a mailbox, by UID."""
 
-    def __init__(self) -> None:
+    def __init__(self, mailbox_id: MailboxId) -> None:
+        self.id = mailbox_id
         self.messages: dict[int, ModelMessage] = {}
         self.uid_next = 1
 
@@ -63,7 +78,7 @@ class ModelMailbox:
 session_numbers = st.integers(0, SESSIONS - 1)
 picks = st.lists(st.integers(0, 30), min_size=1, max_size=4)
 flag_sets = st.frozensets(st.sampled_from(FLAGS), min_size=1, max_size=3)
-names = st.sampled_from(MAILBOXES)
+names = st.sampled_from(PLACES)
 
 
 class ImapMachine(RuleBasedStateMachine):
@@ -74,7 +89,7 @@ class ImapMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory()
         self.stack = AsyncExitStack()
-        self.model = {name: ModelMailbox() for name in MAILBOXES}
+        self.model: dict[str, ModelMailbox] = {}
         self.clients: list[Client] = []
         self.tokens = 0
 
@@ -84,44 +99,54 @@ class ImapMachine(RuleBasedStateMachine):
     # Set-up and end
 
     @initialize(
-        where=st.lists(names, min_size=SESSIONS, max_size=SESSIONS),
+        modes=st.lists(st.sampled_from(CHOSEN), min_size=2, max_size=SESSIONS),
+        where=st.lists(st.sampled_from(MAILBOXES), min_size=SESSIONS, max_size=SESSIONS),
         messages=st.integers(0, 8),
         load_at_once=st.sampled_from([0, 500]),
     )
-    def begin(self, where: list[str], messages: int, load_at_once: int) -> None:
+    def begin(self, modes: list[Mode], where: list[str], messages: int, load_at_once: int) -> None:
         # With 0 a session learns its mailbox's UIDs only when it must, long after SELECT.
         select.LOAD_AT_ONCE = load_at_once
         selected.READ_IN_PLACE = 2000 if load_at_once else 0
-        self.wait(self._begin(where, messages))
+        self.wait(self._begin(modes, where, messages))
 
-    async def _begin(self, where: list[str], count: int) -> None:
+    async def _begin(self, modes: list[Mode], where: list[str], count: int) -> None:
         self.world = await self.stack.enter_async_context(open_world(Path(self.directory.name) / "data"))
-        store = self.world.store
-        row = store.read_now(lambda tx: account_by_login(tx, "ann@example.org"))
-        self.account_id = row.id
-        self.ids = {
-            name: store.read_now(lambda tx, name=name: mailboxes.mailbox_by_name(tx, row.id, name).id)
-            for name in MAILBOXES
-        }
+        self.store = self.world.store
+        self.account_id = self.store.read_now(lambda tx: account_by_login(tx, "ann@example.org")).id
+        for name in MAILBOXES:
+            self.model[name] = ModelMailbox(self._id_of(name))
         for _ in range(count):
             await self._deliver("INBOX")
-        serve = serve_function(self.world.context, "imap")
-        enables = ((), ("CONDSTORE",), ("IMAP4rev2",))
-        for number, name in enumerate(where):
-            memory = await self.stack.enter_async_context(MemoryClient(serve, tls=True))
-            client = Client("abc"[number], memory)
-            await client.begin(*enables[number])
-            await client.select(name)
+        for number, mode in enumerate(modes):
+            client = Client("abcd"[number], mode)
+            await self._connect(client)
+            await client.select(where[number])
             self.clients.append(client)
+
+    def _id_of(self, name: str) -> MailboxId:
+        row = self.store.read_now(lambda tx: mailboxes.mailbox_by_name(tx, self.account_id, name))
+        return row.id  # type: ignore[no-any-return]
+
+    async def _connect(self, client: Client) -> None:
+        serve = serve_function(self.world.context, "imap")
+        await client.begin(await self.stack.enter_async_context(MemoryClient(serve, tls=True)))
 
     def teardown(self) -> None:
         select.LOAD_AT_ONCE, selected.READ_IN_PLACE = LOAD_AT_ONCE, READ_IN_PLACE
-        if self.clients:
-            self.wait(self._check_all())
+        for number in range(len(self.clients)):
+            self.noop(number, True)
         # Leaving the world runs verify().
         self.wait(self.stack.aclose())
         self.runner.close()
         self.directory.cleanup()
+
+    def box(self, client: Client) -> ModelMailbox:
+        return self.model[client.selected]
+
+    def place(self, name: str) -> str:
+        """A mailbox that is there now."""
+        return name if name in self.model else "INBOX"
 
     # From elsewhere
 
@@ -129,35 +154,61 @@ class ImapMachine(RuleBasedStateMachine):
         self.tokens += 1
         token = b"token-%d-" % self.tokens
         new = new_email(b"Subject: %b\r\n\r\n%b\r\n" % (token, token))
-        store, account_id, mailbox_id = self.world.store, self.account_id, self.ids[name]
-        (appended,) = await store.write(lambda tx: messages.deliver(tx, [(account_id, mailbox_id, new)], NOW))
-        assert appended.uid == self.model[name].add(token, frozenset())
+        box = self.model[name]
+        (appended,) = await self.store.write(
+            lambda tx: messages.deliver(tx, [(self.account_id, box.id, new)], NOW)
+        )
+        assert appended.uid == box.add(token, frozenset())
 
     @rule(name=names)
     def deliver(self, name: str) -> None:
-        self.wait(self._deliver(name))
+        self.wait(self._deliver(self.place(name)))
 
     @rule(name=names, pick=picks)
     def delete_elsewhere(self, name: str, pick: list[int]) -> None:
-        """As POP3 does at QUIT."""
-        there = list(self.model[name].messages)
-        uids = {there[number % len(there)] for number in pick} if there else set()
+        box = self.model[self.place(name)]
+        there = list(box.messages)
+        self.wait(self._change_elsewhere(box, {there[number % len(there)] for number in pick if there}, True))
 
-        async def delete() -> None:
-            await self.world.store.write(
-                lambda tx: messages.expunge(
-                    tx, self.account_id, self.ids[name], NumberSet.of(uids), only_deleted=False, now=NOW
-                )
-            )
+    @rule(pick=picks)
+    def delete_by_pop3(self, pick: list[int]) -> None:
+        self.wait(self._pop3({number + 1 for number in pick}))
 
-        self.wait(delete())
-        for uid in uids:
-            del self.model[name].messages[uid]
+    async def _pop3(self, numbers: set[int]) -> None:
+        box = self.model["INBOX"]
+        there = list(box.messages)
+        async with MemoryClient(serve_function(self.world.context, "pop3"), tls=True) as memory:
+            await memory.quiet()
+            assert b"+OK" in await memory.ask(b"USER ann@example.org\r\n")
+            assert b"+OK" in await memory.ask(b"PASS secret\r\n")
+            for number in numbers:
+                said = await memory.ask(b"DELE %d\r\n" % number)
+                assert said.startswith(b"+OK" if number <= len(there) else b"-ERR")
+            assert b"+OK" in await memory.ask(b"QUIT\r\n")
+        for number in numbers:
+            if number <= len(there):
+                del box.messages[there[number - 1]]
+
+    @rule(keep=st.integers(0, 3))
+    def forget(self, keep: int) -> None:
+        """The store's memory is short: of what was expunged, and where flags were changed."""
+        # A session that has not looked for so long would be told goodbye.
+        for number in range(len(self.clients)):
+            self.noop(number, False)
+        self.wait(self._forget(keep))
+
+    async def _forget(self, keep: int) -> None:
+        store = self.store
+        await store.write(lambda tx: sweep(tx, now=NOW + 10_000_000))
+        for key in store.read_now(lambda tx: too_much_expunged(tx, keep)):
+            await store.write(lambda tx, key=key: forget_expunged(tx, *key))
+        for box in self.model.values():
+            await store.write(lambda tx, box=box: prune_flag_log(tx, self.account_id, box.id, keep))
 
     # Sessions
 
     def session(self, number: int, *, learn: bool = True) -> Client:
-        client = self.clients[number]
+        client = self.clients[number % len(self.clients)]
         if client.idling:
             self.wait(client.done())
         if learn:
@@ -166,12 +217,16 @@ class ImapMachine(RuleBasedStateMachine):
 
     def chosen(self, client: Client, pick: list[int], by_uid: bool) -> tuple[str, list[int]]:
         """A message set for a command, and the UIDs it means to this client."""
-        assert client.mailbox is not None
-        if not client.mailbox:
+        mailbox = client.mailbox
+        if not mailbox:
             return "", []
-        numbers = sorted({each % len(client.mailbox) + 1 for each in pick})
-        uids = [client.mailbox[number - 1].uid for number in numbers]
+        numbers = sorted({each % len(mailbox) + 1 for each in pick})
+        uids = [mailbox[number - 1].uid for number in numbers]
         return ",".join(map(str, uids if by_uid else numbers)), uids
+
+    def run_on(self, client: Client, command: str, by_uid: bool) -> Answer:
+        answer: Answer = self.wait(client.run("UID " + command if by_uid else command, by_seq=not by_uid))
+        return answer
 
     @rule(
         number=session_numbers,
@@ -180,32 +235,47 @@ class ImapMachine(RuleBasedStateMachine):
         mode=st.sampled_from(["+", "-", ""]),
         silent=st.booleans(),
         by_uid=st.booleans(),
+        since=st.none() | st.integers(-2, 1),
     )
     def store_flags(
-        self, number: int, pick: list[int], flags: frozenset[str], mode: str, silent: bool, by_uid: bool
+        self,
+        number: int,
+        pick: list[int],
+        flags: frozenset[str],
+        mode: str,
+        silent: bool,
+        by_uid: bool,
+        since: int | None,
     ) -> None:
         client = self.session(number)
+        by_uid = by_uid or client.mode.uid_only
         numbers, uids = self.chosen(client, pick, by_uid)
         if not uids:
             return
-        assert client.mailbox is not None
-        # What a client works out for itself when the server is told to be silent.
-        reckoned = {
-            seen.uid: self.applied(seen.flags or frozenset(), mode, flags)
-            for seen in client.mailbox
-            if seen.uid in uids
-        }
+        model = self.box(client).messages
+        failed: set[int] = set()
+        condition = ""
+        if client.mode.condstore and since is not None:
+            actual = self.mod_seqs(client)
+            known = {seen.uid: seen.mod_seq for seen in client.mailbox}
+            unchanged_since = max(0, max(known[uid] for uid in uids) + since)
+            failed = {uid for uid in uids if actual.get(uid, 0) > unchanged_since}
+            condition = f"(UNCHANGEDSINCE {unchanged_since}) "
+        command = (
+            f"STORE {numbers} {condition}{mode}FLAGS{'.SILENT' if silent else ''} ({' '.join(sorted(flags))})"
+        )
         before = {seen.uid: seen.flags for seen in client.mailbox}
-        command = f"STORE {numbers} {mode}FLAGS{'.SILENT' if silent else ''} ({' '.join(sorted(flags))})"
         if silent:
+            # What a client works out for itself when the server is told to be silent.
             for seen in client.mailbox:
-                seen.flags = reckoned.get(seen.uid, seen.flags)
-        answer = self.wait(client.run("UID " + command if by_uid else command, by_seq=not by_uid))
-        model = self.model[client.selected].messages
+                if seen.uid in uids and seen.uid not in failed:
+                    seen.flags = self.applied(seen.flags or frozenset(), mode, flags)
+        answer = self.run_on(client, command, by_uid)
         gone = [uid for uid in uids if uid not in model]
         assert answer.status == ("NO" if gone and not by_uid else "OK"), answer
+        assert (b"[MODIFIED " in answer.text) == bool(failed or (gone and condition and not by_uid)), answer
         for uid in uids:
-            if uid in model:
+            if uid in model and uid not in failed:
                 model[uid].flags = self.applied(model[uid].flags, mode, flags)
         told = {uid for uid, data, _ in answer.fetched if b"FLAGS" in data}
         if not silent:
@@ -216,27 +286,46 @@ class ImapMachine(RuleBasedStateMachine):
         flags = frozenset(flag.lower() for flag in flags)
         return old | flags if mode == "+" else old - flags if mode == "-" else flags
 
+    def mod_seqs(self, client: Client) -> dict[int, int]:
+        box = self.box(client)
+        return dict(
+            self.store.read_now(
+                lambda tx: tx.all(
+                    "SELECT uid, mod_seq FROM message WHERE account_id=? AND mailbox_id=?",
+                    (self.account_id, box.id),
+                )
+            )
+        )
+
     @rule(number=session_numbers)
     def expunge(self, number: int) -> None:
         client = self.session(number)
-        assert self.wait(client.run("EXPUNGE")).status == "OK"
-        self.drop_deleted(client.selected, None)
-        self.require_equal(client)
+        answer = self.wait(client.run("EXPUNGE"))
+        self.require_expunged(client, answer, self.drop_deleted(client, None))
 
     @rule(number=session_numbers, pick=picks)
     def uid_expunge(self, number: int, pick: list[int]) -> None:
         client = self.session(number)
         numbers, uids = self.chosen(client, pick, True)
         if uids:
-            assert self.wait(client.run(f"UID EXPUNGE {numbers}")).status == "OK"
-            self.drop_deleted(client.selected, uids)
-            self.require_equal(client)
+            answer = self.wait(client.run(f"UID EXPUNGE {numbers}"))
+            self.require_expunged(client, answer, self.drop_deleted(client, uids))
 
-    def drop_deleted(self, name: str, uids: list[int] | None) -> None:
-        model = self.model[name].messages
-        for uid in list(model):
-            if "\\deleted" in model[uid].flags and (uids is None or uid in uids):
-                del model[uid]
+    def require_expunged(self, client: Client, answer: Answer, count: int) -> None:
+        assert answer.status == "OK"
+        assert (b"[HIGHESTMODSEQ " in answer.text) == (client.mode.qresync and count > 0)
+        self.require_equal(client)
+
+    def drop_deleted(self, client: Client, uids: list[int] | None) -> int:
+        model = self.box(client).messages
+        gone = [
+            uid
+            for uid, found in model.items()
+            if "\\deleted" in found.flags and (uids is None or uid in uids)
+        ]
+        for uid in gone:
+            del model[uid]
+        return len(gone)
 
     @rule(
         number=session_numbers,
@@ -247,6 +336,8 @@ class ImapMachine(RuleBasedStateMachine):
     )
     def transfer(self, number: int, pick: list[int], into: str, by_uid: bool, verb: str) -> None:
         client = self.session(number)
+        by_uid = by_uid or client.mode.uid_only
+        into = self.place(into)
         if verb == "MOVE" and into == client.selected:
             return
         numbers, uids = self.chosen(client, pick, by_uid)
@@ -254,7 +345,7 @@ class ImapMachine(RuleBasedStateMachine):
             return
         command = f"{verb} {numbers} {into}"
         answer = self.wait(client.run("UID " + command if by_uid else command))
-        source, there = self.model[client.selected].messages, self.model[into]
+        source, there = self.box(client).messages, self.model[into]
         gone = [uid for uid in uids if uid not in source]
         if gone and not by_uid:
             assert answer.status == "NO"
@@ -274,6 +365,7 @@ class ImapMachine(RuleBasedStateMachine):
     @rule(number=session_numbers, name=names, flags=flag_sets)
     def append(self, number: int, name: str, flags: frozenset[str]) -> None:
         client = self.session(number)
+        name = self.place(name)
         self.tokens += 1
         token = b"token-%d-" % self.tokens
         octets = b"Subject: %b\r\n\r\n%b\r\n" % (token, token)
@@ -287,13 +379,13 @@ class ImapMachine(RuleBasedStateMachine):
     def fetch(self, number: int, pick: list[int], by_uid: bool, whole: bool) -> None:
         """Octets must be of the message the client means, whatever happened to the others."""
         client = self.session(number)
+        by_uid = by_uid or client.mode.uid_only
         numbers, uids = self.chosen(client, pick, by_uid)
         if not uids:
             return
         item = "BODY[]" if whole else "BODY.PEEK[TEXT]"
-        command = f"FETCH {numbers} ({item} UID)"
-        answer: Answer = self.wait(client.run("UID " + command if by_uid else command, by_seq=not by_uid))
-        model = self.model[client.selected].messages
+        answer = self.run_on(client, f"FETCH {numbers} ({item} UID)", by_uid)
+        model = self.box(client).messages
         there = [uid for uid in uids if uid in model]
         assert answer.status == ("OK" if by_uid or len(there) == len(uids) else "NO"), answer
         octets = {uid: literals for uid, _, literals in answer.fetched if literals}
@@ -303,17 +395,48 @@ class ImapMachine(RuleBasedStateMachine):
             if whole:
                 model[uid].flags |= {"\\seen"}
 
+    @rule(number=session_numbers, by_uid=st.booleans())
+    def fetch_flags(self, number: int, by_uid: bool) -> None:
+        """What is told in the answer need not be told again, and is what it is now."""
+        client = self.session(number)
+        by_uid = by_uid or client.mode.uid_only
+        if client.mailbox:
+            self.run_on(client, "FETCH 1:* (UID FLAGS)", by_uid)
+            model = self.box(client).messages
+            for seen in client.mailbox:
+                assert seen.flags is None or seen.uid not in model or seen.flags == model[seen.uid].flags
+
+    @rule(number=session_numbers, back=st.integers(0, 6))
+    def fetch_what_is_missed(self, number: int, back: int) -> None:
+        """VANISHED (EARLIER) and FETCH are exactly what happened since, and a new client can ask for it."""
+        client = self.session(number)
+        if not client.mode.qresync:
+            return
+        since = 1 if back > 5 else max(1, client.highest - back)
+        last = max((seen.uid for seen in client.mailbox), default=0)
+        answer = self.wait(client.run(f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {since} VANISHED)"))
+        assert answer.status == "OK"
+        there = self.mod_seqs(client)
+        fetched = {uid for uid, _, _ in answer.fetched if uid in there}
+        assert fetched <= {uid for uid, mod_seq in there.items() if mod_seq > since}
+        if since == 1:
+            lines = [line for line in answer.lines if line.startswith(b"* VANISHED ")]
+            gone = [parse_sequence_set(line.split()[-1]).resolve(0) for line in lines]
+            assert {uid for uids in gone for uid in uids if uid <= last} == set(range(1, last + 1)) - set(
+                there
+            )
+        self.noop(number, True)
+
     @rule(number=session_numbers, flag=st.sampled_from(FLAGS), by_uid=st.booleans())
     def search(self, number: int, flag: str, by_uid: bool) -> None:
         client = self.session(number)
+        by_uid = by_uid or client.mode.uid_only
         key = flag.removeprefix("\\").upper() if flag.startswith("\\") else f"KEYWORD {flag}"
-        command = f"SEARCH RETURN (ALL) {key}"
-        answer = self.wait(client.run("UID " + command if by_uid else command, by_seq=not by_uid))
+        answer = self.run_on(client, f"SEARCH RETURN (ALL) {key}", by_uid)
         assert answer.status == "OK"
         (line,) = [line for line in answer.lines if line.startswith(b"* ESEARCH")]
         self.wait(client.learn())
-        assert client.mailbox is not None
-        model = self.model[client.selected].messages
+        model = self.box(client).messages
         wanted = {uid for uid, found in model.items() if flag.lower() in found.flags}
         expected = [
             seen.uid if by_uid else at for at, seen in enumerate(client.mailbox, 1) if seen.uid in wanted
@@ -321,21 +444,114 @@ class ImapMachine(RuleBasedStateMachine):
         found = line.partition(b" ALL ")[2].decode()
         assert found == str(NumberSet.of(expected)), (line, expected)
 
-    @rule(number=session_numbers, name=names)
-    def select_another(self, number: int, name: str) -> None:
+    # Coming and going
+
+    @rule(number=session_numbers, name=names, says_known=st.booleans())
+    def select_another(self, number: int, name: str, says_known: bool) -> None:
         client = self.session(number, learn=False)
-        self.wait(client.select(name))
+        self.come_back(client, self.place(name), says_known)
+
+    def come_back(self, client: Client, name: str, says_known: bool) -> None:
+        if self.wait(client.select(name, says_known=says_known)):
+            # Without a NOOP: the answer to SELECT told what was missed, and new messages can be asked for.
+            self.require_equal(client)
+
+    @rule(
+        number=session_numbers,
+        learn=st.booleans(),
+        says_known=st.booleans(),
+        meanwhile=st.lists(st.integers(0, 3), max_size=4),
+        pick=picks,
+    )
+    def lose_the_wire(
+        self, number: int, learn: bool, says_known: bool, meanwhile: list[int], pick: list[int]
+    ) -> None:
+        """The client goes without a word, other things happen, and it comes back."""
+        client = self.clients[number % len(self.clients)]
+        if learn:
+            self.session(number)
+        name = client.selected
+        self.wait(self._cut(client))
+        for what in meanwhile:
+            if what == 0:
+                self.deliver(name)
+            elif what == 1:
+                self.delete_elsewhere(name, pick)
+            else:
+                there = list(self.model[name].messages)
+                uids = {there[number % len(there)] for number in pick if there}
+                self.wait(self._change_elsewhere(self.model[name], uids, False))
+        self.wait(self._connect(client))
+        self.come_back(client, name, says_known)
+
+    async def _cut(self, client: Client) -> None:
+        client.leave()
+        client.known = None
+        client.memory.lose()
+
+    @rule(number=session_numbers, says_known=st.booleans())
+    def close(self, number: int, says_known: bool) -> None:
+        client = self.session(number, learn=False)
+        name = client.selected
+        client.leave()
+        answer = self.wait(client.run("CLOSE"))
+        assert answer.status == "OK"
+        assert answer.lines == []
+        assert b"HIGHESTMODSEQ" not in answer.text
+        self.drop_deleted(client, None)
+        self.come_back(client, name, says_known)
+
+    # Mailboxes
+
+    @rule(number=session_numbers, back=st.booleans())
+    def rename(self, number: int, back: bool) -> None:
+        """A renamed mailbox stays selected; to its sessions it is the one it was."""
+        old, new = ("Old", "Archive") if back else ("Archive", "Old")
+        if old not in self.model or new in self.model:
+            return
+        client = self.session(number, learn=False)
+        assert self.wait(client.run(f"RENAME {old} {new}")).status == "OK"
+        self.model[new] = self.model.pop(old)
+        for each in self.clients:
+            if each.selected == old:
+                each.selected = new
 
     @rule(number=session_numbers)
-    def close(self, number: int) -> None:
+    def rename_inbox(self, number: int) -> None:
+        """Its messages move, INBOX stays."""
+        if "Old" in self.model:
+            return
         client = self.session(number, learn=False)
-        assert self.wait(client.run("CLOSE")).status == "OK"
-        self.drop_deleted(client.selected, None)
-        self.wait(client.select(client.selected))
+        assert self.wait(client.run("RENAME INBOX Old")).status == "OK"
+        self.model["Old"] = box = ModelMailbox(self._id_of("Old"))
+        for found in self.model["INBOX"].messages.values():
+            box.add(found.token, found.flags)
+        self.model["INBOX"].messages.clear()
+
+    @rule(number=session_numbers, name=st.sampled_from(["Archive", "Old"]), again=st.booleans())
+    def delete(self, number: int, name: str, again: bool) -> None:
+        """Sessions that have it selected are told goodbye, also when there is one of that name again."""
+        client = self.session(number, learn=False)
+        if name not in self.model:
+            return
+        if client.selected == name:
+            self.wait(client.select("INBOX"))
+        assert self.wait(client.run(f"DELETE {name}")).status == "OK"
+        del self.model[name]
+        if again or name == "Archive":
+            assert self.wait(client.run(f"CREATE {name}")).status == "OK"
+            self.model[name] = ModelMailbox(self._id_of(name))
+        for each in self.clients:
+            if each.selected == name:
+                self.wait(each.expect_bye())
+                self.wait(self._connect(each))
+                self.come_back(each, self.place(name), False)
+
+    # Waiting and asking for news
 
     @rule(number=session_numbers)
     def idle(self, number: int) -> None:
-        client = self.clients[number]
+        client = self.clients[number % len(self.clients)]
         if not client.idling:
             self.wait(client.idle())
 
@@ -353,8 +569,7 @@ class ImapMachine(RuleBasedStateMachine):
         for client in self.clients:
             if client.idling:
                 self.wait(self._settle(client))
-                assert client.mailbox is not None
-                assert len(client.mailbox) == len(self.model[client.selected].messages)
+                assert len(client.mailbox) == len(self.box(client).messages)
 
     async def _settle(self, client: Client) -> None:
         received = client.memory.received + await client.memory.quiet()
@@ -365,65 +580,57 @@ class ImapMachine(RuleBasedStateMachine):
     def noop(self, number: int, learn: bool) -> None:
         client = self.session(number, learn=False)
         assert self.wait(client.run("NOOP")).status == "OK"
-        assert client.mailbox is not None
-        assert len(client.mailbox) == len(self.model[client.selected].messages)
+        assert len(client.mailbox) == len(self.box(client).messages)
         if learn:
             self.require_equal(client)
 
-    @rule(number=session_numbers, pick=picks, deleted=st.booleans(), flags=flag_sets, then=st.integers(0, 3))
+    @rule(number=session_numbers, pick=picks, deleted=st.booleans(), flags=flag_sets, then=st.integers(0, 5))
     def act_on_what_has_changed(
         self, number: int, pick: list[int], deleted: bool, flags: frozenset[str], then: int
     ) -> None:
         """Another worker changes a message, and before any news the session acts on it."""
         client = self.session(number)
-        _, uids = self.chosen(client, pick, False)
-        model = self.model[client.selected].messages
-        uids = [uid for uid in uids if uid in model][:1]
-        self.wait(self._change_elsewhere(client.selected, uids, deleted))
+        _, uids = self.chosen(client, pick, True)
+        box = self.box(client)
+        uids = [uid for uid in uids if uid in box.messages][:1]
+        self.wait(self._change_elsewhere(box, set(uids), deleted))
         match then:
             case 0:
-                self.store_flags(number, pick, flags, "+", True, False)
+                self.store_flags(number, pick, flags, "+", True, False, None)
             case 1:
-                self.store_flags(number, pick, flags, "-", False, False)
+                self.store_flags(number, pick, flags, "-", False, False, None)
             case 2:
+                self.store_flags(number, pick, flags, "+", True, True, 0)
+            case 3:
                 self.fetch(number, pick, False, True)
+            case 4:
+                self.fetch_flags(number, False)
             case _:
                 self.transfer(number, pick, "Archive", False, "COPY")
         self.noop(number, True)
 
-    async def _change_elsewhere(self, name: str, uids: list[int], deleted: bool) -> None:
-        key = (self.account_id, self.ids[name], NumberSet.of(uids))
+    async def _change_elsewhere(self, box: ModelMailbox, uids: set[int], deleted: bool) -> None:
+        key = (self.account_id, box.id, NumberSet.of(uids))
         change = messages.FlagChange(messages.FlagMode.ADD, flag_set(["\\Answered"]))
-        model = self.model[name].messages
         if deleted:
-            await self.world.store.write(lambda tx: messages.expunge(tx, *key, only_deleted=False, now=NOW))
+            await self.store.write(lambda tx: messages.expunge(tx, *key, only_deleted=False, now=NOW))
             for uid in uids:
-                del model[uid]
+                del box.messages[uid]
         else:
-            await self.world.store.write(lambda tx: messages.store_flags(tx, *key, change))
+            await self.store.write(lambda tx: flagging.store_flags(tx, *key, change))
             for uid in uids:
-                model[uid].flags |= {"\\answered"}
+                box.messages[uid].flags |= {"\\answered"}
 
     # What must hold
 
     def require_equal(self, client: Client) -> None:
         """The client has been told everything; what it holds is the model."""
         self.wait(client.learn())
-        assert client.mailbox is not None
-        model = self.model[client.selected].messages
-        told = [(seen.uid, seen.flags) for seen in client.mailbox]
-        assert told == [(uid, found.flags) for uid, found in model.items()]
-
-    async def _check_all(self) -> None:
-        for client in self.clients:
-            if client.idling:
-                await client.done()
-            await client.run("NOOP")
-            await client.learn()
-            assert client.mailbox is not None
-            model = self.model[client.selected].messages
-            told = [(seen.uid, seen.flags) for seen in client.mailbox]
-            assert told == [(uid, found.flags) for uid, found in model.items()]
+        mailbox = client.mailbox
+        told = [(seen.uid, seen.flags) for seen in mailbox]
+        assert told == [(uid, found.flags) for uid, found in self.box(client).messages.items()]
+        if client.mode.condstore:
+            assert {seen.uid: seen.mod_seq for seen in mailbox} == self.mod_seqs(client)
 
     @invariant()
     def sessions_live(self) -> None:

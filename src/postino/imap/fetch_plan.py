@@ -139,6 +139,7 @@ class FetchPlan:
     """Items made message by message, after the template."""
     sets_seen: bool
     tells_flags: bool
+    tells_mod_seq: bool
 
     @property
     def is_from_memory(self) -> bool:
@@ -293,6 +294,7 @@ def compile_fetch(
         apart=tuple(apart),
         sets_seen=any(isinstance(item, BodySection | BinarySection) and not item.peek for item in items),
         tells_flags=FetchAtt.FLAGS in simple,
+        tells_mod_seq=FetchAtt.MOD_SEQ in simple,
     )
 
 
