@@ -12,7 +12,8 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+from zlib import crc32
 
 import apsw
 import msgspec
@@ -31,9 +32,10 @@ _LOCK_MILLISECONDS: Final = 5000
 _SCHEMA: Final = """
 CREATE TABLE fact (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE recent (content_id INTEGER PRIMARY KEY, octets INTEGER NOT NULL, packed BLOB NOT NULL);
-CREATE TABLE segment (id INTEGER PRIMARY KEY, documents INTEGER NOT NULL, octets INTEGER NOT NULL,
-  ids BLOB NOT NULL, chunks BLOB NOT NULL);
-CREATE TABLE piece (id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE segment (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  documents INTEGER NOT NULL, octets INTEGER NOT NULL, checksum INTEGER NOT NULL, ids BLOB NOT NULL,
+  chunks BLOB NOT NULL);
+CREATE TABLE piece (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, value BLOB NOT NULL);
 """
 
 
@@ -43,6 +45,16 @@ class IndexDamaged(PostinoError):
 
 class IndexBusy(PostinoError):
     """Somebody else is writing to it."""
+
+
+class SegmentRow(NamedTuple):
+    """A segment: its first and last content id, how many it has, and octets of text."""
+
+    number: int
+    first: int
+    last: int
+    documents: int
+    octets: int
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -146,26 +158,27 @@ class IndexFile:
         """The run of the server (store.current_run) that wrote last."""
         return self.fact("run")
 
-    def segments(self) -> list[Segment]:
-        """Every segment, upwards."""
-        rows = self._rows("SELECT id, ids, chunks FROM segment ORDER BY id")
-        return [
-            Segment(number, array("q", ids), _unpack_chunks(chunks), self._piece)
-            for number, ids, chunks in rows
-        ]
-
-    def segment_numbers(self) -> list[tuple[int, int, int]]:
-        """(number, documents, octets of text) of every segment, upwards."""
-        return self._rows("SELECT id, documents, octets FROM segment ORDER BY id")
+    def segments(self) -> list[SegmentRow]:
+        """What is known of every segment without reading it, upwards."""
+        rows = self._rows("SELECT id, first, last, documents, octets FROM segment ORDER BY id")
+        return [SegmentRow(*row) for row in rows]
 
     def segment(self, number: int) -> Segment:
         """One segment."""
-        rows = self._rows("SELECT ids, chunks FROM segment WHERE id=?", (number,))
-        return Segment(number, array("q", rows[0][0]), _unpack_chunks(rows[0][1]), self._piece)
+        rows = self._rows("SELECT checksum, ids, chunks FROM segment WHERE id=?", (number,))
+        checksum, ids, chunks = rows[0]
+        if crc32(chunks, crc32(ids)) != checksum:
+            raise ValueError("a list of messages has changed")
+        return Segment(number, array("q", ids), _unpack_chunks(chunks), self._piece)
 
     def _piece(self, number: int, piece: Piece, chunk: int) -> bytes:
-        rows = self._rows("SELECT value FROM piece WHERE id=?", (_piece_id(number, piece, chunk),))
-        value: bytes = rows[0][0]
+        rows = self._rows("SELECT checksum, value FROM piece WHERE id=?", (_piece_id(number, piece, chunk),))
+        checksum: int
+        value: bytes
+        checksum, value = rows[0]
+        # PERF: 4 GB/s, twice as fast as looking through them.
+        if crc32(value) != checksum:
+            raise ValueError("a piece of it has changed")
         return value
 
     def recent(self) -> Iterator[tuple[int, Document]]:
@@ -232,19 +245,25 @@ class IndexFile:
         if number is None:
             rows = self._rows("SELECT coalesce(max(id), 0) + 1 FROM segment")
             number = int(rows[0][0])
+        ids = array("q", built.ids).tobytes()
+        chunks = msgspec.msgpack.encode([built.chunks[Field.HEADER], built.chunks[Field.BODY]])
         self._connection.execute(
-            "INSERT INTO segment (id, documents, octets, ids, chunks) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO segment (id, first, last, documents, octets, checksum, ids, chunks)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
+                built.ids[0],
+                built.ids[-1],
                 len(built.ids),
                 built.octets,
-                array("q", built.ids).tobytes(),
-                msgspec.msgpack.encode([built.chunks[Field.HEADER], built.chunks[Field.BODY]]),
+                crc32(chunks, crc32(ids)),
+                ids,
+                chunks,
             ),
         )
         self._connection.executemany(
-            "INSERT INTO piece (id, value) VALUES (?, ?)",
-            [(_piece_id(number, piece, chunk), value) for piece, chunk, value in built.pieces],
+            "INSERT INTO piece (id, checksum, value) VALUES (?, ?, ?)",
+            [(_piece_id(number, piece, chunk), crc32(value), value) for piece, chunk, value in built.pieces],
         )
 
     def drop_segment(self, number: int) -> None:

@@ -173,27 +173,27 @@ class AccountIndexing:
         with file.snapshot():
             done = file.done
             recent = file.recent_ids()
-            numbers = file.segment_numbers()
+            rows = file.segments()
         gone = self._gone(recent)
         with file.change(expected_done=done):
             file.drop_recent(sorted(gone))
         group: list[int] = []
         documents = octets = 0
         changed = False
-        for number, had, text_octets in numbers:
+        for row in rows:
             yield
-            lost = self._lost(file, number)
-            left = had - lost
-            joins = lost > 0 or (left < _SMALL_DOCUMENTS and text_octets < _SMALL_OCTETS)
+            lost = self._lost(file, row.number)
+            left = row.documents - lost
+            joins = lost > 0 or (left < _SMALL_DOCUMENTS and row.octets < _SMALL_OCTETS)
             if group and (
-                not joins or documents + left > MOST_DOCUMENTS or octets + text_octets > MOST_OCTETS
+                not joins or documents + left > MOST_DOCUMENTS or octets + row.octets > MOST_OCTETS
             ):
                 yield from self._rewrite(file, group, done, changed=changed)
                 group, documents, octets, changed = [], 0, 0, False
             if joins:
-                group.append(number)
+                group.append(row.number)
                 documents += left
-                octets += text_octets
+                octets += row.octets
                 changed = changed or lost > 0
         if group:
             yield from self._rewrite(file, group, done, changed=changed)

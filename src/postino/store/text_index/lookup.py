@@ -107,15 +107,15 @@ def parts(index: IndexFile, wanted: Sequence[int]) -> Iterator[Wanted | Loose | 
     """Where the wanted contents are: in segments, by themselves, or (in the last list) nowhere."""
     unknown: list[int] = []
     at = 0
-    for segment in index.segments():
-        ids = segment.ids
-        first = bisect_left(wanted, ids[0], at)
-        after = bisect_right(wanted, ids[-1], first)
+    for row in index.segments():
+        first = bisect_left(wanted, row.first, at)
+        after = bisect_right(wanted, row.last, first)
         unknown += wanted[at:first]
         at = after
         if first == after:
             continue
-        bits, missing = _bits(ids, wanted[first:after])
+        segment = index.segment(row.number)
+        bits, missing = _bits(segment.ids, wanted[first:after])
         unknown += missing
         if bits:
             yield Wanted(segment, bits)

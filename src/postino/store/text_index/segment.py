@@ -162,6 +162,8 @@ class Segment:
 
     def find(self, field: Field, needle: Needle, wanted: int) -> int:
         """The documents of `wanted`, as bits, whose text contains the needle."""
+        if not needle.octets:
+            return wanted
         if field not in _TEXT:
             return _in_rows(self.piece(Piece(field)), needle.octets) & wanted
         found = self._may_have(self.vocabulary(field), needle, wanted) if needle.patterns else wanted
@@ -234,7 +236,7 @@ class Segment:
 
 
 def rows_with(rows: bytes, octets: bytes) -> Iterator[tuple[int, int]]:
-    """(number, where) of the first find in each of the texts that DOCUMENT_END parts, upwards."""
+    """(number, where) of the first find of some octets in each text that DOCUMENT_END parts, upwards."""
     number = counted = 0
     at = rows.find(octets)
     while at >= 0:

@@ -116,7 +116,8 @@ class Vocabulary:
         """(number of the first word, where its list begins, documents of each) of words as frequent."""
         at = self._maps_at + mapped * ((documents + 7) // 8)
         bounds = list(_RUN.iter_unpack(postings[_HEAD.size : self._maps_at]))
-        for (count, first), (_, after) in zip(bounds, [*bounds[1:], (0, words)], strict=True):
+        ends = [first for _, first in bounds[1:]] + [words]
+        for (count, first), after in zip(bounds, ends, strict=False):
             self._runs.append((first, at, count))
             at += (after - first) * count * 2
         if at != len(postings):
