@@ -13,6 +13,7 @@ from postino.imap.datetime_text import format_date_time, parse_date, parse_date_
 from postino.imap.framer import CommandFrame
 from postino.imap.responses import mailbox, message, server, status
 from postino.imap.responses.string import astring, literal, nstring, quote
+from postino.imap.search_return import Returning
 from postino.imap.states import ALLOWED, State, may_report_expunges, require_state
 
 
