@@ -135,6 +135,8 @@ async def say_from_view(session: "ImapSession", plan: FetchPlan, spans: list[Spa
         session.say(octets)
         if is_long:
             session.send_now()
+            # A client that reads as fast as we write must not keep the others waiting.
+            await asyncio.sleep(0)
 
 
 def is_short(spans: list[Span]) -> bool:
