@@ -175,7 +175,7 @@ def require_uids(command: AnyCommand) -> None:
 def may_report_expunges(command: AnyCommand) -> bool:
     """Whether EXPUNGE may be sent while `command` runs (RFC 9051 §7.5.1).
 
-    Not for FETCH, STORE and SEARCH by sequence number: the numbers in the answers, and in commands the
+    Not for FETCH, STORE, SEARCH, SORT and THREAD by sequence number: the numbers in the answers, and in commands the
     client has already sent, would mean other messages.
     """
     match command:
@@ -183,5 +183,7 @@ def may_report_expunges(command: AnyCommand) -> bool:
             return by_uid
         case Search(by_uid=by_uid, key=key) | Sort(by_uid=by_uid, key=key) | Thread(by_uid=by_uid, key=key):
             return by_uid and not uses_sequence_numbers(key)
+        case Esearch(key=key):
+            return not uses_sequence_numbers(key)
         case _:
             return True

@@ -14,8 +14,8 @@ from postino.imap.commands import (
     acl,
     append,
     authenticate,
-    compress,
     cancel_update,
+    compress,
     copy,
     create,
     delete,
@@ -178,6 +178,9 @@ def parse_command(frame: CommandFrame, options: ParseOptions) -> Command:
             return numbered[1](tag, Scanner(frame, head.end(), options, numbered[0]), uid is not None)
         if name in (b"APPEND", b"REPLACE"):
             return append.parse_whole(frame, options)
+        if uid is not None and name == b"ESEARCH":
+            # QUIRK(RFC 7377 §2, whose examples have the UID that its grammar lacks): both mean the same.
+            return esearch.parse(tag, Scanner(frame, head.end(), options, esearch.USAGE))
         if uid is not None:
             if name != b"EXPUNGE":
                 raise BadCommand(
