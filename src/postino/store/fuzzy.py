@@ -183,8 +183,8 @@ class Fit:
     def __init__(self, word: str, *, is_like: bool = False) -> None:
         self.octets = octets_of(word)
         escaped = re.escape(self.octets)
-        self._whole = re.compile(rb"(?<![a-z0-9\x80-\xff])%b(?![a-z0-9\x80-\xff])" % escaped)
-        self._start = re.compile(rb"(?<![a-z0-9\x80-\xff])%b" % escaped)
+        self._whole = re.compile(rb"(?<![a-z0-9\x80-\xf4])%b(?![a-z0-9\x80-\xf4])" % escaped)
+        self._start = re.compile(rb"(?<![a-z0-9\x80-\xf4])%b" % escaped)
         self._factor = _LIKE if is_like else 1.0
 
     def of(self, text: bytes) -> float:

@@ -116,6 +116,8 @@ def test_a_segment_gives_its_documents_back(texts) -> None:
     documents = list(segment.documents())
     assert [content_id for content_id, _ in documents] == [100 + number for number in range(len(texts))]
     assert [document[Field.BODY] for _, document in documents] == [octets_of(fold(body)) for _, body in texts]
+    headers = [document[Field.HEADER].replace(b"\xfe", b"\n") for _, document in documents]
+    assert headers == [octets_of(fold(header)) for header, _ in texts]
     for _, document in documents:
         assert unpack_document(pack_document(document)) == document
 

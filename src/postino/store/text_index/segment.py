@@ -224,13 +224,14 @@ class Segment:
             raise ValueError("a chunk of the search index has lost a document")
         return texts
 
+    def _every_text(self, field: Field) -> Iterator[bytes]:
+        for chunk in range(len(self._chunks[field])):
+            yield from self.texts(field, chunk)
+
     def documents(self) -> Iterator[tuple[int, Document]]:
         """Every document with its content id, as it was added."""
         named = [self.piece(Piece(field)).split(DOCUMENT_END) for field in range(Field.HEADER)]
-        both = [
-            (text for chunk in range(len(self._chunks[field])) for text in self.texts(field, chunk))
-            for field in _TEXT
-        ]
+        both = [self._every_text(field) for field in _TEXT]
         for content_id, *document in zip(self.ids, *named, *both, strict=True):
             yield content_id, tuple(document)
 
