@@ -1,15 +1,22 @@
 """What transcripts cannot show of APPEND and its kin: memory, floods, large parts, limits."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
+from postino.core.errors import NoSuchMailbox
+from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.limits import Limits
-from postino.servers.imap import append
+from postino.servers.imap import append, append_groups
+from postino.store.content import NewEmail
+from postino.store.mailboxes import mailbox_by_name
+from postino.store.tx import Tx
 from postino.store.verify import verify
 from tests.support.memory_network import MemoryClient
-from tests.support.world import World, open_world
+from tests.support.world import NOW, World, open_world
+from tests.transcripts.seeds import new_email
 from tests.unit.servers.imap.test_session import BIG, HEADER, session, stored, until
 
 ENOUGH = 8 * 1024 * 1024
@@ -174,3 +181,57 @@ async def _totals(world: World) -> tuple[int, int]:
     )
     assert row is not None
     return row[0], row[1]
+
+
+async def test_a_group_that_fails_half_way_is_undone_and_each_of_it_tried_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = append_groups.append_many, []
+
+    def failing(
+        tx: Tx, account_id: AccountId, mailbox_id: MailboxId, news: list[NewEmail], *, now: Instant
+    ) -> object:
+        sizes.append(len(news))
+        done = real(tx, account_id, mailbox_id, news, now=now)
+        if any(b"bad" in new.header for new in news):
+            # Too late for a store function to refuse, so everything it wrote must go.
+            raise NoSuchMailbox("The mailbox does not exist any more")
+        return done
+
+    monkeypatch.setattr(append_groups, "append_many", failing)
+    octets = [b"Subject: %b\r\n\r\n" % word for word in (b"one", b"two", b"bad", b"four")]
+    async with open_world(tmp_path) as world, session(world) as client:
+        client.send(b"".join(appended(b"t%d" % at, each) for at, each in enumerate(octets)))
+        got = await until(client, b"t3 ")
+        assert re.findall(rb"^(t\d \w+ \[\w+)", got, re.MULTILINE) == [
+            b"t0 OK [APPENDUID",
+            b"t1 OK [APPENDUID",
+            b"t2 NO [TRYCREATE",
+            b"t3 OK [APPENDUID",
+        ]
+        assert await stored(world) == [octets[0], octets[1], octets[3]]
+        assert max(sizes) == 4
+
+
+async def test_a_group_costs_few_statements(tmp_path: Path) -> None:
+    """What makes pipelined APPENDs fast stays so: rows are inserted in bulk, counters touched once."""
+    async with open_world(tmp_path) as world:
+        news = [new_email(HEADER + b"number %d\r\n" % number) for number in range(32)]
+
+        def run(tx: Tx) -> int:
+            statements = 0
+            row = mailbox_by_name(tx, AccountId(1), "INBOX")
+
+            class Counting:
+                def __getattr__(self, name: str) -> object:
+                    nonlocal statements
+                    statements += name in {"run", "one", "all", "run_many"}
+                    return getattr(tx, name)
+
+            done = append_groups.append_many(Counting(), AccountId(1), row.id, news, now=NOW)  # type: ignore[arg-type]
+            assert [each.uid for each in done] == list(range(1, 33))
+            assert len({each.mod_seq for each in done}) == 32
+            return statements
+
+        # No message of these names another: each of them asks for its thread at most.
+        assert await world.store.write(run) <= 5 + 32
