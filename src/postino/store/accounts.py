@@ -251,6 +251,7 @@ def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
         "expunged",
         "expunge",
         "content",
+        "copied_content",
         "octets",
         "flag_change",
         "thread_of_id",

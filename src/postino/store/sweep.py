@@ -54,32 +54,47 @@ def sweep(tx: Tx, *, now: Instant, retention_seconds: int = RETENTION_SECONDS, b
     contents = 0
     accounts: set[AccountId] = set()
     named: set[Row] = set()
-    remembered = {account_id: _remembered(tx, account_id) for account_id in {row[0] for row in due}}
-    for account_id, content_id in {(row[0], row[2]) for row in due}:
+    due_contents = {(row[0], row[2]) for row in due}
+    for account_id, content_id in due_contents - _still_needed(tx, due_contents):
         key = (account_id, content_id)
-        if content_id in remembered[account_id] or tx.one(
-            "SELECT 1 FROM message WHERE account_id=? AND content_id=?", key
-        ):
-            continue
         octets = tx.one("SELECT codec, blob_id FROM octets WHERE account_id=? AND content_id=?", key)
         if octets is not None and octets[1] is not None:
             named.add(octets)
         tx.run("DELETE FROM octets WHERE account_id=? AND content_id=?", key)
         contents += tx.run("DELETE FROM content WHERE account_id=? AND id=?", key)
+        tx.run("DELETE FROM copied_content WHERE account_id=? AND content_id=?", key)
         accounts.add(account_id)
     blobs = [BlobId(blob_id) for blob_id in drop_unnamed(tx, sorted(named))]
     return Swept(contents, accounts, blobs, more=more)
 
 
-def _remembered(tx: Tx, account_id: int) -> set[int]:
-    """The contents that expunges not swept yet still need."""
-    # PERF: an index would answer for one content, and cost every expunge a third of its time.
-    rows = tx.all(
-        "SELECT x.content_id FROM expunge e CROSS JOIN expunged x ON x.account_id=e.account_id"
-        " AND x.mailbox_id=e.mailbox_id AND x.mod_seq=e.mod_seq WHERE e.account_id=? AND x.content_id<>0",
-        (account_id,),
-    )
-    return {content_id for (content_id,) in rows}
+def _still_needed(tx: Tx, contents: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these contents that a message, or an expunge not swept yet, still needs."""
+    needed: set[tuple[int, int]] = set()
+    for account_id in {account_id for account_id, _ in contents}:
+        mine = json.dumps([content_id for owner, content_id in contents if owner == account_id])
+        copied = [
+            content_id
+            for (content_id,) in tx.all(
+                "SELECT content_id FROM copied_content WHERE account_id=?"
+                f" AND content_id IN ({tx.dialect.members})",
+                (account_id, mine),
+            )
+        ]
+        if not copied:
+            continue
+        # PERF: looks through the account's messages; an index would cost every EXPUNGE a third of its time.
+        text = json.dumps(copied)
+        for sql in (
+            f"SELECT content_id FROM message WHERE account_id=? AND content_id IN ({tx.dialect.members})",
+            (
+                "SELECT x.content_id FROM expunge e CROSS JOIN expunged x ON x.account_id=e.account_id"
+                " AND x.mailbox_id=e.mailbox_id AND x.mod_seq=e.mod_seq WHERE e.account_id=?"
+                f" AND x.content_id IN ({tx.dialect.members})"
+            ),
+        ):
+            needed.update((account_id, content_id) for (content_id,) in tx.all(sql, (account_id, text)))
+    return needed
 
 
 def _take_due(tx: Tx, until: int, batch: int) -> tuple[list[Row], bool]:

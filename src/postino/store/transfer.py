@@ -279,8 +279,26 @@ def _copy_rows(
             (target.account_id, target.mailbox_id, next_uid - 1, *below_id, mod_seq, now, *key, below),
         )
         next_uid += part.messages
+        if across:
+            _note_shared(tx, target, next_uid - part.messages, next_uid)
+        elif charged:
+            tx.run(
+                "INSERT INTO copied_content (account_id, content_id)"
+                f" SELECT account_id, content_id FROM message WHERE {where} ON CONFLICT DO NOTHING",
+                (*key, below),
+            )
     made = NumberSet([(first_uid, first_uid + totals.messages - 1)])
     return Copied(uid_validity, NumberSet.of(sources), made, mod_seq), totals
+
+
+def _note_shared(tx: Tx, target: _Target, first_uid: int, end_uid: int) -> None:
+    """Note which of the contents that came with these messages came with several."""
+    tx.run(
+        "INSERT INTO copied_content (account_id, content_id) SELECT account_id, content_id FROM message"
+        " WHERE account_id=? AND mailbox_id=? AND uid>=? AND uid<? GROUP BY account_id, content_id"
+        " HAVING count(*)>1",
+        (target.account_id, target.mailbox_id, first_uid, end_uid),
+    )
 
 
 def _remove_rows(

@@ -255,6 +255,18 @@ def _contents(tx: Tx) -> Iterator[Finding]:
         " WHERE a.id IS NULL OR t.thread_id<1 OR t.thread_id>a.mod_seq",
         "the message id with the hash {} is in a thread that cannot be",
     )
+    yield from _each(
+        tx,
+        "SELECT r.account_id, r.content_id FROM (SELECT account_id, content_id FROM message UNION ALL"
+        " SELECT account_id, content_id FROM expunged WHERE content_id<>0) r LEFT JOIN copied_content c"
+        " ON c.account_id=r.account_id AND c.content_id=r.content_id WHERE c.content_id IS NULL"
+        " GROUP BY r.account_id, r.content_id HAVING count(*)>1",
+        "content {} has several messages and is not known to be copied: it could go with one of them",
+    )
+    for account_id, content_id in tx.all(
+        "SELECT account_id, content_id FROM copied_content EXCEPT SELECT account_id, id FROM content"
+    ):
+        yield Finding(Severity.LITTER, account_id, f"content {content_id} was copied and is gone")
     for account_id, content_id in tx.all(
         "SELECT account_id, id FROM content EXCEPT SELECT account_id, content_id FROM message"
         " EXCEPT SELECT account_id, content_id FROM expunged"

@@ -71,6 +71,9 @@ def damaged(tmp_path):
         ("UPDATE message SET size=size+1 WHERE uid=8", "no content of its size"),
         ("UPDATE message SET flags=99 WHERE uid=8", "cannot be"),
         ("UPDATE message SET uid=1 WHERE uid=8", "was expunged"),
+        ("UPDATE message SET content_id=16 WHERE uid=9", "is not known to be copied"),
+        ("UPDATE content SET thread_id=id+1 WHERE id=16", "in a thread that began after it"),
+        ("UPDATE thread_of_id SET thread_id=1<<40", "in a thread that cannot be"),
         ("DELETE FROM octets WHERE account_id=1 AND content_id=16", "lost its octets"),
         ("UPDATE octets SET header=x'00' WHERE account_id=1 AND content_id=16", "another length"),
         ("UPDATE octets SET body=x'00' WHERE account_id=1 AND content_id=16", "is not of"),
@@ -104,10 +107,12 @@ def test_damage_is_found(damaged, damage, sentence):
 def test_litter_is_told_apart(damaged):
     damaged.write_now(lambda tx: tx.run("INSERT INTO shared_body VALUES ('x', 0, x'00')"))
     damaged.write_now(lambda tx: tx.run("UPDATE expunged SET content_id=0"))
+    damaged.write_now(lambda tx: tx.run("INSERT INTO copied_content VALUES (1, 99)"))
     found = findings(damaged)
     assert found
     assert {one.severity for one in found} == {Severity.LITTER}
     assert any("shared body x" in str(one) for one in found)
+    assert any("content 99 was copied and is gone" in str(one) for one in found)
 
 
 def test_files_are_looked_for_only_when_asked(damaged):
