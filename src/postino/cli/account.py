@@ -233,4 +233,5 @@ def remove(address: str, yes: bool, data: Path | None, config: Path | None) -> N
             )
         for blob_id in store.write_now(lambda tx: remove_account(tx, found.id)):
             store.blobs.delete(BlobId(blob_id))
+        store.texts.remove(found.id)
     click.echo(f"Removed {found.login}")

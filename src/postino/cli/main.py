@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "alias": "Add, list and remove further addresses.",
     "acl": "Share mailboxes between accounts.",
     "verify": "Check that the stored mail is consistent.",
+    "search": "Show and rebuild the indexes that make searches fast.",
     "reference": "Explain every setting.",
 }
 

@@ -359,10 +359,7 @@ def test_words_differ_by_one_letter(one, other, alike) -> None:
 
 def test_words_are_found_in_what_is_looked_for() -> None:
     assert words_of("IMAP  break, IMAP!") == ["imap", "break"]
-    assert words_of("Café «noir» – 漢字") == ["cafe\u0301", "«noir»", "漢字"] or words_of("Café noir") == [
-        "cafe\u0301",
-        "noir",
-    ]
+    assert words_of("Café “noir” – 漢字") == ["cafe\u0301", "noir", "漢字"]
     assert words_of("...") == []
     assert len(words_of(" ".join(map(str, range(100))))) == 16
 
