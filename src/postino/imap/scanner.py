@@ -14,7 +14,7 @@ from postino.core.errors import ProtocolViolation
 from postino.core.numset import MAX_NUMBER, SequenceSet, parse_sequence_set
 from postino.imap.bad_command import BadCommand
 from postino.imap.framer import CommandFrame
-from postino.imap.mailbox_name import decode_mailbox, other_spelling
+from postino.imap.mailbox_name import decode_named
 from postino.imap.numbers import SAVED_RESULT, Numbers
 from postino.imap.parse_options import ParseOptions
 
@@ -158,8 +158,7 @@ class Scanner:
         octets = self.astring()
         if len(octets) > 4 * self.options.mailbox_name_octets:
             self.fail("The mailbox name is too long")
-        name = decode_mailbox(octets, self.options.utf8)
-        return name, other_spelling(octets, self.options.utf8, name)
+        return decode_named(octets, self.options.utf8)
 
     def list_mailbox(self) -> bytes:
         """A LIST pattern, still encoded."""

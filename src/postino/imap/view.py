@@ -496,7 +496,9 @@ class View:
 
     def keywords(self) -> list[str]:
         """Every keyword on some message, in order of the alphabet; none before the view is loaded."""
-        return sorted({word for flags in set(self._flags) for word in flags.keywords})
+        # PERF: equal sets are mostly one object; comparing 500 sets would be most of a SELECT.
+        distinct = dict(zip(map(id, self._flags), self._flags, strict=True)).values()
+        return sorted({word for flags in distinct for word in flags.keywords})
 
     def first_unseen(self) -> int:
         """The number of the first message without the Seen flag; 0 for none."""

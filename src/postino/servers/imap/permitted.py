@@ -7,6 +7,7 @@ Invariants: an owner has every right and is asked nothing; another's rights are 
 Not here: mailboxes named in a command (store/access.py).
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from postino.core.flags import SYSTEM_FLAG_NAMES, flag_set
@@ -62,18 +63,23 @@ def permitted_change(selected: "SelectedMailbox", change: FlagChange) -> FlagCha
 
 def say_flags(session: "ImapSession", selected: "SelectedMailbox") -> None:
     """FLAGS, and in PERMANENTFLAGS those the session may change."""
+    rights = Rights(0) if selected.read_only else selected.rights
+    session.say(_flags_and_permanent(tuple(selected.view.keywords()), rights))
+
+
+# PERF: mostly the same two lines: 0.5 us instead of 20, each SELECT (bench: imap.select).
+@lru_cache(maxsize=64)
+def _flags_and_permanent(keywords: tuple[str, ...], rights: Rights) -> bytes:
     names = [*SYSTEM_FLAG_NAMES.values(), *KNOWN_KEYWORDS]
     known = {name.lower() for name in names}
-    names += [word for word in selected.view.keywords() if word.lower() not in known]
-    session.say(flags_response(names))
-    rights = Rights(0) if selected.read_only else selected.rights
+    names += [word for word in keywords if word.lower() not in known]
     mask = flag_mask(rights)
     may_write = Rights.WRITE in rights
     own = [name for flag, name in SYSTEM_FLAG_NAMES.items() if mask & flag]
     if may_write:
         own += names[len(SYSTEM_FLAG_NAMES) :]
     code = permanent_flags(own, may_create=may_write)
-    session.say(untagged_status("OK", "The flags that are kept", code))
+    return flags_response(names) + untagged_status("OK", "The flags that are kept", code)
 
 
 def renew_rights(session: "ImapSession", selected: "SelectedMailbox") -> None:

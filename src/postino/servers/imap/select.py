@@ -45,6 +45,7 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
         session.say(untagged_status("OK", "The previous mailbox is no longer selected", status.CLOSED))
     if command.condstore:
         session.condstore = True
+    mark = session.context.store.mark()
     try:
         reached, missed = await _open(session, command)
     except NoSuchMailbox as error:
@@ -54,6 +55,7 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
         session.context.bus,
         reached,
         read_only=command.read_only,
+        mark=mark,
     )
     session.select(selected)
     mailbox = reached.mailbox

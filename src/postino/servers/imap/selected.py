@@ -49,10 +49,13 @@ class SelectedMailbox:
         "viewer",
     )
 
-    def __init__(self, store: Store, bus: Bus, reached: Reached, *, read_only: bool) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, reached: Reached, *, read_only: bool, mark: bytes = b""
+    ) -> None:
+        """`mark` is the store's from just before `reached` was read."""
         self._store = store
         self._bus = bus
-        self._mark = b""
+        self._mark = mark
         """The database's state in which the view was compared with it last."""
         mailbox = reached.mailbox
         self.account_id = reached.account_id
