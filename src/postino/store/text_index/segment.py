@@ -171,24 +171,17 @@ class Segment:
             return found
         octets = needle.octets
         if field is Field.HEADER and b"\n" in octets:
-            return self._look(field, found, lambda text: octets in header_lines(text))
-        return self._look(field, found, lambda text: octets in text)
+            return self._look(field, found, lambda texts: rows_with(header_lines(texts), octets))
+        return self._look(field, found, lambda texts: rows_with(texts, octets))
 
     def find_header(self, name: bytes, needle: Needle, wanted: int) -> int:
         """Those that have a header field `name` (lower case) whose value contains the needle."""
         vocabulary = self.vocabulary(Field.HEADER)
         found = vocabulary.documents(b"\n%b:\n" % name, wanted) & wanted
         found = self._may_have(vocabulary, needle, found)
-        start = name + b": "
-        octets = needle.octets
-
-        def has_field(text: bytes) -> bool:
-            return any(
-                line.startswith(start) and line.find(octets, len(start)) >= 0
-                for line in text.split(FIELD_END)
-            )
-
-        return self._look(Field.HEADER, found, has_field)
+        return self._look(
+            Field.HEADER, found, lambda texts: rows_with_field(texts, name + b": ", needle.octets)
+        )
 
     @staticmethod
     def _may_have(vocabulary: Vocabulary, needle: Needle, wanted: int) -> int:
@@ -198,27 +191,26 @@ class Segment:
             wanted &= vocabulary.documents(pattern, wanted)
         return wanted
 
-    def _look(self, field: Field, candidates: int, test: Callable[[bytes], bool]) -> int:
+    def _look(self, field: Field, candidates: int, rows: Callable[[bytes], Iterator[tuple[int, int]]]) -> int:
+        """Those of the candidates that `rows` finds in their chunks."""
         found = 0
         bounds = [*self._chunks[field], len(self.ids)]
         for chunk, (first, after) in enumerate(pairwise(bounds)):
             here = candidates >> first & ((1 << (after - first)) - 1)
-            if not here:
-                continue
-            texts = self.texts(field, chunk)
-            while here:
-                lowest = here & -here
-                here ^= lowest
-                at = lowest.bit_length() - 1
-                if test(texts[at]):
-                    found |= 1 << (first + at)
+            if here:
+                bits = 0
+                for number, _ in rows(self._chunk(field, chunk)):
+                    bits |= 1 << number
+                found |= (bits & here) << first
         return found
+
+    def _chunk(self, field: Field, chunk: int) -> bytes:
+        # One for each thing decompressed: they are not to be used by two threads, and cost 1 us.
+        return zstandard.ZstdDecompressor().decompress(self.piece(_TEXT[field], chunk))
 
     def texts(self, field: Field, chunk: int) -> list[bytes]:
         """The texts of one chunk."""
-        # One for each thing decompressed: they are not to be used by two threads, and cost 1 us.
-        packed = self.piece(_TEXT[field], chunk)
-        texts = zstandard.ZstdDecompressor().decompress(packed).split(DOCUMENT_END)
+        texts = self._chunk(field, chunk).split(DOCUMENT_END)
         bounds = [*self._chunks[field], len(self.ids)]
         if len(texts) != bounds[chunk + 1] - bounds[chunk]:
             raise ValueError("a chunk of the search index has lost a document")
@@ -247,6 +239,29 @@ def rows_with(rows: bytes, octets: bytes) -> Iterator[tuple[int, int]]:
         if counted < 0:
             return
         at = rows.find(octets, counted)
+
+
+def rows_with_field(rows: bytes, start: bytes, octets: bytes) -> Iterator[tuple[int, int]]:
+    """(number, where) of the header fields that begin with `start` and hold the octets after it."""
+    number = counted = 0
+    at = rows.find(start)
+    while at >= 0:
+        # Else the name stands in a value, or is the end of another.
+        if at == 0 or rows[at - 1] >= FIELD_END[0]:
+            number += rows.count(DOCUMENT_END, counted, at)
+            counted = at
+            value = at + len(start)
+            if rows.find(octets, value, _end_of_field(rows, value)) >= 0:
+                yield number, at
+        at = rows.find(start, at + len(start))
+
+
+def _end_of_field(rows: bytes, at: int) -> int:
+    document = rows.find(DOCUMENT_END, at)
+    if document < 0:
+        document = len(rows)
+    field = rows.find(FIELD_END, at, document)
+    return document if field < 0 else field
 
 
 def _in_rows(rows: bytes, octets: bytes) -> int:
