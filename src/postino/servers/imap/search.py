@@ -9,7 +9,7 @@ Not here: keeping results up to date (search_context.py), other mailboxes (esear
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from postino.core.numset import NumberSet
+from postino.core.numset import MAX_NUMBER, NumberSet, SequenceSet
 from postino.core.search import Criterion, Everything
 from postino.imap.commands import Numbers, SavedResult, Search
 from postino.imap.commands.search import Program
@@ -73,6 +73,7 @@ async def begin(
         enable_condstore(session)
     await selected.load()
     view = selected.view
+    is_followed = returning is not None and "UPDATE" in returning
 
     def by_seq(numbers: Numbers) -> NumberSet:
         if isinstance(numbers, SavedResult):
@@ -80,7 +81,11 @@ async def begin(
         return view.uid_ranges(_spans(view, numbers.resolve(view.told)))
 
     def by_number(numbers: Numbers) -> NumberSet:
-        return saved if isinstance(numbers, SavedResult) else view.uid_ranges(view.by_uid(numbers))
+        if isinstance(numbers, SavedResult):
+            return saved
+        known = view.uid_ranges(view.by_uid(numbers))
+        # What is followed goes on with messages that are still to come.
+        return known.union(_to_come(numbers, view.last_uid)) if is_followed else known
 
     criterion = resolve_key(program.key, Surroundings(by_seq, by_number, session.context.clock.now()))
     await selected.sync()
@@ -91,6 +96,18 @@ async def begin(
 def _spans(view: View, numbers: NumberSet) -> list[Span]:
     """Where these sequence numbers are; in a search those beyond the mailbox are no error."""
     return [(low - 1, min(high, view.told)) for low, high in numbers.ranges if low <= view.told]
+
+
+def _to_come(numbers: SequenceSet, last: int) -> NumberSet:
+    """The UIDs above `last` that are meant: `10:*` will hold every later message too."""
+    found: list[tuple[int, int]] = []
+    for first, second in numbers.parts:
+        low, high = min(first, second), max(first, second)
+        if not low and 0 < high <= last:
+            high = MAX_NUMBER
+        if high > last:
+            found.append((max(low, last + 1), high))
+    return NumberSet(found)
 
 
 async def find(session: "ImapSession", selected: "SelectedMailbox", criterion: Criterion) -> list[int]:
