@@ -20,9 +20,13 @@ MAX_FIELDS: Final = 20_000
 LISTED_FIELDS: Final = frozenset(
     b"""
     date from sender reply-to to cc bcc subject message-id in-reply-to references newsgroups followup-to
-    content-type content-transfer-encoding content-language content-disposition mime-version
+    content-type content-transfer-encoding content-language content-disposition content-description
+    mime-version
     priority x-priority importance x-msmail-priority
     list-id list-post list-unsubscribe list-unsubscribe-post list-help list-subscribe list-owner list-archive
+    x-mailing-list mailing-list x-loop x-list x-beenthere originator mail-followup-to mail-reply-to
+    x-tuid x-k9mail-identity chat-version x-chat-version x-microsoft-original-message-id
+    x-uniform-type-identifier x-universally-unique-identifier
     x-mailer user-agent organization disposition-notification-to delivered-to
     resent-from resent-to resent-date auto-submitted precedence
     x-label x-keywords keywords comments lines archived-at

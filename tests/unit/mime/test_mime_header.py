@@ -131,3 +131,35 @@ def test_any_octets_have_fields_inside(octets: bytes) -> None:
         assert last <= start < value_start <= end <= len(octets)
         last = end
     assert len(select_fields(octets, {b"a"})) + len(select_fields(octets, {b"a"}, True)) <= len(octets)
+
+
+# What mail programs ask for when they list a mailbox.
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(
+            "From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To"
+            " Content-Type Reply-To",
+            id="Thunderbird",
+        ),
+        pytest.param(
+            "DATE FROM SENDER SUBJECT TO CC MESSAGE-ID REFERENCES CONTENT-TYPE CONTENT-DESCRIPTION IN-REPLY-TO"
+            " REPLY-TO LINES LIST-POST LIST-SUBSCRIBE LIST-UNSUBSCRIBE X-LABEL X-ORIGINAL-TO",
+            id="neomutt",
+        ),
+        pytest.param("X-TUID", id="mbsync"),
+        pytest.param("MESSAGE-ID", id="mbsync, messages it knows"),
+        pytest.param(
+            "date subject from content-type to cc reply-to message-id references in-reply-to list-unsubscribe"
+            " sender X-K9mail-Identity X-Chat-Version",
+            id="K-9",
+        ),
+        pytest.param(
+            "date subject from to cc message-id in-reply-to references content-type x-priority"
+            " x-uniform-type-identifier x-universally-unique-identifier list-id list-unsubscribe",
+            id="Apple Mail, until it asked for signatures too",
+        ),
+    ],
+)
+def test_the_fields_kept_for_lists_are_those_that_are_asked_for(names: str) -> None:
+    assert set(names.lower().encode().split()) <= LISTED_FIELDS
