@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+import msgspec
+
 from postino.core.limits import Limits
 from postino.imap.bad_command import BadCommand
 
@@ -62,8 +64,7 @@ class FramerLimits:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CommandFrame:
+class CommandFrame(msgspec.Struct, frozen=True, gc=False):
     """A whole command: texts and literal octets in turn, `parts[0]` text, `parts[1]` literal, ...
 
     A text before a literal still ends with its marker (`{5}`, `{5+}`, `~{5}`), so that the grammar can
@@ -73,13 +74,11 @@ class CommandFrame:
     parts: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ContinuationNeeded:
+class ContinuationNeeded(msgspec.Struct, frozen=True, gc=False):
     """The client waits for `+` before it sends the literal it announced."""
 
 
-@dataclass(frozen=True, slots=True)
-class AppendStarted:
+class AppendStarted(msgspec.Struct, frozen=True, gc=False):
     """An APPEND or REPLACE up to a literal behind its mailbox: a message, a part of one, or a URL.
 
     Answer with accept_stream() or discard_stream(). An AppendReader reads `head` when `is_first`, else the
@@ -92,33 +91,25 @@ class AppendStarted:
     is_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class AppendData:
-    """Octets of the accepted literal, in order."""
+class AppendData(msgspec.Struct, frozen=True, gc=False):
+    """Octets of the accepted literal, in order. It is whole when AppendRest or an AppendStarted follows."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AppendEnd:
-    """The literal is whole. AppendRest or another AppendStarted follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class AppendRest:
+class AppendRest(msgspec.Struct, frozen=True, gc=False):
     """The end of the command's last line, for its AppendReader; the command is complete now."""
 
     line: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LineFrame:
+class LineFrame(msgspec.Struct, frozen=True, gc=False):
     """One line without CRLF, as expect_line() asked for: DONE, or SASL data."""
 
     octets: bytes
 
 
-Frame = CommandFrame | ContinuationNeeded | AppendStarted | AppendData | AppendEnd | AppendRest | LineFrame
+Frame = CommandFrame | ContinuationNeeded | AppendStarted | AppendData | AppendRest | LineFrame
 
 
 class _Mode(Enum):
@@ -127,7 +118,6 @@ class _Mode(Enum):
     SINGLE_LINE = auto()
     APPEND_DECISION = auto()
     APPEND_DATA = auto()
-    APPEND_END = auto()
     APPEND_LINE = auto()
     DISCARD = auto()
     """Skipping a refused command's literal."""
@@ -135,7 +125,11 @@ class _Mode(Enum):
 
 
 _NEEDED: Final = ContinuationNeeded()
-_END: Final = AppendEnd()
+_NOTHING_MORE: Final = AppendRest(b"")
+_DATA: Final = _Mode.APPEND_DATA
+_LITERAL: Final = _Mode.LITERAL
+_DECISION: Final = _Mode.APPEND_DECISION
+_DISCARD: Final = _Mode.DISCARD
 
 
 class Framer:
@@ -218,7 +212,7 @@ class Framer:
     def accept_stream(self) -> None:
         """Have the literal of the last AppendStarted handed out."""
         assert self._mode is _Mode.APPEND_DECISION
-        self._mode = _Mode.APPEND_DATA if self._left else _Mode.APPEND_END
+        self._mode = _Mode.APPEND_DATA if self._left else _Mode.APPEND_LINE
 
     def discard_stream(self) -> None:
         """Skip the rest of this APPEND: at AppendStarted instead of accepting, or later on an error.
@@ -238,37 +232,34 @@ class Framer:
         """The next frame, or None when more octets are needed (or a decision, for AppendStarted)."""
         # PERF: whole simple commands, pipelined or not, leave on the first pass (bench: imap framer).
         while True:
-            match self._mode:
-                case _Mode.COMMAND | _Mode.SINGLE_LINE | _Mode.APPEND_LINE | _Mode.DISCARD_LINE:
-                    line = self._take_line()
-                    if line is None:
-                        return None
-                    frame = self._frame_of(line)
-                    if frame is not None:
-                        return frame
-                case _Mode.LITERAL:
-                    literal = self._take_literal()
-                    if literal is None:
-                        return None
-                    self._parts.append(literal)
-                    self._mode = _Mode.COMMAND
-                case _Mode.APPEND_DECISION:
+            mode = self._mode
+            if mode is _DATA:
+                octets = self._take_some()
+                if not octets:
                     return None
-                case _Mode.APPEND_DATA:
-                    octets = self._take_some()
-                    if not octets:
-                        return None
-                    if not self._left:
-                        self._mode = _Mode.APPEND_END
-                    return AppendData(octets)
-                case _Mode.APPEND_END:
+                if not self._left:
                     self._mode = _Mode.APPEND_LINE
-                    return _END
-                case _Mode.DISCARD:
-                    if self._left and not self._take_some():
-                        return None
-                    if not self._left:
-                        self._mode = _Mode.DISCARD_LINE
+                return AppendData(octets)
+            if mode is _DECISION:
+                return None
+            if mode is _LITERAL:
+                literal = self._take_literal()
+                if literal is None:
+                    return None
+                self._parts.append(literal)
+                self._mode = _Mode.COMMAND
+            elif mode is _DISCARD:
+                if self._left and not self._take_some():
+                    return None
+                if not self._left:
+                    self._mode = _Mode.DISCARD_LINE
+            else:
+                line = self._take_line()
+                if line is None:
+                    return None
+                frame = self._frame_of(line)
+                if frame is not None:
+                    return frame
 
     # Lines
 
@@ -314,7 +305,7 @@ class Framer:
         if mode is _Mode.APPEND_LINE:
             if marker is None:
                 self._start_command()
-                return AppendRest(line)
+                return AppendRest(line) if line else _NOTHING_MORE
             return self._start_message(line, marker)
         assert marker is not None
         if self.limits.streams_append and self._is_message_marker(line, marker):

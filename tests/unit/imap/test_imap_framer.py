@@ -8,7 +8,6 @@ from postino.core.limits import Limits
 from postino.imap.bad_command import BadCommand
 from postino.imap.framer import (
     AppendData,
-    AppendEnd,
     AppendRest,
     AppendStarted,
     CommandFrame,
@@ -71,7 +70,6 @@ STREAMS: list[tuple[bytes, list[Frame]]] = [
         [
             AppendStarted(CommandFrame((b"A003 APPEND saved-messages (\\Seen) {28}",)), 28, False),
             AppendData(b"Date: Mon\r\n\r\nHello {5+}\r\n ok"),
-            AppendEnd(),
             AppendRest(b""),
             CommandFrame((b"b NOOP",)),
         ],
@@ -82,9 +80,7 @@ STREAMS: list[tuple[bytes, list[Frame]]] = [
         [
             AppendStarted(CommandFrame((b"a append {3+}", b"box", b" {2+}")), 2, True),
             AppendData(b"hi"),
-            AppendEnd(),
             AppendStarted(CommandFrame((b"a append {3+}", b" (\\Seen) ~{0+}")), 0, True, is_first=False),
-            AppendEnd(),
             AppendRest(b")"),
         ],
     ),
@@ -94,7 +90,6 @@ STREAMS: list[tuple[bytes, list[Frame]]] = [
         [
             AppendStarted(CommandFrame((b"A003 REPLACE 4 Drafts {2+}",)), 2, True),
             AppendData(b"hi"),
-            AppendEnd(),
             AppendRest(b""),
         ],
     ),
@@ -103,10 +98,8 @@ STREAMS: list[tuple[bytes, list[Frame]]] = [
         [
             AppendStarted(CommandFrame((b"a uid replace * {3+}", b"box", b" CATENATE (TEXT {2}")), 2, False),
             AppendData(b"\r\n"),
-            AppendEnd(),
             AppendStarted(CommandFrame((b"a uid replace * {3+}", b" URL {4+}")), 4, True, is_first=False),
             AppendData(b"/x/y"),
-            AppendEnd(),
             AppendRest(b")"),
         ],
     ),
@@ -224,7 +217,6 @@ def test_message_larger_than_other_literals_streams_in_pieces() -> None:
     for _ in range(10):
         framer.feed(b"z" * 100)
         assert framer.next() == AppendData(b"z" * 100)
-    assert framer.next() == AppendEnd()
     assert framer.next() is None
     framer.feed(b"\r\n")
     assert framer.next() == AppendRest(b"")
@@ -234,7 +226,7 @@ def test_message_larger_than_other_literals_streams_in_pieces() -> None:
 def test_a_command_of_many_messages_may_have_many_texts_but_none_too_long() -> None:
     flags = b" (" + b" ".join(b"k%d" % number for number in range(30)) + b") {1+}\r\nx"
     found = frames_of([b"a APPEND box {1+}\r\nx" + 20 * flags + b"\r\nb NOOP\r\n"])
-    assert found.count(AppendEnd()) == 21
+    assert found.count(AppendData(b"x")) == 21
     assert found[-2:] == [AppendRest(b""), CommandFrame((b"b NOOP",))]
     assert frames_of([b"a APPEND box {1+}\r\nx" + b" " * 202])[-1] == (
         b"a",

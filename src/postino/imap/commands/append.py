@@ -189,6 +189,9 @@ class AppendReader:
 
     def next(self, text: bytes) -> list[Item]:
         """Read what stands behind a literal."""
+        if not text and not self._in_catenate and not self._closes_utf8:
+            self.is_complete = True
+            return []
         try:
             return self._read(Scanner(CommandFrame((text,)), 0, self._options, self._usage))
         except BadCommand as error:

@@ -81,7 +81,6 @@ class Appending:
     """The APPENDs of one session: the one coming in here, those that are complete in `groups`."""
 
     __slots__ = (
-        "_fault",
         "_heads_octets",
         "_held_octets",
         "_kind",
@@ -130,7 +129,6 @@ class Appending:
         self._reader: AppendReader | None = None
         self._new: NewMessage | None = None
         self._old: Place | None = None
-        self._fault: Completion | None = None
         self._messages: list[NewEmail] = []
         self._kind = LiteralKind.MESSAGE
         self._url = b""
@@ -170,7 +168,7 @@ class Appending:
             refused = await self._begin(reader, started.size)
         else:
             items = self._reader.next(started.head.parts[-1])
-            refused = self._fault
+            refused = await self._end_literal()
         return refused or await self._take(items) or self._examine(started.size)
 
     def add(self, octets: bytes) -> None:
@@ -183,12 +181,13 @@ class Appending:
             self._message.fail(Fault.NUL)
         self._message.add(octets)
 
-    async def end(self) -> None:
-        """The literal is whole."""
-        if self._kind is LiteralKind.URL and self._fault is None:
-            assert self._message is not None
-            self._fault = await add_url(self._session, self._url, self._message)
-        self._url = b""
+    async def _end_literal(self) -> Completion | None:
+        """The literal before is whole; the refusal when it was the URL of something that cannot be had."""
+        if self._kind is not LiteralKind.URL:
+            return None
+        assert self._message is not None
+        url, self._url, self._kind = self._url, b"", LiteralKind.MESSAGE
+        return await add_url(self._session, url, self._message)
 
     async def finish(self, line: bytes) -> None:
         """The command is complete: store it with the next group."""
@@ -196,7 +195,7 @@ class Appending:
         assert reader is not None
         try:
             items = reader.next(line)
-            refused = self._fault or await self._take(items) or await self._end_message()
+            refused = await self._end_literal() or await self._take(items) or await self._end_message()
             await self._complete(reader, refused)
         finally:
             self.discard()

@@ -26,7 +26,6 @@ from postino.imap.capability import after_login, before_login
 from postino.imap.commands import Command, Fetch, Idle, parse_command
 from postino.imap.framer import (
     AppendData,
-    AppendEnd,
     AppendRest,
     AppendStarted,
     CommandFrame,
@@ -220,8 +219,6 @@ class ImapSession:
                         self.appending.add(octets)
                     case AppendStarted():
                         await self.appending.start(frame)
-                    case AppendEnd():
-                        await self.appending.end()
                     case AppendRest(line):
                         await self.appending.finish(line)
                         self._bad_commands = 0
