@@ -8,6 +8,7 @@ Not here: THREAD, which looks at a mailbox as a whole (store/threading.py).
 """
 
 import json
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -23,6 +24,7 @@ _CLAIM: Final = (
     "INSERT INTO thread_of_id (account_id, id_hash, thread_id) VALUES (?, ?, ?)"
     " ON CONFLICT (account_id, id_hash) DO UPDATE SET thread_id=thread_id RETURNING thread_id"
 )
+_INSERT: Final = "INSERT INTO thread_of_id (account_id, id_hash, thread_id) VALUES (?, ?, ?)"
 
 
 def id_hash(message_id: str) -> int:
@@ -39,19 +41,20 @@ def join_thread(tx: Tx, account_id: AccountId, content_id: int, message_id: str,
         assert row is not None
         return int(row[0])
     hashes = list(dict.fromkeys(map(id_hash, _counted(message_id, refs))))
-    text = json.dumps(hashes)
-    row = tx.one(
-        f"SELECT min(thread_id) FROM thread_of_id WHERE account_id=? AND id_hash IN ({tx.dialect.members})",
-        (account_id, text),
-    )
-    thread_id = content_id if row is None or row[0] is None else int(row[0])
-    tx.run(
-        "INSERT INTO thread_of_id (account_id, id_hash, thread_id)"
-        f" SELECT ?, value, ? FROM ({tx.dialect.members}) AS seen WHERE 1=1"
-        " ON CONFLICT (account_id, id_hash) DO NOTHING",
-        (account_id, thread_id, text),
-    )
+    # PERF: a list of parameters takes half of what json_each() does (bench: deliver).
+    known: dict[int, int] = dict(tx.all(_find(len(hashes)), (account_id, *hashes)))
+    thread_id = min(known.values(), default=content_id)
+    for new in hashes:
+        # Mostly the message's own alone.
+        if new not in known:
+            tx.run(_INSERT, (account_id, new, thread_id))
     return thread_id
+
+
+@lru_cache(maxsize=MAX_REFERENCES + 1)
+def _find(count: int) -> str:
+    members = ", ".join("?" * count)
+    return f"SELECT id_hash, thread_id FROM thread_of_id WHERE account_id=? AND id_hash IN ({members})"
 
 
 def _counted(message_id: str, refs: str) -> list[str]:
