@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from postino.net.compression import Deflater, Inflater
+from postino.net.tls_memory import tls_begins
 
 READ_PAUSE_OCTETS: Final = 256 * 1024
 LINGER_SECONDS: Final = 2.0
@@ -268,6 +269,7 @@ class Connection(asyncio.BufferedProtocol):
         # Nothing awaits between here and start_tls() taking the transport from us, so no plaintext
         # octet can still arrive; what the kernel holds is then read as TLS, and is none.
         self.read_nowait()
+        tls_begins(self._loop)
         try:
             upgraded = await self._loop.start_tls(
                 transport,

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from postino.core.limits import Limits
 from postino.net.connection import LINGER_SECONDS, Connection, is_loopback
+from postino.net.tls_memory import tls_begins
 
 ACCEPT_BATCH: Final = 64
 HANDSHAKE_SECONDS: Final = 30.0
@@ -199,6 +200,7 @@ class Listeners:
                     accepted.close()
                     self._log.handshake_failed(service.name, address, "this server has no certificate")
                     return None
+                tls_begins(self._loop)
                 await self._loop.connect_accepted_socket(
                     lambda: connection,
                     accepted,

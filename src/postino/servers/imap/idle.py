@@ -24,6 +24,7 @@ async def run_idle(session: "ImapSession", command: Idle) -> Completion:
     await tell_news(session)
     session.say(continuation(b"Waiting for news; say DONE to end"))
     await session.flush()
+    session.connection.rest()
     session.framer.expect_line()
     news = News(session, may_expunge=True)
     with news.heard():
