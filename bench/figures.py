@@ -183,6 +183,14 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("idle.memory", "Idle sessions", "memory of one idle IMAP session (Pss)", "KB", _LESS, limit=40),
     Figure("idle.sessions", "Idle sessions", "sessions held while measuring that", ""),
     Figure(
+        "idle.delivery",
+        "Idle sessions",
+        "from SMTP until IDLE tells, with all of them held",
+        _MS,
+        _LESS,
+        limit=20,
+    ),
+    Figure(
         "idle.notify", "Idle sessions", "from sending APPEND until IDLE tells another session", _MS, _LESS
     ),
     Figure("start.seconds", "Start", "from the command to the first IMAP greeting", "s", _LESS, limit=1),

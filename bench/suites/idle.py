@@ -4,13 +4,14 @@ Memory is Pss (a share of shared pages) over all processes of the server, with t
 without. Postino holds them in one worker; of Dovecot, with a process a session, fewer are asked.
 """
 
+import smtplib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench.drivers.imap import Imap
-from bench.drivers.wire import DriverError
+from bench.drivers.wire import SILENCE_SECONDS, DriverError
 from bench.peers.debian import DebianPair
 from bench.peers.postino import PostinoServer
 from bench.peers.server import HOST, HUNDRED, IDLER, PASSWORD, Server
@@ -73,10 +74,29 @@ class IdleSuite:
             held = self._idle(server, sessions, count)
             time.sleep(1.0)
             grown = _pss_kib(server) - before
+            delivery = self._delivery(server)
             for session in held:
                 session.end_idle()  # each is still there and answers
         time.sleep(1.0)
-        return {"idle.memory": grown / count, "idle.sessions": float(count)}
+        return {"idle.memory": grown / count, "idle.sessions": float(count), "idle.delivery": delivery}
+
+    def _delivery(self, server: Server) -> float:
+        """Milliseconds from sending a message by SMTP until one of all these sessions is told of it."""
+        delays = []
+        message = self._messages[0]
+        with (
+            Imap.logged_in(HOST, server.ports.imap, IDLER, PASSWORD) as listener,
+            smtplib.SMTP(HOST, server.ports.smtp, timeout=SILENCE_SECONDS) as sender,
+        ):
+            listener.select()
+            listener.start_idle()
+            for _ in range(_NOTIFICATIONS):
+                started = time.perf_counter()
+                sender.sendmail("sender@sender.example", [IDLER], message)
+                listener.wait_for_exists()
+                delays.append(time.perf_counter() - started)
+                time.sleep(0.02)
+        return sorted(delays)[len(delays) // 2] * 1e3
 
     @staticmethod
     def _idle(server: Server, sessions: ExitStack, count: int) -> list[Imap]:
