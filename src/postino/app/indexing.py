@@ -2,7 +2,7 @@
 
 Accounts are looked at in turn: those that changed and have been quiet since, or have waited long. Work is
 done in steps of some milliseconds in a thread, with pauses that are short when this process is idle and long
-when it is not, so that a delivery or a command beside it loses no more than a few percent.
+when it is not, so that deliveries and commands beside it lose about two percent.
 Invariants: one worker indexes; nothing waits for it; what it has not come to is found by reading.
 Not here: what is done to an index (store/text_index/indexer.py), searching (store/search.py).
 """
@@ -28,10 +28,10 @@ LOOK_SECONDS: Final = 2.0
 """Time between two looks for accounts that changed; one that changed in between is not quiet yet."""
 LONGEST_WAIT: Final = 60.0
 DAY_SECONDS: Final = 86_400.0
-STEP_SECONDS: Final = 0.01
+STEP_SECONDS: Final = 0.005
 _IDLE_PAUSE: Final = 0.5
 """Pause after a step, in its durations, when the process did nothing else meanwhile ..."""
-_BUSY_PAUSE: Final = 15.0
+_BUSY_PAUSE: Final = 50.0
 """... and when it did."""
 _BUSY_SHARE: Final = 0.2
 _LOOK_PAUSE: Final = 50.0
