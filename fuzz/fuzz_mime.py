@@ -19,6 +19,7 @@ from postino.imap.bodystructure import body_of, encode_bodystructure
 from postino.imap.section import SectionText, section_range
 from postino.mime.header import header_octets
 from postino.mime.index import index_message, pack_index, walk
+from postino.mime.preview import PREVIEW_CHARACTERS, preview_of
 from postino.mime.text import body_text, decoded_octets, header_text
 from tests.support.mime_index import check_index
 from tests.support.strict_imap_value import read_value
@@ -38,6 +39,9 @@ def test_one_input(octets: bytes) -> None:
     assert facts.parts == pack_index(root)
     assert facts.size == len(octets)
     assert facts.bodystructure == encode_bodystructure(root)
+    assert facts.preview == preview_of(root, octets)
+    assert len(facts.preview.encode()) <= 4 * PREVIEW_CHARACTERS >= 4 * len(facts.preview)
+    assert not any(character < " " or "\x7f" <= character < "\xa0" for character in facts.preview)
     assert body_of(facts.bodystructure) == encode_bodystructure(root, extended=False)
     for value in (facts.envelope, facts.bodystructure, body_of(facts.bodystructure)):
         assert read_value(value)[1] == len(value)
