@@ -4,10 +4,19 @@ Not here: where the octets come from (store/blobs.py, delivery/).
 """
 
 import mmap
-from typing import Final
+from typing import Final, Protocol
 
 Buffer = bytes | mmap.mmap
 """Both have `find` and slices, and compiled expressions search both in place."""
+
+
+class Slices(Protocol):
+    """Octets that can be had by ranges: a Buffer, or a message of which only some parts are ever read."""
+
+    def __getitem__(self, wanted: slice, /) -> bytes:
+        """The octets from start to stop; both are given, and within the message."""
+        ...
+
 
 _STEP_OCTETS: Final = 1024 * 1024
 

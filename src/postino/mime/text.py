@@ -14,7 +14,7 @@ from postino.mime.charset import decode
 from postino.mime.encoded_word import decode_header_text
 from postino.mime.header import raw_fields
 from postino.mime.html import html_text
-from postino.mime.octets import Buffer
+from postino.mime.octets import Slices
 from postino.mime.part import Part, walk
 from postino.mime.transfer import decode_transfer
 
@@ -35,13 +35,13 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKD", text).upper().casefold()
 
 
-def decoded_octets(part: Part, octets: Buffer) -> bytes | None:
+def decoded_octets(part: Part, octets: Slices) -> bytes | None:
     """A leaf's body without its transfer encoding (RFC 9051 §6.4.5, BINARY); None if that is unknown."""
     return decode_transfer(part.encoding, octets[part.body_start : part.end])
 
 
 def decoded_text(
-    part: Part, octets: Buffer, limits: Limits | None = None, *, octets_limit: int = SEARCHED_OCTETS
+    part: Part, octets: Slices, limits: Limits | None = None, *, octets_limit: int = SEARCHED_OCTETS
 ) -> str:
     """A leaf's body as text, HTML without its marks. `octets` is the whole message."""
     raw = octets[part.body_start : min(part.end, part.body_start + octets_limit)]
@@ -53,7 +53,7 @@ def decoded_text(
 
 
 def body_text(
-    root: Part, octets: Buffer, limits: Limits | None = None, *, octets_limit: int = SEARCHED_OCTETS
+    root: Part, octets: Slices, limits: Limits | None = None, *, octets_limit: int = SEARCHED_OCTETS
 ) -> str:
     """Everything in a message's body that is text, one part a paragraph; what SEARCH BODY looks into.
 

@@ -80,6 +80,26 @@ class BodySource:
         return self._octets[start : start + length]
 
 
+class MessageOctets:
+    """A whole message by ranges: of a body in a blob only those that are asked for are read."""
+
+    __slots__ = ("_body", "_header")
+
+    def __init__(self, header: bytes, body: Body, blobs: BlobStore) -> None:
+        self._header = header
+        self._body = BodySource(body, blobs)
+
+    def __getitem__(self, wanted: slice, /) -> bytes:
+        start, stop = wanted.start, wanted.stop
+        in_body = stop - len(self._header)
+        if in_body <= 0:
+            return self._header[start:stop]
+        skipped = start - len(self._header)
+        if skipped >= 0:
+            return self._body.read(skipped, in_body - skipped)
+        return self._header[start:] + self._body.read(0, in_body)
+
+
 _SQL: Final = {
     Column.INTERNAL_DATE: "m.internal_date",
     Column.SAVE_DATE: "m.save_date",

@@ -16,7 +16,7 @@ from postino.mime.header import LISTED_FIELDS, raw_fields
 from postino.mime.part import unpack_index
 from postino.mime.text import body_text, fold, header_text
 from postino.store.blobs import BlobStore
-from postino.store.fetch import Column, body_octets, fetch_rows
+from postino.store.fetch import Column, MessageOctets, fetch_rows
 from postino.store.search_sql import Sql, named_text
 from postino.store.text_index.document import Document, make_document
 from postino.store.tx import RunTx, Tx
@@ -58,7 +58,7 @@ class MessageReader:
             for _, content_id, parts, header, body in self._fetch(
                 batch, Column.CONTENT_ID, Column.PARTS, Column.HEADER, Column.BODY
             ):
-                octets = header + body_octets(body, self._blobs)
+                octets = MessageOctets(header, body, self._blobs)
                 yield content_id, make_document(header, unpack_index(parts), octets, self._limits)
 
     def _batches(self, uids: NumberSet) -> list[NumberSet]:
@@ -114,7 +114,7 @@ class MessageReader:
                 if with_header and needle in fold(header_text(header)):
                     found.append(uid)
                     continue
-                octets = header + body_octets(body, self._blobs)
+                octets = MessageOctets(header, body, self._blobs)
                 if needle in fold(body_text(unpack_index(parts), octets, self._limits)):
                     found.append(uid)
         return NumberSet.of(found)

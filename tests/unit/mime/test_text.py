@@ -1,5 +1,7 @@
 """Text for searching: transfer encodings, charsets, HTML."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +112,35 @@ def test_folding_makes_equal_what_reads_equal() -> None:
     assert fold("STRASSE") == fold("straße")
     assert fold("e\u0301") == fold("É")
     assert fold("ABC") == "abc"
+
+
+def unicode_casemap(letter: str) -> str:
+    """What RFC 5051 §2 makes of a letter: its simple title case, decomposed."""
+    title = letter.title()
+    return unicodedata.normalize("NFKD", title if len(title) == 1 else letter)
+
+
+def test_folding_holds_equal_what_i_unicode_casemap_does() -> None:
+    letters = [letter for letter in map(chr, range(0x110000)) if unicode_casemap(letter) != letter]
+    assert len(letters) > 15_000
+    for letter in letters:
+        folded = fold(letter)
+        assert fold(unicode_casemap(letter)) == folded
+        assert fold(folded) == folded
+
+
+@pytest.mark.parametrize(
+    ("needle", "text"),
+    [("cafe", "Café"), ("CAFÉ", "cafe\u0301"), ("strasse", "STRAẞE"), ("fine", "ﬁne"), ("IZMIR", "ızmır"), ("ΟΔΟΣ", "οδος"),
+     ("ab", "ＡＢ"), ("i\u0307", "İ"), ("k", "\u212a"), ("1/2".replace("/", "\u2044"), "½")],
+)  # fmt: skip
+def test_what_reads_alike_is_found(needle: str, text: str) -> None:
+    assert fold(needle) in fold(text)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_folding_a_line_is_folding_what_it_is_made_of(one: str, other: str) -> None:
+    assert fold(f"{one}: {other}\n{one}") == f"{fold(one)}: {fold(other)}\n{fold(one)}"
 
 
 @given(st.binary(max_size=300), st.sampled_from(["base64", "quoted-printable", "x-uuencode", "7bit", "?"]))

@@ -20,6 +20,7 @@ from postino.core.search import (
     UidIn,
 )
 from postino.store.accounts import remove_account
+from postino.store.fetch import MessageOctets
 from postino.store.fuzzy import differ_by_one, words_of
 from postino.store.messages import append, copy, expunge
 from postino.store.search import relevancies, search, search_mailbox
@@ -409,3 +410,42 @@ async def test_a_subject_counts_more_than_a_body(store, ann, inbox) -> None:
     uids = list(range(10, 0, -1))
     scores = await relevancies(store, ann, inbox, Fuzzy(TextContains("lunch")), uids)
     assert all((score == 100) == (uid % 2 == 1) for uid, score in zip(uids, scores, strict=True))
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_whatever_a_power_cut_leaves_of_the_file_searches_stay_right(
+    store, ann, inbox, part, tmp_path
+) -> None:
+    """The file and a beginning of its log, as they were at some moment; then indexing goes on from there."""
+    path = store.texts.path(ann)
+    left: list[tuple[bytes, bytes]] = []
+    for first in range(0, 30, 10):
+        put(store, ann, inbox, range(first, first + 10))
+        visit = AccountIndexing(store.texts, ann, store.blobs, LIMITS, NOW)
+        while visit.step(store.read_now):
+            log = path.with_name(path.name + "-wal")
+            if path.exists() and log.exists():
+                written = log.read_bytes()
+                left.append((path.read_bytes(), written[: len(written) * (part + 1) // 5 + part]))
+    assert len(left) > 20
+    for file, log_octets in left[part::5]:
+        store.texts.close()
+        for name in ("", "-wal", "-shm"):
+            path.with_name(path.name + name).unlink(missing_ok=True)
+        path.write_bytes(file)
+        path.with_name(path.name + "-wal").write_bytes(log_octets)
+        found = asyncio.run(search_mailbox(store, ann, inbox, BodyContains("pear"), LIMITS))
+        assert found == plain(store, ann, inbox, BodyContains("pear"))
+        index(store, ann)
+        assert documents_of(store, ann) == 30
+        assert_right(store, ann, inbox)
+
+
+@settings(max_examples=100, deadline=None)
+@given(header=st.binary(max_size=20), body=st.binary(max_size=40), data=st.data())
+def test_ranges_of_a_message_are_its_octets(header, body, data) -> None:
+    octets = MessageOctets(header, body, None)
+    whole = header + body
+    start = data.draw(st.integers(0, len(whole)))
+    stop = data.draw(st.integers(start, len(whole)))
+    assert octets[start:stop] == whole[start:stop]

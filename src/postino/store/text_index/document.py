@@ -13,6 +13,7 @@ from typing import Final
 from postino.core.limits import Limits
 from postino.mime.encoded_word import decode_header_text
 from postino.mime.header import raw_fields
+from postino.mime.octets import Slices
 from postino.mime.part import Part
 from postino.mime.text import body_text, fold
 
@@ -52,7 +53,7 @@ def octets_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def make_document(header: bytes, root: Part, octets: bytes, limits: Limits) -> Document:
+def make_document(header: bytes, root: Part, octets: Slices, limits: Limits) -> Document:
     """The texts of a message; `octets` is all of it, `root` its MIME index."""
     lines: list[str] = []
     named: dict[str, list[str]] = {}

@@ -116,7 +116,8 @@ class IndexFile:
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", _FILE_VERSION)
         # A power cut may take the last commits back, never a part of one.
-        connection.execute("PRAGMA synchronous=NORMAL; PRAGMA mmap_size=1073741824; PRAGMA temp_store=MEMORY")
+        # What is read is mapped; pages of their own are for writing, and many files may be open.
+        connection.execute("PRAGMA synchronous=NORMAL; PRAGMA mmap_size=1073741824; PRAGMA cache_size=-1000")
         if (connection.pragma("application_id"), connection.pragma("user_version")) != (
             APPLICATION_ID,
             _FILE_VERSION,

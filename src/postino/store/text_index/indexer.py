@@ -13,7 +13,7 @@ from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.mime.part import unpack_index
 from postino.store.blobs import BlobStore
-from postino.store.fetch import body_octets, stored_bodies
+from postino.store.fetch import MessageOctets, stored_bodies
 from postino.store.text_index.document import Document, Field, make_document
 from postino.store.text_index.file import IndexBusy, IndexDamaged, IndexFile
 from postino.store.text_index.folder import TextIndexes, current_run, is_of_this_store
@@ -109,7 +109,7 @@ class AccountIndexing:
             for content_id, parts, header, body in rows:
                 done = content_id
                 try:
-                    whole = header + body_octets(body, self._blobs)
+                    whole = MessageOctets(header, body, self._blobs)
                     document = make_document(header, unpack_index(parts), whole, self._limits)
                 except (PostinoError, OSError):
                     continue
