@@ -220,7 +220,8 @@ class SearchGrammar:
     def _unknown(self, name: bytes) -> NoReturn:
         if name in _DATES or name in _FIELDS or name in _ARGUMENTS:
             self._scan.fail(f"The search key {name.decode('ascii')} needs a value")
-        self._scan.fail()
+        shown = name[:40].decode("ascii", "replace")
+        self._scan.fail(f"{shown} is no search key; {self._scan.usage}")
 
 
 _ARGUMENTS: Final = frozenset(
