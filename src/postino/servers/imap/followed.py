@@ -50,3 +50,10 @@ class SearchContexts:
 
     def __bool__(self) -> bool:
         return bool(self.by_tag)
+
+    def drop_numbered(self) -> list[bytes]:
+        """Follow no more what is told by message numbers; gives the tags."""
+        tags = [tag for tag, context in self.by_tag.items() if not context.by_uid]
+        for tag in tags:
+            del self.by_tag[tag]
+        return tags

@@ -1,7 +1,7 @@
 """Commands about the session itself: CAPABILITY, NOOP, CHECK, ID, LANGUAGE, ENABLE, NAMESPACE, LOGOUT.
 
 RFC: 9051 §6.1 (any state), §6.3.1 (ENABLE), §6.3.10 (NAMESPACE), 2971 (ID), 5255 §3.2 (LANGUAGE),
-    3501 §6.4.1 (CHECK).
+    3501 §6.4.1 (CHECK), 9586 (UIDONLY).
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from postino.imap.responses.server import (
     id_response,
     language_response,
 )
-from postino.imap.responses.status import highest_mod_seq, tagged, untagged_status
+from postino.imap.responses.status import highest_mod_seq, no_update, tagged, untagged_status
 from postino.imap.states import State
 from postino.servers.imap.completion import Completion, no, ok
 
@@ -91,8 +91,17 @@ async def run_enable(session: "ImapSession", command: Enable) -> Completion:
             session.qresync = True
         elif name == "UIDONLY":
             session.uid_only = True
+            _drop_numbered(session)
     session.say(enabled_response(enabled))
     return ok("Enabled")
+
+
+def _drop_numbered(session: "ImapSession") -> None:
+    """Nothing may be told by message numbers any more (RFC 9586 §3)."""
+    if session.selected is not None:
+        for tag in session.selected.contexts.drop_numbered():
+            text = "Message numbers are no longer told; search again by UID SEARCH"
+            session.say(untagged_status("NO", text, no_update(tag)))
 
 
 def enable_condstore(session: "ImapSession") -> None:
