@@ -12,6 +12,7 @@ from postino.imap.bodystructure import encode_bodystructure
 from postino.imap.envelope import encode_envelope
 from postino.mime.header import header_octets
 from postino.mime.index import index_message, pack_index
+from postino.mime.text import fold
 
 LIMITS = Limits()
 HEADER = (
@@ -36,7 +37,7 @@ def test_facts_of_a_usual_message() -> None:
     assert facts.bodystructure == b'("text" "plain" ("charset" "utf-8") NIL NIL "7bit" 7 1 NIL NIL NIL NIL)'
     assert (facts.sent_at, facts.sent_day) == (880178106, 880070400 // 86400)
     assert facts.subject_text == fold("grüße aus rom")
-    assert facts.from_text == 'jürgen "the man" <juergen@a.example>'
+    assert facts.from_text == fold('Jürgen "The Man" <juergen@a.example>')
     assert "bob <bob@b.example>, carl <carl@c.example>" in facts.to_text
     assert facts.cc_text == "team: dora@d.example;"
     assert facts.bcc_text == ""
