@@ -21,6 +21,7 @@ from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
 from postino.servers.imap.message_limit import limit_completion, limit_search
 from postino.servers.imap.ordering import relevancy
+from postino.servers.imap.recall import recall
 from postino.servers.imap.search_context import follow, require_free_tag
 from postino.store.search import search_mailbox
 
@@ -103,8 +104,9 @@ def _to_come(numbers: SequenceSet, last: int) -> NumberSet:
     found: list[tuple[int, int]] = []
     for first, second in numbers.parts:
         low, high = min(first, second), max(first, second)
-        if not low and 0 < high <= last:
-            high = MAX_NUMBER
+        if not low and high:
+            # Each new message is the last one when it comes, so it is in the range even when `high` is above.
+            low, high = last + 1, MAX_NUMBER
         if high > last:
             found.append((max(low, last + 1), high))
     return NumberSet(found)
@@ -119,6 +121,9 @@ async def find(session: "ImapSession", selected: "SelectedMailbox", criterion: C
         gone = view.gone(every)
         uids = [uid for span in every for uid in view.uids(span)]
         return [uid for uid in uids if uid not in gone] if gone else uids
+    recalled = await recall(session, selected, criterion)
+    if recalled is not None:
+        return recalled
     found = await search_mailbox(
         session.context.store, selected.account_id, selected.id, criterion, session.limits
     )
