@@ -206,8 +206,11 @@ def _check_oauth(settings: Settings) -> None:
         )
     if not oauth.algorithms:
         raise SettingsError("oauth.algorithms is empty; leave it out for all that need no shared secret")
-    for key, url in (("keys", oauth.keys), ("issuer", "" if oauth.keys else oauth.issuer)):
-        if "://" in url and not url.startswith("https://"):
+    asked_for = (
+        {"keys": oauth.keys} if "://" in oauth.keys else {} if oauth.keys else {"issuer": oauth.issuer}
+    )
+    for key, url in asked_for.items():
+        if not url.startswith("https://"):
             raise SettingsError(
                 f"oauth.{key} must be an https URL, not {url!r}: keys are asked for over TLS only"
             )
@@ -236,6 +239,8 @@ def _sentence(problem: str, raw: dict[str, Any], text: str) -> str:
     else:
         setting = _find_setting(table, key)
         wanted = setting.type_name if setting is not None else problem
+        if wanted.startswith("list of "):
+            wanted = f"a {wanted}"
     if "of length <=" in problem:
         wanted = "a text of at most one character"
     value: Any = raw

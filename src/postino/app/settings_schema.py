@@ -114,6 +114,8 @@ def _type_name(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.LiteralType):
         return "one of " + ", ".join(f'"{value}"' for value in kind.values)
     if isinstance(kind, inspect.VarTupleType):
+        if isinstance(kind.item_type, inspect.LiteralType):
+            return "list of " + ", ".join(f'"{value}"' for value in kind.item_type.values)
         return "list of texts"
     raise TypeError(f"settings of type {kind!r} have no name for people yet")
 

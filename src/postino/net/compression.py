@@ -166,10 +166,11 @@ class Inflater:
                 octets = stream.decompress(piece, PIECE_OCTETS)
             except zlib.error:
                 raise ProtocolViolation("What came is not a DEFLATE stream", fatal=True) from None
-            left = len(stream.unconsumed_tail)
+            # Behind its end the stream counts what is left twice, as unconsumed and as unused.
+            left = 0 if stream.eof else len(stream.unconsumed_tail)
             self._used += len(piece) - left
             # A full piece may have left output inside the stream even where all input was taken.
-            self._has_output = left > 0 or len(octets) == PIECE_OCTETS
+            self._has_output = left > 0 or (len(octets) == PIECE_OCTETS and not stream.eof)
             self._taken += len(octets)
             if self._taken > FREE_OCTETS + self._ratio * self._used:
                 raise ProtocolViolation(
@@ -200,7 +201,8 @@ class Inflater:
     def end(self) -> None:
         """The client compresses no more; take() gives its plain octets until `is_over`."""
         stream = self._stream
-        self._input = stream.unused_data + stream.unconsumed_tail + self._input[self._at :]
+        left = stream.unused_data if stream.eof else stream.unconsumed_tail
+        self._input = left + self._input[self._at :]
         self._at = 0
         self._ended = True
 

@@ -161,6 +161,19 @@ def test_octets_behind_the_end_of_the_stream_are_refused_while_compression_lasts
         inflater.take()
 
 
+def test_the_end_of_a_stream_behind_much_output_ends_it_too() -> None:
+    """zlib gives what follows the end twice then, which once made inflating it never end."""
+    client, inflater = Client(), Inflater(1100)
+    inflater.add(client.say(b"x" * (PIECE_OCTETS + 100), zlib.Z_FINISH) + b"more")
+    assert len(inflater.take()) == PIECE_OCTETS
+    assert len(inflater.take()) == 100
+    with pytest.raises(ProtocolViolation, match="has ended"):
+        inflater.take()
+    inflater.end()
+    inflater.add(b" and more")
+    assert inflater.take() == b"more and more"
+
+
 def test_a_bomb_is_refused_after_a_few_mib() -> None:
     inflater = Inflater(RATIO)
     inflater.add(Client().say(b"\0" * 200_000_000))

@@ -1,7 +1,9 @@
 """What a session may rely on, over real sockets and both event loops."""
 
 import asyncio
+import ipaddress
 import socket
+import zlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -190,7 +192,69 @@ def test_a_lost_client_ends_reading_and_makes_writing_harmless(loop: str) -> Non
 @pytest.mark.parametrize(
     ("address", "is_loopback"),
     [("127.0.0.1", True), ("127.8.9.10", True), ("::1", True), ("::ffff:127.0.0.1", True), ("", True),
-     ("192.0.2.1", False), ("2001:db8::1", False), ("12.7.0.1", False)],
+     ("192.0.2.1", False), ("2001:db8::1", False), ("12.7.0.1", False), ("::ffff:127.9.9.9", True),
+     ("::ffff:10.0.0.1", False), ("::2", False), ("::1:1", False), ("128.0.0.1", False), ("fe80::1%lo", False)],
 )  # fmt: skip
 def test_who_is_loopback(address: str, is_loopback: bool) -> None:
     assert Peer(address, 1).is_loopback is is_loopback
+    if address:
+        parsed = ipaddress.ip_address(address)
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        assert (mapped or parsed).is_loopback is is_loopback
+
+
+def test_both_directions_are_compressed_and_then_plain_again(loop: str) -> None:
+    async def scene(connection: Connection, client: socket.socket) -> None:
+        deflater, inflater = zlib.compressobj(wbits=-15), zlib.decompressobj(-15)
+
+        def compressed(data: bytes) -> bytes:
+            return deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH)
+
+        first = compressed(b"already read")
+        client.send(first[7:])
+        connection.start_compression(first[:7], ratio=200)
+        assert connection.is_compressed
+        got = await connection.read(5)
+        assert got + await connection.read(5) == b"already read"
+        client.send(compressed(b"x" * 200_000))
+        got = b""
+        while len(got) < 200_000:
+            got += await connection.read(5)
+        assert got == b"x" * 200_000
+        # A piece of an octet is no octet: the read waits on, and for as long as it was told.
+        piece = compressed(b"more")
+        client.send(piece[:1])
+        with pytest.raises(TimeoutError):
+            await connection.read(0.05)
+        client.send(piece[1:])
+        assert await connection.read(5) == b"more"
+        connection.write(b"one ")
+        connection.rest()
+        connection.write_pieces([b"two ", b"three "])
+        connection.stop_compression(b"last")
+        connection.write(b"plain")
+        client.send(b"c NOOP\r\n")
+        assert await connection.read(5) == b"c NOOP\r\n"
+        assert not connection.is_compressed
+        heard = b""
+        while not inflater.unused_data.endswith(b"plain"):
+            heard += inflater.decompress(await asyncio.to_thread(client.recv, 65536))
+        assert heard == b"one two three last"
+        client.shutdown(socket.SHUT_WR)
+        assert await connection.read(5) == b""
+
+    play(loop, scene)
+
+
+def test_what_a_compressing_client_sent_before_it_went_is_still_read(loop: str) -> None:
+    async def scene(connection: Connection, client: socket.socket) -> None:
+        connection.start_compression(b"", ratio=200)
+        deflater = zlib.compressobj(wbits=-15)
+        client.send(deflater.compress(b"a NOOP\r\n") + deflater.flush(zlib.Z_SYNC_FLUSH))
+        client.close()
+        await asyncio.sleep(0.02)
+        assert await connection.read(5) == b"a NOOP\r\n"
+        assert await connection.read(5) == b""
+        assert connection.at_end
+
+    play(loop, scene)

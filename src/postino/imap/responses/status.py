@@ -103,11 +103,10 @@ def modified(numbers: object) -> bytes:
     return f"MODIFIED {numbers}".encode("ascii")
 
 
-def in_progress(tag: bytes, done: int | None = None, total: int | None = None) -> bytes:
-    """The code INPROGRESS (RFC 9585 §4): how much of the command `tag` is done, where that is known."""
-    numbers = " ".join("NIL" if number is None else str(number) for number in (done, total))
+def in_progress(tag: bytes) -> bytes:
+    """The code INPROGRESS (RFC 9585 §4) for the command `tag`, of which no part done or total is known."""
     # A tag holds nothing that would have to be escaped between quotes.
-    return b'INPROGRESS ("%s" %s)' % (tag, numbers.encode("ascii"))
+    return b'INPROGRESS ("%s" NIL NIL)' % tag
 
 
 def bad_url(url: bytes) -> bytes:
