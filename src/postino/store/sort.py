@@ -1,6 +1,6 @@
-"""Read what SORT and THREAD compare, of many messages in one query.
+"""Read what SORT, THREAD and SEARCH compare, of many messages in one query.
 
-RFC: 5256 §2.1, §2.2 and §3 (what is compared), 5957 §3.
+RFC: 5256 §2.1, §2.2 and §3 (what is compared), 5957 §3, 9051 §6.4.4.
 Invariants: rows come by uid; what a UID of a mailbox is given here never changes, so it may be kept.
 Not here: putting it in order (core/sort.py), threads (imap/threading.py), finding it out (delivery/facts.py).
 """
@@ -29,6 +29,13 @@ class KeyColumn(Enum):
     DISPLAY_TO = "c.to_display"
     MESSAGE_ID = "c.message_id"
     REFERENCES = "c.refs"
+    SAVE_DATE = "m.save_date"
+    SENT_DAY = "c.sent_day"
+    SUBJECT_TEXT = "c.subject_text"
+    FROM_TEXT = "c.from_text"
+    TO_TEXT = "c.to_text"
+    CC_TEXT = "c.cc_text"
+    BCC_TEXT = "c.bcc_text"
 
     @property
     def is_number(self) -> bool:
@@ -36,8 +43,8 @@ class KeyColumn(Enum):
         return self in _NUMBERS
 
 
-_NUMBERS: Final = frozenset({KeyColumn.INTERNAL_DATE, KeyColumn.SIZE, KeyColumn.SENT_AT, KeyColumn.IS_REPLY})
-_FROM_MESSAGE: Final = frozenset({KeyColumn.INTERNAL_DATE, KeyColumn.SIZE})
+_FROM_MESSAGE: Final = frozenset({KeyColumn.INTERNAL_DATE, KeyColumn.SAVE_DATE, KeyColumn.SIZE})
+_NUMBERS: Final = _FROM_MESSAGE | {KeyColumn.SENT_AT, KeyColumn.SENT_DAY, KeyColumn.IS_REPLY}
 
 
 def read_keys(

@@ -1,9 +1,9 @@
-"""Keep what SORT and THREAD compare in memory, and the last answers, so that only new messages are read.
+"""Keep what SORT, THREAD and SEARCH compare in memory, and last answers, so that only new messages are read.
 
 Invariants: what is kept never becomes wrong: a UID of a mailbox always means the same message, and the ids of
     accounts and mailboxes are never given twice; an answer is kept with the messages it is the answer for.
     So nothing is ever taken back, only forgotten for lack of room, and the room is bounded by `octets`.
-Not here: the SQL (store/sort.py), which messages are asked about (sort.py, thread.py).
+Not here: the SQL (store/sort.py), which messages are asked about (sort.py, thread.py, recall.py).
 """
 
 from array import array

@@ -1,0 +1,216 @@
+"""Answer a search from what the worker has in memory: the session's view, and columns that never change.
+
+RFC: 9051 §6.4.4 (keys).
+Invariants: the answer is what the store's search would give, for messages the view knows; whatever needs more
+    than flags, numbers and the listed texts is the store's to answer.
+Not here: the store's search (store/search.py), keeping columns in memory (key_cache.py).
+"""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress, repeat
+from operator import contains, ge, gt, le, lt
+from typing import TYPE_CHECKING, Any, Final
+
+from postino.core.flags import FlagSet
+from postino.core.numset import NumberSet
+from postino.core.search import (
+    AllOf,
+    AnyOf,
+    ArrivedBefore,
+    ArrivedFrom,
+    ArrivedSince,
+    ArrivedUntil,
+    BodyContains,
+    Criterion,
+    Everything,
+    HasFlags,
+    HasKeyword,
+    HeaderContains,
+    ModSeqFrom,
+    Negated,
+    SavedBefore,
+    SavedSince,
+    SentBefore,
+    SentSince,
+    SizeOver,
+    SizeUnder,
+    TextContains,
+    UidIn,
+)
+from postino.mime.text import fold
+from postino.store.sort import KeyColumn
+
+if TYPE_CHECKING:
+    from array import array
+
+    from postino.servers.imap.selected import SelectedMailbox
+    from postino.servers.imap.session import ImapSession
+
+MOST_MESSAGES: Final = 20_000
+"""Columns of larger mailboxes are not read into memory: they would push everybody else's out."""
+# PERF: a key takes 50 us for 1,000 messages; past this many, other sessions of the worker would notice.
+IN_PLACE: Final = 20_000
+_DAY: Final = 86_400
+_TEXTS: Final = {
+    "subject": KeyColumn.SUBJECT_TEXT,
+    "from": KeyColumn.FROM_TEXT,
+    "to": KeyColumn.TO_TEXT,
+    "cc": KeyColumn.CC_TEXT,
+    "bcc": KeyColumn.BCC_TEXT,
+}
+
+
+async def recall(
+    session: "ImapSession", selected: "SelectedMailbox", criterion: Criterion
+) -> list[int] | None:
+    """The UIDs of the messages that meet `criterion` and that the client knows, upwards; None: ask the store.
+
+    The view must be loaded, and compared with the store just now.
+    """
+    keys = _columns(criterion)
+    if keys is None:
+        return None
+    view = selected.view
+    told = view.told
+    columns = tuple({key: None for key in keys if key is not None})
+    if not told or (columns and told > MOST_MESSAGES):
+        return None if told else []
+    span = (0, told)
+    uids, flags, mod_seqs, gone = view.uids(span), view.flags(span), view.mod_seqs(span), view.gone([span])
+    values: dict[KeyColumn, Sequence[Any]] = {}
+    if columns:
+        context = session.context
+        read = await context.key_cache.values(
+            context.store, selected.account_id, selected.id, columns, uids, told
+        )
+        values = dict(zip(columns, read, strict=True))
+    known = Known(uids, flags, mod_seqs, values)
+    if told * len(keys) <= IN_PLACE:
+        found = known.matching(criterion)
+    else:
+        found = await asyncio.to_thread(known.matching, criterion)
+    return [uid for uid in found if uid not in gone] if gone else found
+
+
+def _columns(criterion: Criterion) -> list[KeyColumn | None] | None:
+    """What each key compares, None for what the view has; None when memory cannot answer them all."""
+    match criterion:
+        case Everything() | HasFlags() | HasKeyword() | UidIn() | ModSeqFrom():
+            return [None]
+        case BodyContains("") | TextContains(""):
+            return [None]
+        case Negated(key):
+            return _columns(key)
+        case AllOf(keys) | AnyOf(keys):
+            found: list[KeyColumn | None] = [None]
+            for each in keys:
+                more = _columns(each)
+                if more is None:
+                    return None
+                found += more
+            return found
+        case _:
+            compared = _comparison(criterion)
+            return None if compared is None else [compared[0]]
+
+
+def _comparison(criterion: Criterion) -> tuple[KeyColumn, Callable[[Any, Any], bool], str | int] | None:
+    """A key as `compare(column, operand)`."""
+    match criterion:
+        case HeaderContains(name, text) if name in _TEXTS and text:
+            # An empty text asks whether the field is there, which an empty column does not tell.
+            return _TEXTS[name], contains, fold(text)
+        case SizeOver(octets):
+            return KeyColumn.SIZE, gt, octets
+        case SizeUnder(octets):
+            return KeyColumn.SIZE, lt, octets
+        case ArrivedBefore(day):
+            return KeyColumn.INTERNAL_DATE, lt, day * _DAY
+        case ArrivedSince(day):
+            return KeyColumn.INTERNAL_DATE, ge, day * _DAY
+        case ArrivedUntil(instant):
+            return KeyColumn.INTERNAL_DATE, le, instant
+        case ArrivedFrom(instant):
+            return KeyColumn.INTERNAL_DATE, ge, instant
+        case SavedBefore(day):
+            return KeyColumn.SAVE_DATE, lt, day * _DAY
+        case SavedSince(day):
+            return KeyColumn.SAVE_DATE, ge, day * _DAY
+        case SentBefore(day):
+            return KeyColumn.SENT_DAY, lt, day
+        case SentSince(day):
+            return KeyColumn.SENT_DAY, ge, day
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a view's messages, an entry for each; a copy of its own, so any thread may look.
+
+    A set of messages is a number with one octet for each, the first the least, which is 1 for a member.
+    """
+
+    uids: "array[int]"
+    flags: list[FlagSet]
+    mod_seqs: "array[int]"
+    values: Mapping[KeyColumn, Sequence[Any]]
+
+    def matching(self, criterion: Criterion) -> list[int]:
+        """The UIDs of those that meet `criterion`, which memory must be able to answer."""
+        octets = self._members(criterion).to_bytes(len(self.uids), "little")
+        return list(compress(self.uids, octets))
+
+    def _members(self, criterion: Criterion) -> int:
+        match criterion:
+            case Everything() | BodyContains() | TextContains():
+                return self._everyone()
+            case AllOf(keys):
+                found = self._everyone()
+                for key in keys:
+                    if found:
+                        found &= self._members(key)
+                return found
+            case AnyOf(keys):
+                found = 0
+                for key in keys:
+                    found |= self._members(key)
+                return found
+            case Negated(key):
+                return self._everyone() ^ self._members(key)
+            case HasFlags(system):
+                return self._with_flags(lambda flags: flags.system & system == system)
+            case HasKeyword(keyword):
+                return self._with_flags(lambda flags: keyword in flags)
+            case UidIn(uids):
+                return self._within(uids)
+            case ModSeqFrom(mod_seq):
+                return _set_of(map(ge, self.mod_seqs, repeat(mod_seq)))
+            case _:
+                compared = _comparison(criterion)
+                assert compared is not None
+                column, compare, operand = compared
+                return _set_of(map(compare, self.values[column], repeat(operand)))
+
+    def _everyone(self) -> int:
+        return int.from_bytes(b"\1" * len(self.uids), "little")
+
+    def _within(self, uids: NumberSet) -> int:
+        octets = bytearray(len(self.uids))
+        for low, high in uids.ranges:
+            first, end = bisect_left(self.uids, low), bisect_right(self.uids, high)
+            octets[first:end] = b"\1" * (end - first)
+        return int.from_bytes(octets, "little")
+
+    def _with_flags(self, test: Callable[[FlagSet], bool]) -> int:
+        # PERF: there are few different sets, and equal ones are mostly one object.
+        ids = list(map(id, self.flags))
+        outcome = {each: test(flags) for each, flags in dict(zip(ids, self.flags, strict=True)).items()}
+        return _set_of(map(outcome.__getitem__, ids))
+
+
+def _set_of(outcomes: Iterable[bool]) -> int:
+    return int.from_bytes(bytes(outcomes), "little")
