@@ -48,6 +48,10 @@ class Scanner:
         """Refuse the command, with its usage unless something better is known."""
         raise BadCommand(message or self.usage)
 
+    def exceed(self, message: str) -> NoReturn:
+        """Refuse a command that is well formed and asks for too much (RFC 5530 §3, LIMIT)."""
+        raise BadCommand(message, status="NO", code=b"LIMIT")
+
     # Punctuation
 
     def peek(self) -> int:

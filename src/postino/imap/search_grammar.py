@@ -120,9 +120,9 @@ class SearchGrammar:
         options = self._scan.options
         self._keys += 1
         if self._keys > options.search_keys:
-            self._scan.fail(f"SEARCH takes at most {options.search_keys} keys")
+            self._scan.exceed(f"SEARCH takes at most {options.search_keys} keys")
         if depth > options.search_depth:
-            self._scan.fail(_TOO_DEEP)
+            self._scan.exceed(_TOO_DEEP)
 
     def _with_argument(self, name: bytes, depth: int) -> SearchKey:
         scan = self._scan
@@ -220,8 +220,8 @@ class SearchGrammar:
     def _unknown(self, name: bytes) -> NoReturn:
         if name in _DATES or name in _FIELDS or name in _ARGUMENTS:
             self._scan.fail(f"The search key {name.decode('ascii')} needs a value")
-        shown = name[:40].decode("ascii", "replace")
-        self._scan.fail(f"{shown} is no search key; {self._scan.usage}")
+        # Which one is not repeated: it may be part of what somebody looks for.
+        self._scan.fail(f"A word is no search key; text with spaces needs quotes. {self._scan.usage}")
 
 
 _ARGUMENTS: Final = frozenset(

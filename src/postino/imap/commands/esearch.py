@@ -92,7 +92,7 @@ def _sources(scan: Scanner) -> tuple[Source, ...]:
             found.append(Source(kind))
         names += len(found[-1].names) or 1
         if names > scan.options.search_mailboxes:
-            scan.fail(f"ESEARCH takes at most {scan.options.search_mailboxes} mailboxes")
+            scan.exceed(f"ESEARCH takes at most {scan.options.search_mailboxes} mailboxes")
     return tuple(found)
 
 
@@ -104,5 +104,5 @@ def _names(scan: Scanner) -> tuple[str, ...]:
         scan.space()
         names.append(scan.mailbox())
         if len(names) > scan.options.search_mailboxes:
-            scan.fail(f"ESEARCH takes at most {scan.options.search_mailboxes} mailboxes")
+            scan.exceed(f"ESEARCH takes at most {scan.options.search_mailboxes} mailboxes")
     return tuple(names)

@@ -65,6 +65,6 @@ def _criteria(scan: Scanner) -> tuple[SortCriterion, ...]:
         if key is None:
             scan.fail(f"SORT goes by {', '.join(each.value for each in SortKey)}, each perhaps after REVERSE")
         if len(criteria) >= scan.options.sort_criteria:
-            scan.fail(f"SORT takes at most {scan.options.sort_criteria} criteria")
+            scan.exceed(f"SORT takes at most {scan.options.sort_criteria} criteria")
         criteria.append(SortCriterion(key, is_reverse))
     return tuple(criteria)
