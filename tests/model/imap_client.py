@@ -159,6 +159,8 @@ class Client:
         self.uid_validity = 0
         self.highest = 0
         self.caches: dict[str, Cache] = {}
+        self.told_at_select: set[int] = set()
+        """The UIDs of the FETCH responses that answered SELECT."""
         self._number = 0
         self._restoring: Cache | None = None
         self._code: int | None = None
@@ -346,6 +348,7 @@ class Client:
             self._restoring = Cache(cache.uid_validity, cache.highest, copies)
         answer = await self.run(f"SELECT {name}{parameter}")
         assert answer.status == "OK", answer
+        self.told_at_select = {uid for uid, _, _ in answer.fetched}
         restored, self._restoring = self._restoring, None
         if restored is None or restored.uid_validity != self.uid_validity:
             return False

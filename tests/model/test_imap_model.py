@@ -453,7 +453,12 @@ class ImapMachine(RuleBasedStateMachine):
 
     def come_back(self, client: Client, name: str, says_known: bool) -> None:
         if self.wait(client.select(name, says_known=says_known)):
-            # Without a NOOP: the answer to SELECT told what was missed, and new messages can be asked for.
+            # Without a NOOP: the answer to SELECT told what was missed.
+            cache = client.caches[name]
+            changed = {uid for uid, mod_seq in self.mod_seqs(client).items() if mod_seq > cache.highest}
+            if says_known and cache.messages:
+                changed &= set(cache.messages)
+            assert client.told_at_select == changed
             self.require_equal(client)
 
     @rule(
@@ -483,6 +488,62 @@ class ImapMachine(RuleBasedStateMachine):
                 self.wait(self._change_elsewhere(self.model[name], uids, False))
         self.wait(self._connect(client))
         self.come_back(client, name, says_known)
+
+    @rule(number=session_numbers, pick=picks, says_known=st.booleans(), then=st.integers(0, 2))
+    def leave_while_expunges_wait(self, number: int, pick: list[int], says_known: bool, then: int) -> None:
+        """What is told of flags is newer than an expunge that is not told, and then the wire is cut."""
+        client = self.session(number)
+        if client.mode.uid_only or len(client.mailbox) < 2:
+            return
+        _, uids = self.chosen(client, pick, True)
+        box = self.box(client)
+        there = [uid for uid in box.messages if uid not in uids]
+        self.wait(self._change_elsewhere(box, {uid for uid in uids[:2] if uid in box.messages}, True))
+        self.wait(self._change_elsewhere(box, set(there[:1]), False))
+        command = ("FETCH 1 (UID)", "STORE 2 +FLAGS (Work)", "SEARCH ALL")[then]
+        answered = client.mailbox[1].uid
+        self.wait(client.run(command, by_seq=True))
+        if then == 1 and answered in box.messages:
+            box.messages[answered].flags |= {"work"}
+        name = client.selected
+        self.wait(self._cut(client))
+        self.wait(self._connect(client))
+        self.come_back(client, name, says_known)
+
+    @rule(number=session_numbers, pick=picks, then=st.integers(0, 3))
+    def at_once(self, number: int, pick: list[int], then: int) -> None:
+        """While a command is carried out, messages come, and some of them and others go."""
+        client = self.session(number)
+        if not client.mailbox:
+            return
+        by_uid = client.mode.uid_only or then == 3
+        box = self.box(client)
+        command = ("FETCH 1:* (BODY.PEEK[])", "STORE 1:* +FLAGS (Work)", "STORE 1:* +FLAGS.SILENT (Work)")
+        uids = [seen.uid for seen in client.mailbox]
+        if then == 2:
+            for seen in client.mailbox:
+                seen.flags = (seen.flags or frozenset()) | {"work"}
+        chosen = {uids[number % len(uids)] for number in pick[:2]} & set(box.messages)
+        self.wait(self._at_once(client, command[then % 3], by_uid, box, chosen))
+        if then % 3:
+            for uid in uids:
+                if uid in box.messages:
+                    box.messages[uid].flags |= {"work"}
+        self.noop(number, True)
+
+    async def _at_once(
+        self, client: Client, command: str, by_uid: bool, box: ModelMailbox, chosen: set[int]
+    ) -> None:
+        async def meanwhile() -> None:
+            for turn in range(4):
+                await self._deliver(client.selected)
+                await asyncio.sleep(0)
+                if turn % 2:
+                    await self._change_elsewhere(box, {box.uid_next - 1}, True)
+            await self._change_elsewhere(box, chosen, True)
+
+        running = client.run("UID " + command if by_uid else command, by_seq=not by_uid)
+        await asyncio.gather(running, meanwhile())
 
     async def _cut(self, client: Client) -> None:
         client.leave()
