@@ -10,6 +10,7 @@ from msgspec import Meta
 
 Octets = Annotated[int, Meta(gt=0, extra={"unit": "octets"})]
 Count = Annotated[int, Meta(gt=0, extra={"unit": "count"})]
+CountOrNone = Annotated[int, Meta(ge=0, extra={"unit": "count"})]
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
 
 
@@ -74,7 +75,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ),
     ] = 200
     imap_messages_a_command: Annotated[
-        Count,
+        CountOrNone,
         about(
             "Most messages one FETCH, STORE, SEARCH, SORT, THREAD, COPY, MOVE or UID EXPUNGE takes (RFC 9738 "
             "MESSAGELIMIT); 0 for no limit, and then none is announced: long commands do not hold up others."
