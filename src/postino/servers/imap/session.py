@@ -324,7 +324,8 @@ class ImapSession:
         self.say(tagged(error.tag, error.status, str(error), error.code))
         if error.fatal:
             raise error
-        self._bad_commands += 1
+        # A NO shows that the client was understood: it may ask for what there is not as often as it likes.
+        self._bad_commands = self._bad_commands + 1 if error.status == "BAD" else 0
         if self._bad_commands >= self.limits.imap_bad_commands:
             raise ProtocolViolation("Too many commands in a row made no sense", fatal=True)
 
