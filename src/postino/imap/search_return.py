@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from postino.core.numset import MAX_NUMBER
 from postino.imap.fetch_grammar import fetch_items
 from postino.imap.fetch_item import FetchItem
 from postino.imap.scanner import Scanner
@@ -18,6 +19,7 @@ from postino.imap.scanner import Scanner
 T = TypeVar("T")
 _START: Final = re.compile(rb"RETURN \(", re.IGNORECASE)
 _RANGE: Final = re.compile(rb"([1-9][0-9]{0,9}):([1-9][0-9]{0,9})|-([1-9][0-9]{0,9}):-([1-9][0-9]{0,9})")
+_NO_RANGE: Final = "PARTIAL takes a range such as 1:100 or -1:-100"
 OPTIONS: Final = frozenset(
     {"MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL", "CONTEXT", "UPDATE", "RELEVANCY"}
 )
@@ -106,7 +108,8 @@ def returning(scan: Scanner, allowed: Iterable[str] = OPTIONS) -> Returning | No
         if option not in allowed:
             scan.fail(_known(scan.usage.partition(" ")[0], allowed))
         if option == "PARTIAL":
-            scan.space()
+            if not scan.accept(b" "):
+                scan.fail(_NO_RANGE)
             if partial is not None:
                 scan.fail("RETURN takes one PARTIAL at most")
             partial = partial_range(scan)
@@ -128,8 +131,10 @@ def partial_range(scan: Scanner) -> PartialRange:
     """`1:100`, or `-1:-100` to count from the end."""
     found = scan.match(_RANGE)
     if found is None:
-        scan.fail("PARTIAL takes a range such as 1:100 or -1:-100")
-    first, last, first_back, last_back = found.groups()
-    if first is not None:
-        return PartialRange(int(first), int(last))
-    return PartialRange(int(first_back), int(last_back), from_end=True)
+        scan.fail(_NO_RANGE)
+    first, last, first_back, last_back = (int(number or 0) for number in found.groups())
+    if max(first, last, first_back, last_back) > MAX_NUMBER:
+        scan.fail(_NO_RANGE)
+    if first:
+        return PartialRange(first, last)
+    return PartialRange(first_back, last_back, from_end=True)
