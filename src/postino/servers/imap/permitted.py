@@ -1,7 +1,7 @@
 r"""What a session may do in the mailbox it has selected: read only or not, and by which rights.
 
 RFC: 4314 §4 (which command needs which right), §5.1.1 (FLAGS, PERMANENTFLAGS; rights that change),
-    §5.2 (READ-ONLY), 9051 §7.1 (PERMANENTFLAGS).
+    §5.2 (READ-ONLY), 9051 §7.1 (PERMANENTFLAGS, READ-ONLY, READ-WRITE).
 Invariants: an owner has every right and is asked nothing; another's rights are read again before each
     command and whenever news is looked for, so that nothing is told to who lost the right to read.
 Not here: mailboxes named in a command (store/access.py).
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 from postino.core.flags import SYSTEM_FLAG_NAMES, flag_set
 from postino.core.rights import FLAG_RIGHTS, WRITE_RIGHTS, Rights, flag_mask, permitted_flags
 from postino.imap.responses.mailbox import flags_response, permanent_flags
-from postino.imap.responses.status import CANNOT, NO_PERMISSION, untagged_status
+from postino.imap.responses.status import (
+    CANNOT,
+    NO_PERMISSION,
+    READ_ONLY,
+    READ_WRITE,
+    untagged_status,
+)
 from postino.servers.imap.completion import Completion, no
 from postino.store.messages import FlagChange, FlagMode
 
@@ -84,7 +90,10 @@ def _flags_and_permanent(keywords: tuple[str, ...], rights: Rights) -> bytes:
 
 def renew_rights(session: "ImapSession", selected: "SelectedMailbox") -> None:
     """Go by the access control list as it is now. Raises AccessLost, NoSuchMailbox."""
-    before = selected.rights
+    before, was_read_only = selected.rights, is_read_only(selected)
     selected.rights = selected.rights_now()
     if (before ^ selected.rights) & FLAG_RIGHTS:
         say_flags(session, selected)
+    if is_read_only(selected) != was_read_only:
+        code = READ_WRITE if was_read_only else READ_ONLY
+        session.say(untagged_status("OK", "The rights to this mailbox were changed", code))
