@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from postino.core.errors import OverQuota, StoreError, TemporarilyUnavailable
+from postino.core.errors import NoSuchAccount, OverQuota, StoreError, TemporarilyUnavailable
 from postino.core.ports import MailboxChange
 from postino.store.engine.sqlite import SqliteEngine
 from postino.store.engine.sqlite_connection import SqliteOptions
@@ -246,7 +246,7 @@ async def test_short_write_that_spoils_the_commit_takes_no_other_with_it(engine)
     got = await asyncio.gather(
         *[engine.write(job, short=True) for job in (put(1), orphan, put(3))], return_exceptions=True
     )
-    assert [type(one) for one in got] == [int, StoreError, int]
+    assert [type(one) for one in got] == [int, NoSuchAccount, int]
     assert values(engine) == [1, 3]
     assert await engine.write(put(4), short=True) > 0
 
@@ -287,6 +287,37 @@ async def test_short_writes_with_and_without_a_sync_all_happen(engine):
 
     await asyncio.gather(*[writes(short, durable) for short in (True, False) for durable in (True, False)])
     assert len(values(engine)) == 4 * 60 + 1
+
+
+async def test_the_thread_waits_for_a_short_write_without_a_sync_and_not_for_ever(engine):
+    await engine.write(put(1))
+    await connection_given_back(engine)
+    writer = engine._writer
+    other = threading.Thread(target=engine.write_now, args=(put(3),))
+    loop_thread, until = threading.get_ident(), time.monotonic() + 10
+
+    def run(tx):
+        assert threading.get_ident() == loop_thread
+        other.start()
+        while not writer._is_waited_for and time.monotonic() < until:
+            time.sleep(0.0001)
+        return put(2)(tx)
+
+    assert await engine.write(run, short=True, durable=False) == 2
+    await asyncio.get_running_loop().run_in_executor(None, other.join, 10)
+    assert values(engine) == [1, 2, 3]
+    # Told that the connection is free when nobody waits for it any more.
+    writer._jobs.put([])
+    assert await asyncio.wait_for(asyncio.gather(engine.write(put(4)), engine.write(put(5))), 10) == [4, 5]
+    gate = Gate()
+    held = asyncio.ensure_future(engine.write(gate))
+    await asyncio.get_running_loop().run_in_executor(None, gate.entered.wait, 10)
+    writer._jobs.put([])
+    last = asyncio.ensure_future(engine.write(put(6)))
+    await asyncio.sleep(0)
+    gate.leave.set()
+    await held
+    assert await asyncio.wait_for(last, 10) > 0
 
 
 async def test_the_log_is_moved_though_no_thread_writes(tmp_path):
@@ -412,9 +443,9 @@ async def test_job_that_makes_the_commit_fail_takes_no_other_with_it(engine):
         )
 
     got = await batched(engine, put(1), lasting, put(2))
-    assert [type(one) for one in got] == [int, StoreError, int]
+    assert [type(one) for one in got] == [int, NoSuchAccount, int]
     assert values(engine) == [1, 2]
-    with pytest.raises(StoreError, match="FOREIGN KEY"):
+    with pytest.raises(NoSuchAccount):
         await engine.write(lasting)
 
 

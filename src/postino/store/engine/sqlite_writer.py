@@ -77,7 +77,8 @@ class Writer:
         self._options = options
         self._hand_over = hand_over
         self._jobs: queue.SimpleQueue[Job | list[Job] | None] = queue.SimpleQueue()
-        """A list is a burst that waits for its commit; None asks the thread to end."""
+        """A list is a burst that waits for its commit, an empty one says that the connection is free again;
+        None asks the thread to end."""
         self._free = threading.Lock()
         """Held while the connection is in use; a burst takes it and the thread gives it back."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -88,6 +89,7 @@ class Writer:
         self._log_pages = 0
         self._checkpoint_at = options.checkpoint_pages
         self._last_at_once = 0.0
+        self._is_waited_for = False
         self._stopping = False
         self._ended = False
         self._thread.start()
@@ -146,6 +148,9 @@ class Writer:
             return (result,)
         finally:
             self._free.release()
+            if self._is_waited_for:
+                # The thread would sleep until somebody has another job for it.
+                self._jobs.put([])
 
     def close(self) -> None:
         """Run what is waiting, then end. Blocks."""
@@ -168,8 +173,9 @@ class Writer:
                 if job is None:
                     break
                 if isinstance(job, list):
-                    self._commit_burst(job)
-                    self._give_connection()
+                    if job:
+                        self._commit_burst(job)
+                        self._give_connection()
                     continue
                 left = [job]
             self._take_connection(left)
@@ -190,16 +196,21 @@ class Writer:
 
     def _take_connection(self, left: list[Job]) -> None:
         """Wait for the connection: a burst under way is committed; jobs that come meanwhile join `left`."""
+        self._is_waited_for = True
         while not self._free.acquire(blocking=False):
-            # Who has it is a burst, and it ends in its list coming here, or its jobs.
+            # Who has it is a burst, and it ends in its list coming here, or its jobs; or at_once(), which
+            # says when it is done.
             job = self._jobs.get()
             if isinstance(job, list):
+                if not job:
+                    continue
                 self._commit_burst(job)
-                return
+                break
             if job is None:
                 self._stopping = True
             else:
                 left.append(job)
+        self._is_waited_for = False
 
     def _give_connection(self) -> None:
         if self._log_pages >= self._checkpoint_at:
@@ -373,8 +384,11 @@ class Writer:
             if job is None:
                 self._stopping = True
                 return
-            # No burst begins while the connection is ours, so this is none.
-            assert not isinstance(job, list)
+            if isinstance(job, list):
+                # No burst begins while the connection is ours: at_once() said that it is free when it was
+                # ours already.
+                assert not job
+                continue
             batch.append(job)
 
     def _note_log_size(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
