@@ -183,13 +183,17 @@ class Client:
 
     async def run(self, command: str, literal: bytes | None = None, *, by_seq: bool = False) -> Answer:
         """Send a command; take in everything up to its tagged answer."""
+        return await self.answer(self.send(command, literal), by_seq=by_seq)
+
+    def send(self, command: str, literal: bytes | None = None) -> bytes:
+        """Send a command; gives its tag."""
         self._number += 1
         tag = f"{self.name}{self._number}".encode()
         octets = tag + b" " + command.encode() + b"\r\n"
         if literal is not None:
             octets = tag + b" " + command.encode() + b" {%d+}\r\n" % len(literal) + literal + b"\r\n"
         self.memory.send(octets)
-        return await self.answer(tag, by_seq=by_seq)
+        return tag
 
     async def answer(self, tag: bytes, *, by_seq: bool = False) -> Answer:
         """Read up to the tagged answer."""

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from postino.core.flags import flag_set
 from postino.core.ids import MailboxId
 from postino.core.numset import NumberSet, parse_sequence_set
-from postino.servers.imap import select, selected
+from postino.servers.imap import fetch, select, selected
 from postino.store import flagging, mailboxes, messages
 from postino.store.accounts import account_by_login
 from postino.store.flagging import prune_flag_log
@@ -48,7 +48,10 @@ MODES = (
     Mode("uidonly qresync", ("QRESYNC", "UIDONLY")),
 )
 LOAD_AT_ONCE, READ_IN_PLACE = select.LOAD_AT_ONCE, selected.READ_IN_PLACE
-CHOSEN = tuple(mode for mode in MODES if mode.name == os.environ.get("POSTINO_MODEL_MODE", mode.name))
+OCTETS_BATCH = fetch.OCTETS_BATCH
+CHOSEN = [mode for mode in MODES if mode.name == os.environ.get("POSTINO_MODEL_MODE", mode.name)]
+# There is most to go wrong with QRESYNC.
+CHOSEN += [mode for mode in CHOSEN if mode.qresync] * 2
 
 
 class ModelMessage:
@@ -108,6 +111,8 @@ class ImapMachine(RuleBasedStateMachine):
         # With 0 a session learns its mailbox's UIDs only when it must, long after SELECT.
         select.LOAD_AT_ONCE = load_at_once
         selected.READ_IN_PLACE = 2000 if load_at_once else 0
+        # Long FETCHes wait for the client in between, and the mailbox changes meanwhile.
+        fetch.OCTETS_BATCH = 2
         self.wait(self._begin(modes, where, messages))
 
     async def _begin(self, modes: list[Mode], where: list[str], count: int) -> None:
@@ -134,6 +139,7 @@ class ImapMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         select.LOAD_AT_ONCE, selected.READ_IN_PLACE = LOAD_AT_ONCE, READ_IN_PLACE
+        fetch.OCTETS_BATCH = OCTETS_BATCH
         for number in range(len(self.clients)):
             self.noop(number, True)
         # Leaving the world runs verify().
@@ -544,6 +550,33 @@ class ImapMachine(RuleBasedStateMachine):
 
         running = client.run("UID " + command if by_uid else command, by_seq=not by_uid)
         await asyncio.gather(running, meanwhile())
+
+    @rule(number=session_numbers, pick=picks, by_uid=st.booleans())
+    def read_slowly(self, number: int, pick: list[int], by_uid: bool) -> None:
+        """In the middle of an answer messages go that came before it, and were not told of."""
+        client = self.session(number)
+        if len(client.mailbox) < 3:
+            return
+        by_uid = by_uid or client.mode.uid_only
+        self.deliver(client.selected)
+        box = self.box(client)
+        uids = [seen.uid for seen in client.mailbox if seen.uid in box.messages]
+        gone = {box.uid_next - 1} | {uids[number % len(uids)] for number in pick[1:] if uids}
+        command = "FETCH 1:* (BODY.PEEK[] UID)"
+        self.wait(self._read_slowly(client, "UID " + command if by_uid else command, by_uid, box, gone))
+        self.noop(number, True)
+
+    async def _read_slowly(
+        self, client: Client, command: str, by_uid: bool, box: ModelMailbox, gone: set[int]
+    ) -> None:
+        transport = client.memory.transport
+        transport.client_reads, transport.high_water = False, 0
+        tag = client.send(command)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await self._change_elsewhere(box, gone, True)
+        transport.client_reads, transport.high_water = True, 64 * 1024
+        await client.answer(tag, by_seq=not by_uid)
 
     async def _cut(self, client: Client) -> None:
         client.leave()
