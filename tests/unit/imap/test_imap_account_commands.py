@@ -1,5 +1,7 @@
 """The grammar of QUOTA, METADATA, NOTIFY and LANGUAGE: RFC examples by section, then refusals."""
 
+import time
+
 import pytest
 
 from postino.imap import commands as c
@@ -185,3 +187,20 @@ def test_a_mailbox_is_watched_by_every_group_that_means_it() -> None:
     assert wanted.events("Shared/bob/Work", subscribed=False) == frozenset()
     assert wanted.selected.events == NEW
     assert not wanted.selected.delays_expunges
+
+
+def test_asking_about_a_mailbox_costs_the_same_however_many_names_are_watched() -> None:
+    def seconds(names: int) -> float:
+        groups = b" ".join(
+            b"(%b (%b) (MailboxName))" % (where, b" ".join(b"w%d" % number for number in range(names)))
+            for where in (b"subtree", b"mailboxes")
+        )
+        command = parse(b"a NOTIFY SET " + groups)
+        assert isinstance(command, c.Notify)
+        wanted = NotifyFilter(command.groups)
+        began = time.process_time()
+        for number in range(5000):
+            wanted.events(f"m{number}/x", subscribed=False)
+        return time.process_time() - began
+
+    assert seconds(500) < 20 * max(seconds(1), 0.001)
