@@ -7,6 +7,7 @@ Not here: SEARCH's grammar and answers (imap/), SQL (search_sql.py), the index (
     decoded (mime/text.py).
 """
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -58,6 +59,8 @@ _SHORT_MESSAGES: Final = 2000
 """Mailboxes up to this size are searched on the event loop, when SQL can do it ..."""
 _SHORT_CONTENTS: Final = 300
 """... and up to this one when it must look into the rows that lists show, which are larger."""
+_AT_ONCE: Final = 2
+"""Long searches of one account's mail that run at the same time; the store has twice as many threads."""
 _FEW: Final = 8
 """Messages that are read rather than looked up."""
 _MOST_READ: Final = 500
@@ -99,22 +102,32 @@ async def search_mailbox(
     found = store.read_now(run_short)
     if found is not None:
         return found
-    return await store.read_in_pieces(
-        lambda run: list(
-            TextSearch(run, account_id, mailbox_id, limits, store.blobs, store.texts).run(criterion)
+    async with _turn(store, account_id):
+        return await store.read_in_pieces(
+            lambda run: list(
+                TextSearch(run, account_id, mailbox_id, limits, store.blobs, store.texts).run(criterion)
+            )
         )
-    )
 
 
 async def relevancies(
     store: Store, account_id: AccountId, mailbox_id: MailboxId, criterion: Criterion, uids: Sequence[int]
 ) -> list[int]:
     """How well each of these messages, which a search for `criterion` found, fits: 1 to 100 (RFC 6203 §4)."""
-    return await store.read_in_pieces(
-        lambda run: TextSearch(run, account_id, mailbox_id, Limits(), store.blobs, store.texts).relevancies(
-            criterion, uids
+    async with _turn(store, account_id):
+        return await store.read_in_pieces(
+            lambda run: TextSearch(
+                run, account_id, mailbox_id, Limits(), store.blobs, store.texts
+            ).relevancies(criterion, uids)
         )
-    )
+
+
+def _turn(store: Store, account_id: AccountId) -> asyncio.Semaphore:
+    """SECURITY: hundreds of texts looked for in a large mailbox take a minute; others need threads too."""
+    turn = store.searching.get(account_id)
+    if turn is None:
+        turn = store.searching[account_id] = asyncio.Semaphore(_AT_ONCE)
+    return turn
 
 
 class TextSearch:

@@ -11,8 +11,10 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 from postino.core.errors import StoreError
+from postino.core.ids import AccountId
 from postino.core.ports import MailboxChange
 from postino.store.blobs import BlobFiles, BlobStore
 from postino.store.bodies import ROW_OCTETS, pack
@@ -45,6 +47,8 @@ class Store:
         self.mark = engine.mark
         self.read = engine.read
         self.read_in_pieces = engine.read_in_pieces
+        self.searching: WeakValueDictionary[AccountId, asyncio.Semaphore] = WeakValueDictionary()
+        """Whose mail is searched for long just now: see search.py."""
 
     @property
     def own_marks(self) -> tuple[bytes, bytes]:
