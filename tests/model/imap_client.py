@@ -38,6 +38,10 @@ class Mode:
         return "QRESYNC" in self.enables
 
     @property
+    def is_notified(self) -> bool:
+        return any(command.startswith("NOTIFY SET") for command in self.commands)
+
+    @property
     def uid_only(self) -> bool:
         return "UIDONLY" in self.enables
 
@@ -163,6 +167,7 @@ class Client:
         """The UIDs of the FETCH responses that answered SELECT."""
         self._number = 0
         self._restoring: Cache | None = None
+        self._next: tuple[str, Cache | None] | None = None
         self._code: int | None = None
         self._seen_mod_seq = 0
 
@@ -294,15 +299,18 @@ class Client:
         if flags:
             seen.flags = frozenset(flags[1].decode().lower().split())
         if mod_seq:
-            assert int(mod_seq[1]) >= seen.mod_seq, "a mod-sequence went back"
+            assert int(mod_seq[1]) >= seen.mod_seq, f"a mod-sequence went back: {seen}, {data!r}"
             seen.mod_seq = int(mod_seq[1])
             self._seen_mod_seq = max(self._seen_mod_seq, seen.mod_seq)
         if self._restoring is not None and self._restoring.uid_validity == self.uid_validity:
             assert seen.uid
             assert seen.flags is not None
             assert seen.mod_seq > self._restoring.highest, "a change the client knew of already"
+            self.told_at_select.add(seen.uid)
 
     def _take_codes(self, line: bytes) -> None:
+        if b"[CLOSED]" in line and self._next is not None:
+            self._enter()
         if validity := _VALIDITY.search(line):
             self.uid_validity = int(validity[1])
         if highest := _HIGHEST.search(line):
@@ -340,19 +348,22 @@ class Client:
         With QRESYNC it says what it remembers, if it does, with the UIDs it knows when `says_known`; True
         when it then must know all that is there but for messages it has not asked for.
         """
+        before = self.known
         self.leave()
         cache = self.caches.get(name) if self.mode.qresync else None
-        self.known, self.selected = ByUid() if self.mode.uid_only else Numbered(), name
-        self.highest, self._code, self._seen_mod_seq = 0, None, 0
-        parameter = ""
+        parameter, restoring = "", None
         if cache is not None:
             known = f" {NumberSet.of(cache.messages)}" if says_known and cache.messages else ""
             parameter = f" (QRESYNC ({cache.uid_validity} {max(cache.highest, 1)}{known}))"
             copies = {uid: Seen(uid, seen.flags, seen.mod_seq) for uid, seen in cache.messages.items()}
-            self._restoring = Cache(cache.uid_validity, cache.highest, copies)
+            restoring = Cache(cache.uid_validity, cache.highest, copies)
+        self.known, self._next = before, (name, restoring)
+        if before is None:
+            self._enter()
+        self.told_at_select = set()
         answer = await self.run(f"SELECT {name}{parameter}")
         assert answer.status == "OK", answer
-        self.told_at_select = {uid for uid, _, _ in answer.fetched}
+        assert self.known is not None
         restored, self._restoring = self._restoring, None
         if restored is None or restored.uid_validity != self.uid_validity:
             return False
@@ -373,6 +384,13 @@ class Client:
         self.caches[self.selected] = Cache(self.uid_validity, self.highest, messages)
         self.known = None
 
+    def _enter(self) -> None:
+        """What is told from now on is of the mailbox just selected (RFC 9051 §7.1, CLOSED)."""
+        assert self._next is not None
+        (self.selected, self._restoring), self._next = self._next, None
+        self.known = ByUid() if self.mode.uid_only else Numbered()
+        self.highest, self._code, self._seen_mod_seq = 0, None, 0
+
     def _counts_unknown(self) -> bool:
         return any(not seen.uid for seen in self.mailbox)
 
@@ -380,10 +398,16 @@ class Client:
         """Ask for UID, flags and mod-sequence of what is not known yet."""
         items = "(UID FLAGS MODSEQ)" if self.mode.condstore else "(UID FLAGS)"
         # The answer may come with the news of more.
-        while unknown := [n for n, seen in enumerate(self.mailbox, 1) if not seen.uid or seen.flags is None]:
+        while unknown := [n for n, seen in enumerate(self.mailbox, 1) if not self._is_learnt(seen)]:
             if self.mode.uid_only:
                 await self.run(f"UID FETCH 1:* {items}")
             else:
-                await self.run(f"FETCH {unknown[0]}:{unknown[-1]} {items}", by_seq=True)
+                answer = await self.run(f"FETCH {unknown[0]}:{unknown[-1]} {items}", by_seq=True)
+                if answer.status == "NO":
+                    # Some are gone, and only a command without numbers may tell which.
+                    await self.run("NOOP")
         uids = [seen.uid for seen in self.mailbox]
         assert uids == sorted(set(uids)), "UIDs do not go upwards"
+
+    def _is_learnt(self, seen: Seen) -> bool:
+        return bool(seen.uid and seen.flags is not None and (seen.mod_seq or not self.mode.condstore))

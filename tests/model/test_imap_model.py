@@ -26,7 +26,7 @@ from postino.core.flags import flag_set
 from postino.core.ids import MailboxId
 from postino.core.numset import NumberSet, parse_sequence_set
 from postino.servers.imap import fetch, select, selected
-from postino.store import flagging, mailboxes, messages
+from postino.store import changes, flagging, mailboxes, messages
 from postino.store.accounts import account_by_login
 from postino.store.flagging import prune_flag_log
 from postino.store.sweep import forget_expunged, sweep, too_much_expunged
@@ -39,6 +39,10 @@ MAILBOXES = ("INBOX", "Archive")
 PLACES = (*MAILBOXES, "Old")
 FLAGS = ("\\Seen", "\\Flagged", "\\Deleted", "$Junk", "Work")
 SESSIONS = 4
+_EVENTS = "MessageExpunge FlagChange"
+_OTHERS = f"(personal (MessageNew {_EVENTS} MailboxName SubscriptionChange))"
+DELAYED = f"NOTIFY SET (selected-delayed (MessageNew {_EVENTS})) {_OTHERS}"
+AT_ONCE = f"NOTIFY SET STATUS (selected (MessageNew (UID FLAGS MODSEQ) {_EVENTS})) {_OTHERS}"
 MODES = (
     Mode("plain"),
     Mode("rev2", ("IMAP4rev2",)),
@@ -46,9 +50,14 @@ MODES = (
     Mode("qresync", ("QRESYNC",)),
     Mode("uidonly", ("UIDONLY",)),
     Mode("uidonly qresync", ("QRESYNC", "UIDONLY")),
+    Mode("notify", (), (DELAYED,)),
+    Mode("notify condstore", ("CONDSTORE",), (DELAYED,)),
+    Mode("notify qresync", ("QRESYNC",), (DELAYED,)),
+    Mode("notify uidonly", ("UIDONLY",), (AT_ONCE,)),
+    Mode("notify uidonly qresync", ("QRESYNC", "UIDONLY"), (AT_ONCE,)),
 )
 LOAD_AT_ONCE, READ_IN_PLACE = select.LOAD_AT_ONCE, selected.READ_IN_PLACE
-OCTETS_BATCH = fetch.OCTETS_BATCH
+OCTETS_BATCH, MISSED = fetch.OCTETS_BATCH, changes.MISSED
 CHOSEN = [mode for mode in MODES if mode.name == os.environ.get("POSTINO_MODEL_MODE", mode.name)]
 # There is most to go wrong with QRESYNC.
 CHOSEN += [mode for mode in CHOSEN if mode.qresync] * 2
@@ -106,13 +115,17 @@ class ImapMachine(RuleBasedStateMachine):
         where=st.lists(st.sampled_from(MAILBOXES), min_size=SESSIONS, max_size=SESSIONS),
         messages=st.integers(0, 8),
         load_at_once=st.sampled_from([0, 500]),
+        missed=st.sampled_from([1, 1000]),
     )
-    def begin(self, modes: list[Mode], where: list[str], messages: int, load_at_once: int) -> None:
+    def begin(
+        self, modes: list[Mode], where: list[str], messages: int, load_at_once: int, missed: int
+    ) -> None:
         # With 0 a session learns its mailbox's UIDs only when it must, long after SELECT.
         select.LOAD_AT_ONCE = load_at_once
         selected.READ_IN_PLACE = 2000 if load_at_once else 0
         # Long FETCHes wait for the client in between, and the mailbox changes meanwhile.
         fetch.OCTETS_BATCH = 2
+        changes.MISSED = missed
         self.wait(self._begin(modes, where, messages))
 
     async def _begin(self, modes: list[Mode], where: list[str], count: int) -> None:
@@ -139,7 +152,7 @@ class ImapMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         select.LOAD_AT_ONCE, selected.READ_IN_PLACE = LOAD_AT_ONCE, READ_IN_PLACE
-        fetch.OCTETS_BATCH = OCTETS_BATCH
+        fetch.OCTETS_BATCH, changes.MISSED = OCTETS_BATCH, MISSED
         for number in range(len(self.clients)):
             self.noop(number, True)
         # Leaving the world runs verify().
@@ -271,12 +284,19 @@ class ImapMachine(RuleBasedStateMachine):
             f"STORE {numbers} {condition}{mode}FLAGS{'.SILENT' if silent else ''} ({' '.join(sorted(flags))})"
         )
         before = {seen.uid: seen.flags for seen in client.mailbox}
-        if silent:
-            # What a client works out for itself when the server is told to be silent.
+
+        def work_out() -> None:
+            """What a client works out for itself when the server is told to be silent."""
             for seen in client.mailbox:
-                if seen.uid in uids and seen.uid not in failed:
+                if silent and seen.uid in uids and seen.uid not in failed:
                     seen.flags = self.applied(seen.flags or frozenset(), mode, flags)
+
+        # Who is told at any time may be told, just before, of what was there before.
+        if not client.mode.is_notified:
+            work_out()
         answer = self.run_on(client, command, by_uid)
+        if client.mode.is_notified:
+            work_out()
         gone = [uid for uid in uids if uid not in model]
         assert answer.status == ("NO" if gone and not by_uid else "OK"), answer
         assert (b"[MODIFIED " in answer.text) == bool(failed or (gone and condition and not by_uid)), answer
@@ -524,8 +544,14 @@ class ImapMachine(RuleBasedStateMachine):
             return
         by_uid = client.mode.uid_only or then == 3
         box = self.box(client)
-        command = ("FETCH 1:* (BODY.PEEK[])", "STORE 1:* +FLAGS (Work)", "STORE 1:* +FLAGS.SILENT (Work)")
         uids = [seen.uid for seen in client.mailbox]
+        # RFC 5465 §5.2: who is told at any time of new messages cannot know what `*` will mean.
+        last = "*" if not client.mode.is_notified else uids[-1] if by_uid else len(uids)
+        command = (
+            f"FETCH 1:{last} (BODY.PEEK[])",
+            f"STORE 1:{last} +FLAGS (Work)",
+            f"STORE 1:{last} +FLAGS.SILENT (Work)",
+        )
         if then == 2:
             for seen in client.mailbox:
                 seen.flags = (seen.flags or frozenset()) | {"work"}
@@ -587,10 +613,14 @@ class ImapMachine(RuleBasedStateMachine):
     def close(self, number: int, says_known: bool) -> None:
         client = self.session(number, learn=False)
         name = client.selected
+        # What comes before the answer is still of this mailbox.
+        before = client.known
         client.leave()
+        client.known = before
         answer = self.wait(client.run("CLOSE"))
+        client.known = None
         assert answer.status == "OK"
-        assert answer.lines == []
+        assert answer.lines == [] or client.mode.is_notified
         assert b"HIGHESTMODSEQ" not in answer.text
         self.drop_deleted(client, None)
         self.come_back(client, name, says_known)

@@ -303,6 +303,7 @@ class StoreModel(RuleBasedStateMachine):
         since = box.known_mod_seq
         away = self.store.read_now(lambda tx: missed_since(tx, 1, box.id, since, None))
         quick = self.store.read_now(lambda tx: changes_since(tx, 1, box.id, since, box.known_uid_next))
+        assert away.rows is not None
         assert quick.rows == away.rows
         assert away.numbers == [sorted(box.messages).index(row[0]) + 1 for row in away.rows]
         assert quick.expunged.intersection(NumberSet.of(box.known)) == away.vanished.intersection(

@@ -486,6 +486,19 @@ class View:
                         found.append((at, at + 1))
         return found
 
+    def with_state(self, spans: list[Span]) -> list[Span]:
+        """The spans without messages that were gone already when the view was loaded: see load()."""
+        if not self._expunged:
+            return spans
+        lost = [uid for uid in self._expunged if not self._mod_seqs[bisect_left(self._uids, uid)]]
+        return self.find(self.uid_set(spans).difference(NumberSet.of(lost))) if lost else spans
+
+    def without_gone(self, spans: Iterable[Span]) -> list[Span]:
+        """The spans without what is expunged and waits to be told."""
+        if not self._expunged:
+            return list(spans)
+        return self.find(self.uid_set(spans).difference(NumberSet.of(self._expunged)))
+
     def gone(self, spans: Iterable[Span]) -> NumberSet:
         """The UIDs in the spans that are expunged without the client knowing yet."""
         if not self._expunged:

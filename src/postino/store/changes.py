@@ -22,7 +22,9 @@ MessageState = tuple[int, int, str, int]
 """uid, flag bits, keywords joined by spaces, mod_seq."""
 
 _STATE: Final = "SELECT uid, flags, keywords, mod_seq FROM message WHERE account_id=? AND mailbox_id=?"
+_EVERY: Final = 1 << 62
 _PIECE: Final = 10_000
+MISSED: Final = 20_000
 
 
 class TooLongAgo(StoreError):
@@ -103,8 +105,12 @@ def _changed(
     below: int,
     uids: NumberSet | None,
     log_start: int,
+    most: int = _EVERY,
 ) -> list[MessageState]:
-    """The messages (of `uids`) with UIDs under `below` whose flags were changed after `mod_seq`, by uid."""
+    """The messages (of `uids`) with UIDs under `below` whose flags were changed after `mod_seq`, by uid.
+
+    Of more than `most` the first ones.
+    """
     key = (account_id, mailbox_id)
     if mod_seq >= log_start:
         places = NumberSet(
@@ -116,12 +122,12 @@ def _changed(
         )
         uids = places if uids is None else places.intersection(uids)
     if uids is None:
-        return tx.all(f"{_STATE} AND uid<? AND mod_seq>? ORDER BY uid", (*key, below, mod_seq))
+        return tx.all(f"{_STATE} AND uid<? AND mod_seq>? ORDER BY uid LIMIT ?", (*key, below, mod_seq, most))
     rows: list[MessageState] = []
     for condition in uid_conditions(tx, account_id, mailbox_id, uids):
         rows += tx.all(
-            f"{_STATE} AND {condition.sql} AND uid<? AND mod_seq>? ORDER BY uid",
-            (*key, *condition.params, below, mod_seq),
+            f"{_STATE} AND {condition.sql} AND uid<? AND mod_seq>? ORDER BY uid LIMIT ?",
+            (*key, *condition.params, below, mod_seq, most - len(rows)),
         )
     return rows
 
@@ -141,8 +147,10 @@ class Missed:
     """What a client missed while it was away."""
 
     vanished: NumberSet
-    rows: list[MessageState]
-    """Messages new or changed, by uid."""
+    since: int
+    """After which mod-sequence: 0 when the client knows of changes that a power cut took back."""
+    rows: list[MessageState] | None
+    """Messages new or changed, by uid; None when they are more than MISSED."""
     numbers: list[int]
     """Their sequence numbers."""
 
@@ -183,12 +191,17 @@ def missed_since(
             (*key, mod_seq),
         )
         first_new = old[0] + 1 if old is not None else 1
-        rows = _changed(tx, account_id, mailbox_id, mod_seq, first_new, uids, log_start)
+        rows = _changed(tx, account_id, mailbox_id, mod_seq, first_new, uids, log_start, most=MISSED + 1)
         new = uids.intersection(NumberSet([(first_new, max(first_new, uid_next))]))
         for condition in uid_conditions(tx, account_id, mailbox_id, new):
-            rows += tx.all(f"{_STATE} AND {condition.sql} ORDER BY uid", (*key, *condition.params))
+            rows += tx.all(
+                f"{_STATE} AND {condition.sql} ORDER BY uid LIMIT ?",
+                (*key, *condition.params, max(0, MISSED + 1 - len(rows))),
+            )
     vanished = vanished_since(tx, account_id, mailbox_id, mod_seq, uids, sample)
-    return Missed(vanished, rows, _numbers(tx, key, messages, [row[0] for row in rows]))
+    if len(rows) > MISSED:
+        return Missed(vanished, mod_seq, None, [])
+    return Missed(vanished, mod_seq, rows, _numbers(tx, key, messages, [row[0] for row in rows]))
 
 
 def _numbers(tx: Tx, key: tuple[AccountId, MailboxId], messages: int, uids: list[int]) -> list[int]:

@@ -101,8 +101,9 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
             uid_only=form.uid_only,
         )
     if plan.is_from_memory:
-        await say_from_view(session, plan, spans)
-        is_whole = True
+        is_known = selected.view.with_state(spans)
+        await say_from_view(session, plan, is_known)
+        is_whole = is_known == spans
     else:
         try:
             is_whole = await _Reader(session, selected, plan).run(spans)

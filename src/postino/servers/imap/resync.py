@@ -46,12 +46,27 @@ def missed_of(tx: Tx, reached: Reached, since: QresyncParam | None) -> Missed | 
     return missed_since(tx, reached.account_id, mailbox.id, since.mod_seq, known, sample)
 
 
-async def say_missed(session: "ImapSession", missed: Missed) -> None:
+async def say_missed(
+    session: "ImapSession", selected: "SelectedMailbox", since: QresyncParam, missed: Missed
+) -> None:
     """Say what vanished, then what is new or changed."""
     session.say(vanished_response(missed.vanished, earlier=True))
     plan = compile_fetch(
         (FetchAtt.FLAGS, FetchAtt.MOD_SEQ), uid=not session.uid_only, uid_only=session.uid_only
     )
+    if missed.rows is None:
+        # So many that the view itself takes less room.
+        await selected.load()
+        view = selected.view
+        known = view.everything() if since.known_uids is None else view.find(since.known_uids.resolve(0))
+        for first, end in view.changed_since(missed.since, view.without_gone(known)):
+            for at in range(first, end, _BATCH):
+                span = (at, min(end, at + _BATCH))
+                numbers = range(span[0] + 1, span[1] + 1)
+                batch = Batch(numbers, view.uids(span), view.flags(span), view.mod_seqs(span))
+                session.say(plan.responses(batch))
+                await session.flush()
+        return
     for start in range(0, len(missed.rows), _BATCH):
         rows = missed.rows[start : start + _BATCH]
         batch = Batch(

@@ -65,7 +65,8 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
     if session.options.rev2:
         say_name(session, reached, command.given)
     if missed is not None:
-        await say_missed(session, missed)
+        assert command.qresync is not None
+        await say_missed(session, selected, command.qresync, missed)
     if is_read_only(selected):
         return ok("The mailbox is open for reading", status.READ_ONLY)
     return ok("The mailbox is open", status.READ_WRITE)
