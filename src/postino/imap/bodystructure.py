@@ -32,6 +32,14 @@ def encode_bodystructure(part: Part, extended: bool = True) -> bytes:
     params = part.params
     # PERF: text parts come with few different types; names of files hardly repeat.
     if not params or (len(params) == 1 and params[0][0] == "charset"):
+        if (
+            extended
+            and part.content_id is part.description is part.md5 is part.location is None
+            and part.media_type == "text"
+            and not (part.disposition or part.language)
+        ):
+            head = _repeated_head(part.media_subtype, params, part.encoding)
+            return b"%b %d %d NIL NIL NIL NIL)" % (head, octets, part.lines)
         media = _repeated_media(part.media_type, part.media_subtype, params)
     else:
         media = _media(part.media_type, part.media_subtype, params)
@@ -63,6 +71,12 @@ def _media(media_type: str, media_subtype: str, params: Parameters) -> bytes:
 
 
 _repeated_media = lru_cache(maxsize=1024)(_media)
+
+
+@lru_cache(maxsize=1024)
+def _repeated_head(media_subtype: str, params: Parameters, encoding: str) -> bytes:
+    """What a text part with nothing else to tell begins with."""
+    return b'(%b NIL NIL "%b"' % (_media("text", media_subtype, params), encoding.encode())
 
 
 def _parameters(params: Parameters) -> bytes:

@@ -7,12 +7,11 @@ Invariants: the result is a complete IMAP value, also for a client that never en
 Not here: reading addresses (mime/address.py).
 """
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from postino.mime.address import Mailbox, parse_address_list
+from postino.mime.address import Group, Mailbox, parse_address_list
 from postino.mime.header import raw_fields, unfold
 
 ENVELOPE_FIELDS: Final = frozenset(
@@ -23,7 +22,6 @@ ENVELOPE_FIELDS: Final = frozenset(
 )  # fmt: skip
 ADDRESS_FIELDS: Final = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
 
-_PLAIN: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-!#-\[\]-\x7f]*+")
 _REPEATED_OCTETS: Final = 128
 _GROUP_END: Final = b"(NIL NIL NIL NIL)"
 
@@ -49,24 +47,43 @@ def envelope_values(found: list[tuple[bytes, bytes, bytes]]) -> dict[bytes, byte
 def envelope_of(values: Mapping[bytes, bytes]) -> bytes:
     """The ENVELOPE value for fields that were read already (`envelope_values`)."""
     get = values.get
-    sent_from = _addresses(get(b"from"))
+    sent_from, to = _addresses(get(b"from")), _addresses(get(b"to"))
+    return envelope_with(values, sent_from, to, _addresses(get(b"cc")), _addresses(get(b"bcc")))
+
+
+def envelope_with(
+    values: Mapping[bytes, bytes], sent_from: bytes, to: bytes, copied_to: bytes, hidden_to: bytes
+) -> bytes:
+    """`envelope_of` for one of whose address fields these were read already (`encode_addresses`)."""
+    get = values.get
+    sent_from = sent_from or b"NIL"
+    sender, reply_to = get(b"sender"), get(b"reply-to")
+    follows = get(b"in-reply-to")
     return b"(%b %b %b %b %b %b %b %b %b %b)" % (
         _text(get(b"date")),
         _text(get(b"subject")),
         sent_from,
-        _addresses(get(b"sender"), sent_from),
-        _addresses(get(b"reply-to"), sent_from),
-        _addresses(get(b"to")),
-        _addresses(get(b"cc")),
-        _addresses(get(b"bcc")),
-        _text(get(b"in-reply-to")),
+        sent_from if sender is None else _addresses(sender) or sent_from,
+        sent_from if reply_to is None else _addresses(reply_to) or sent_from,
+        to or b"NIL",
+        copied_to or b"NIL",
+        hidden_to or b"NIL",
+        b"NIL" if follows is None else _text(follows),
         _text(get(b"message-id")),
     )
 
 
 def encode_string(value: bytes) -> bytes:
     """Write octets as an IMAP string: quoted where RFC 3501 allows it, else a literal."""
-    if _PLAIN.fullmatch(value):
+    # PERF: five looks cost half of what one expression does, which goes octet by octet (bench: envelope).
+    if (
+        value.isascii()
+        and b'"' not in value
+        and b"\\" not in value
+        and b"\r" not in value
+        and b"\n" not in value
+        and b"\0" not in value
+    ):
         return b'"%b"' % value
     value = value.replace(b"\0", b"")
     if value.isascii() and b"\r" not in value and b"\n" not in value:
@@ -83,17 +100,19 @@ def _text(value: bytes | None) -> bytes:
     return b"NIL" if value is None else encode_string(unfold(value))
 
 
-def _addresses(value: bytes | None, otherwise: bytes = b"NIL") -> bytes:
+def _addresses(value: bytes | None) -> bytes:
     if value is None:
-        return otherwise
+        return b""
     # PERF: the same few people write to the same few people: 0.1 us instead of 2 for each field.
-    encoded = _repeated_list(value) if len(value) <= _REPEATED_OCTETS else _encode_list(value)
-    return encoded or otherwise
+    return _repeated_list(value) if len(value) <= _REPEATED_OCTETS else _encode_list(value)
 
 
 def _encode_list(value: bytes) -> bytes:
-    """The addresses of a field, or nothing if it holds none."""
-    found = parse_address_list(value)
+    return encode_addresses(parse_address_list(value))
+
+
+def encode_addresses(found: list[Mailbox | Group]) -> bytes:
+    """The addresses of a field as ENVELOPE shows them, or nothing if there are none."""
     if not found:
         return b""
     pieces: list[bytes] = []

@@ -99,7 +99,7 @@ def index_message(octets: Buffer, limits: MimeLimits) -> Part:
     """Index a whole message."""
     header_length = header_octets(octets)
     header = octets[: min(header_length, limits.header_octets)]
-    return _Indexer(octets, header_length, 0, limits).run(_root_fields(header))
+    return _Indexer(octets, header_length, 0, limits).run(_read_content(_root_fields(header)))
 
 
 def index_split(header: bytes, body: Buffer, limits: MimeLimits, body_start: int = 0) -> Part:
@@ -114,7 +114,36 @@ def index_body(
     fields: Mapping[bytes, bytes], header_length: int, body: Buffer, limits: MimeLimits, body_start: int = 0
 ) -> Part:
     """`index_split` for a header that was read already: `fields` has its values by lower-case name."""
-    return _Indexer(body, body_start, header_length - body_start, limits).run(fields)
+    content = _read_content(fields)
+    media = content.media or _TEXT_BY_DEFAULT
+    if media[0] != "multipart" and media[0] != "message":
+        # PERF: a third of all messages are one part: 2 us instead of 5.
+        return _leaf(content, media, header_length, body, body_start)
+    return _Indexer(body, body_start, header_length - body_start, limits).run(content)
+
+
+def _leaf(
+    content: _Content, media: tuple[str, str, Parameters], header_length: int, body: Buffer, body_start: int
+) -> Part:
+    """A message that is one part."""
+    end = len(body)
+    return Part(
+        media_type=media[0],
+        media_subtype=media[1],
+        params=media[2],
+        encoding=content.encoding,
+        header_start=0,
+        body_start=header_length,
+        end=max(end - body_start, 0) + header_length,
+        lines=count_lines(body, body_start, end) if media[0] == "text" else 0,
+        content_id=content.content_id,
+        description=content.description,
+        disposition=content.disposition,
+        disposition_params=content.disposition_params,
+        language=content.language,
+        location=content.location,
+        md5=content.md5,
+    )
 
 
 def _root_fields(header: bytes) -> dict[bytes, bytes]:
@@ -185,8 +214,8 @@ class _Indexer:
         self.lines_at = 0
         self.embedded_octets = _EMBEDDED_HEADERS * limits.header_octets
 
-    def run(self, fields: Mapping[bytes, bytes]) -> Part:
-        self.open(_Open(_read_content(fields), -self.shift, self.body_start, b""), _TEXT_BY_DEFAULT)
+    def run(self, content: _Content) -> Part:
+        self.open(_Open(content, -self.shift, self.body_start, b""), _TEXT_BY_DEFAULT)
         stack = self.stack
         at = self.body_start - 1
         delimiter: tuple[int, int, int, bool] | None = None

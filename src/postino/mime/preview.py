@@ -15,6 +15,7 @@ from typing import Final
 from postino.mime.charset import decode
 from postino.mime.html import html_text
 from postino.mime.octets import Buffer
+from postino.mime.parameters import Parameters
 from postino.mime.part import Part, walk
 from postino.mime.transfer import decode_transfer
 
@@ -22,6 +23,7 @@ PREVIEW_CHARACTERS: Final = 200
 
 # PERF: half a kilobyte gives 200 characters of most texts, in 5 us; only where it does not, more is read.
 _FIRST_OCTETS: Final = 640
+_SHOWN_OCTETS: Final = 232
 _MOST_OCTETS: Final = 8 * 1024
 _HTML_OCTETS: Final = 3 * 1024
 _MOST_HTML_OCTETS: Final = 48 * 1024
@@ -30,6 +32,13 @@ _TRIES: Final = 3
 """Text parts that are looked at until one says something."""
 
 _HTML: Final = frozenset({"html", "xhtml", "xhtml+xml"})
+_IN_PLACE: Final = frozenset({"7bit", "8bit", "binary"})
+_USUAL_CHARSETS: Final = frozenset(
+    ("charset", spelled)
+    for name in (b"utf-8", b"us-ascii", b"iso-8859-1", b"windows-1252")
+    for spelled in (name, name.upper())
+)
+"""In which ASCII is ASCII."""
 _UNREAD: Final = frozenset(
     {"calendar", "css", "csv", "directory", "vcard", "x-vcard", "rfc822-headers", "x-amp-html"}
 )
@@ -69,6 +78,11 @@ def _is_text(part: Part) -> bool:
 
 
 def _part_preview(part: Part, octets: Buffer, shift: int) -> str:
+    if part.media_subtype == "plain" and part.encoding in _IN_PLACE:
+        start = part.body_start - shift
+        plain = _plain_line(octets[start : min(start + _FIRST_OCTETS, part.end - shift)], part.params)
+        if plain:
+            return _cut(plain)
     is_html = part.media_subtype in _HTML
     first, most = (_HTML_OCTETS, _MOST_HTML_OCTETS) if is_html else (_FIRST_OCTETS, _MOST_OCTETS)
     telling = _html_line if is_html else _telling_line
@@ -80,6 +94,43 @@ def _part_preview(part: Part, octets: Buffer, shift: int) -> str:
     return _cut(line or ("" if is_html else _folded(text)))
 
 
+def _plain_line(octets: bytes, params: Parameters) -> str:
+    """What most texts begin with, at once; "" when this one has to be looked at more closely."""
+    # PERF: enough ASCII of a usual charset without any noise: 1.5 us instead of 6. All is looked through
+    # for noise, but no more put on one line than is shown.
+    if not octets.isascii() or (params and not _is_usual(params)):
+        return ""
+    text = octets.decode("ascii")
+    if _is_noisy(text):
+        return ""
+    line = text[:_SHOWN_OCTETS].replace("\r\n", " ")
+    if "  " in line or not line.isprintable():
+        line = " ".join(text[: 2 * _SHOWN_OCTETS].split())
+        if not line.isprintable():
+            return ""
+    elif line.startswith(" "):
+        line = line[1:]
+    return line if len(line) > PREVIEW_CHARACTERS + 1 else ""
+
+
+def _is_usual(params: Parameters) -> bool:
+    """Whether ASCII is ASCII in the charset named."""
+    return params[0] in _USUAL_CHARSETS and (len(params) == 1 or "charset*" not in dict(params))
+
+
+def _is_noisy(text: str) -> bool:
+    """Whether there may be anything in it that tells nothing."""
+    # PERF: one letter is found eight times as fast as two are, and mostly it is not there.
+    return (
+        ">" in text
+        or ("-" in text and "--" in text)
+        or ("/" in text and "://" in text)
+        or ("=" in text and "==" in text)
+        or ("_" in text and "__" in text)
+        or ("*" in text and "**" in text)
+    )
+
+
 def _start(part: Part, octets: Buffer, shift: int, most: int) -> tuple[str, bool]:
     """The first octets of a part as text, and whether that is all of it."""
     start = part.body_start - shift
@@ -87,7 +138,7 @@ def _start(part: Part, octets: Buffer, shift: int, most: int) -> tuple[str, bool
     is_all = end - start <= most
     raw = octets[start:end] if is_all else octets[start : start + most]
     encoding = part.encoding
-    if encoding not in ("7bit", "8bit", "binary"):
+    if encoding not in _IN_PLACE:
         if not is_all and encoding == "quoted-printable":
             raw = raw[: raw.rfind(b"\n") + 1] or raw
         decoded = decode_transfer(encoding, raw)
@@ -112,7 +163,7 @@ def _whole_characters(octets: bytes) -> bytes:
 def _telling_line(text: str) -> str:
     """Plain text on one line, without what tells nothing."""
     # PERF: most texts have no noise, and looking for these is a tenth of looking for it (bench: facts).
-    if ">" in text or "://" in text or "--" in text or "__" in text or "==" in text or "**" in text:
+    if _is_noisy(text):
         if "\n>" in text:
             text = _QUOTE_ABOVE.sub("", text)
         signature = _SIGNATURE.search(text)

@@ -8,18 +8,16 @@ Not here: the base subject (base_subject.py), dates (dates.py).
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
-from postino.mime.address import Group, parse_address_list
+from postino.mime.address import Group, Mailbox, parse_address_list
 from postino.mime.collation import sort_key
 from postino.mime.encoded_word import decode_header_text
 
 MAX_REFERENCES: Final = 200
 """Ids kept of one message: its thread's first and the latest (as RFC 5537 §3.4.4 has clients cut them)."""
 
-_REPEATED_OCTETS: Final = 128
-_LOOKED_AT: Final = 4096
+LOOKED_AT: Final = 4096
 """Octets of an address field in which the first address is looked for."""
 _ID: Final = re.compile(rb"<([^<>@]*+@[^<>]*+)>")
 _ODD: Final = re.compile(rb"[\t\n\v\f\r\"\\\x00\x80-\xff]")
@@ -31,16 +29,11 @@ _NOTHING: Final = ("", "")
 
 def first_address(value: bytes | None) -> tuple[str, str]:
     """The keys of a field's first address: its local part; its name, or without one the whole address."""
-    if value is None:
-        return _NOTHING
-    # PERF: the same few people write to the same few people: 0.1 us instead of 3.
-    if len(value) <= _REPEATED_OCTETS:
-        return _repeated_address(value)
-    return _first_address(value[:_LOOKED_AT])
+    return keys_of_first(parse_address_list(value[:LOOKED_AT])) if value is not None else _NOTHING
 
 
-def _first_address(value: bytes) -> tuple[str, str]:
-    found = parse_address_list(value)
+def keys_of_first(found: list[Mailbox | Group]) -> tuple[str, str]:
+    """`first_address` of a field of at most LOOKED_AT octets that was read already."""
     if not found:
         return _NOTHING
     first = found[0]
@@ -49,9 +42,6 @@ def _first_address(value: bytes) -> tuple[str, str]:
         name = sort_key(decode_header_text(first.name))
         return name, name
     return sort_key(decode_header_text(first.local_part)), sort_key(first.display_name or first.addr_spec)
-
-
-_repeated_address = lru_cache(maxsize=4096)(_first_address)
 
 
 def references(references: bytes | None, in_reply_to: bytes | None) -> str:

@@ -135,3 +135,21 @@ def test_collation_is_unicode_casemap():
     assert sort_key("ß") == "ß"
     assert sort_key("ǆ") == unicodedata.normalize("NFKD", "ǅ")
     assert sort_key("é") > sort_key("e")
+
+
+def test_whole_texts_collate_as_their_letters_do():
+    # The title case of a text at once is that of its letters, also where it is not the upper case.
+    for code in range(0x20000):
+        letter = chr(code)
+        title = letter.title() if len(letter.title()) == 1 else letter
+        assert sort_key(letter) == unicodedata.normalize("NFKD", title)
+
+
+@pytest.mark.parametrize(
+    "subject", ["re: Grüße", "Ｒｅ: x", "Étude", "RE: [x] é", "re: é (fwd)", "é ", "\u00a0re: é"]
+)
+def test_subjects_that_are_not_ascii(subject):
+    # Letters of other scripts that decompose to the marks of replies are none.
+    key, is_reply = base_subject(subject)
+    assert is_reply == subject.lower().startswith("re: ")
+    assert "E\u0301" in key or key in {"GRU\u0308ßE", "RE: X", "RE: E\u0301"}
