@@ -101,7 +101,7 @@ def test_mailbox_data() -> None:
     assert mailbox.status_response("box", [("MESSAGES", 231), ("MAILBOXID", "(F1)")], utf8=False) == (
         b"* STATUS box (MESSAGES 231 MAILBOXID (F1))\r\n"
     )
-    assert mailbox.namespace_response() == b'* NAMESPACE (("" "/")) NIL NIL\r\n'
+    assert mailbox.namespace_response() == b'* NAMESPACE (("" "/")) (("Shared/" "/")) NIL\r\n'
     assert mailbox.flags_response(["\\Seen", "$Junk"]) == b"* FLAGS (\\Seen $Junk)\r\n"
     assert mailbox.permanent_flags(["\\Seen"], may_create=True) == b"PERMANENTFLAGS (\\Seen \\*)"
     assert mailbox.permanent_flags([], may_create=False) == b"PERMANENTFLAGS ()"
