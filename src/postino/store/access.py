@@ -128,15 +128,16 @@ def reach_place(tx: Tx, viewer: AccountId, name: str) -> Place:
         return Place(viewer, name)
     owner = _owner(tx, viewer, name)
     if owner is not None:
-        account_id, login, own_name = owner
+        account_id, _, own_name = owner
         above = own_name.rpartition(SEPARATOR)[0]
         while above:
             try:
-                parent = _reach_shared(tx, viewer, shared_name(login, above))
+                parent = mailbox_by_name(tx, account_id, above)
             except NoSuchMailbox:
                 above = above.rpartition(SEPARATOR)[0]
                 continue
-            if Rights.CREATE in parent.rights:
+            # SECURITY: the nearest decides, seen or not: rights above it say nothing of what is below it.
+            if Rights.CREATE in rights_of(tx, viewer, account_id, parent.id):
                 return Place(account_id, own_name)
             break
     # SECURITY: the same for an owner there is not and for a mailbox that may not be seen.
