@@ -91,6 +91,7 @@ class Appending:
         "_old",
         "_parts",
         "_reader",
+        "_room",
         "_session",
         "_target",
         "_url",
@@ -133,6 +134,8 @@ class Appending:
         self._kind = LiteralKind.MESSAGE
         self._url = b""
         self._octets = self._held_octets = self._heads_octets = self._parts = 0
+        self._room: int | None = None
+        """What the quota leaves for this command, as it was found; None where only the store can tell."""
 
     # As the framer hands it out
 
@@ -231,27 +234,33 @@ class Appending:
             # PERF: the store finds out when the mailbox or the room has gone since the last of the group;
             # looking each time is a tenth of a pipelined APPEND (bench: imap append).
             return None
-        return self._find_target(head.mailbox, 0 if self._old is not None else size)
+        return self._find_target(head.mailbox, size)
 
     def _find_target(self, name: str, size: int) -> Completion | None:
         session, target = self._session, self._target
 
-        def look(tx: Tx) -> int:
+        def look(tx: Tx) -> int | None:
             reached = reach_mailbox(tx, session.account_id, name, Rights.INSERT)
             account = account_by_id(tx, reached.account_id)
             target.name = name
             target.account_id, target.mailbox_id = reached.account_id, reached.mailbox.id
             target.rights = reached.rights
-            return account.quota_octets - account.used_octets if account.quota_octets else size
+            return account.quota_octets - account.used_octets if account.quota_octets else None
 
         try:
             room = session.context.store.read_now(look)
         except PostinoError as error:
             target.name = ""
             return refusal_of_target(error)
-        if size > room:
-            return refusal_of_target(OverQuota("The mailbox is full; delete messages first"))
-        return None
+        if self._old is None:
+            self._room = room
+        return self._refused_room(size)
+
+    def _refused_room(self, more: int) -> Completion | None:
+        """The refusal when the quota has no room for what came so far and `more` octets."""
+        if self._room is None or self._octets + more <= self._room:
+            return None
+        return refusal_of_target(OverQuota("The mailbox is full; delete messages first"))
 
     async def _find_old(self, head: ReplaceHead) -> Completion | None:
         """The message REPLACE is to remove: it takes the rights of STORE Deleted and of EXPUNGE."""
@@ -313,7 +322,8 @@ class Appending:
         if not size and not self._new.is_catenated:
             # RFC 3502: this is how a client takes back an APPEND of several messages.
             return no("A message has at least one octet; nothing was stored")
-        return None
+        # What the quota will refuse in the end need not be held on disk until then.
+        return self._refused_room(self._message.octets + size)
 
     async def _end_message(self) -> Completion | None:
         """The message is whole: find out about it what lists will ask."""
@@ -326,6 +336,10 @@ class Appending:
             return self._refused(message.fault)
         if not message.octets:
             return no("A message has at least one octet; nothing was stored")
+        refused = self._refused_room(message.octets)
+        if refused is not None:
+            message.discard()
+            return refused
         try:
             content = await message.finish(spare_memory=self._held_octets > HELD_OCTETS)
         except (OSError, PostinoError) as error:
