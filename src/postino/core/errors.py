@@ -71,6 +71,10 @@ class NotPermitted(StoreError):
     """The thing exists, but this may not be done to it (INBOX cannot be deleted, ...)."""
 
 
+class UseTaken(NotPermitted):
+    """Another mailbox has this special use already (RFC 6154)."""
+
+
 class HasChildren(NotPermitted):
     """A mailbox with others below it cannot be deleted."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postino.core.errors import NotPermitted, TooManyMessages
+from postino.core.errors import NotPermitted, TooManyMessages, UseTaken
 from postino.core.ids import NAMES, AccountId, MailboxId, ModSeq
 from postino.core.ports import MailboxChange
 from postino.store.counters import next_mod_seq
@@ -206,7 +206,7 @@ def _set_special_use(tx: Tx, place: Place, value: bytes | None) -> None:
             (place.account_id, use, place.mailbox_id),
         )
         if taken:
-            raise NotPermitted(f"The mailbox {taken[0]!r} has the use {use} already")
+            raise UseTaken(f"The mailbox {taken[0]!r} has the use {use} already")
     tx.run(
         "UPDATE mailbox SET special_use=? WHERE account_id=? AND id=?",
         (use, place.account_id, place.mailbox_id),

@@ -47,26 +47,24 @@ def charge(tx: Tx, account_id: AccountId, octets: int, messages: int, *, numbers
         (numbers, octets, messages, account_id, octets, messages),
     )
     if row is None:
-        account = tx.one(
-            "SELECT login, quota_octets, quota_messages, used_octets FROM account WHERE id=?", (account_id,)
-        )
+        account = tx.one("SELECT login, quota_octets, used_octets FROM account WHERE id=?", (account_id,))
         if account is None:
             raise NoSuchAccount("The account does not exist any more")
-        login, quota_octets, quota_messages, used_octets = account
-        too_large = 0 < quota_octets < used_octets + octets
-        quota = f"{quota_octets} octets" if too_large else f"{quota_messages} messages"
-        raise OverQuota(f"The mailbox of {login} is full (its quota is {quota}); delete messages first")
+        login, quota_octets, used_octets = account
+        what = "octets" if 0 < quota_octets < used_octets + octets else "messages"
+        # SECURITY: no figures: whoever may only put messages here learns nothing of the quota (RFC 9208 §8).
+        raise OverQuota(f"The mailbox of {login} is full: its quota of {what} is used up; delete some first")
     return ModSeq(row[0])
 
 
 def require_room_for_mailboxes(tx: Tx, account_id: AccountId, total: int) -> None:
     """Raise OverQuota when the account may not have `total` mailboxes."""
     row = tx.one(
-        "SELECT login, quota_mailboxes FROM account WHERE id=? AND quota_mailboxes BETWEEN 1 AND ?",
+        "SELECT login FROM account WHERE id=? AND quota_mailboxes BETWEEN 1 AND ?",
         (account_id, total - 1),
     )
     if row is not None:
-        raise OverQuota(f"{row[0]} may have {row[1]} mailboxes (its quota); delete some first")
+        raise OverQuota(f"{row[0]} has as many mailboxes as its quota allows; delete some first")
 
 
 def discharge(tx: Tx, account_id: AccountId, octets: int, messages: int) -> None:

@@ -14,7 +14,14 @@ from typing import Any, Final
 
 import msgspec
 
-from postino.core.errors import AlreadyExists, HasChildren, NoSuchMailbox, NotPermitted, TooManyMessages
+from postino.core.errors import (
+    AlreadyExists,
+    HasChildren,
+    NoSuchMailbox,
+    NotPermitted,
+    TooManyMessages,
+    UseTaken,
+)
 from postino.core.ids import NAMES, AccountId, Instant, MailboxId, ModSeq
 from postino.core.limits import Limits
 from postino.core.mailbox_name import INBOX, SEPARATOR, SHARED, canonical_name, is_shared
@@ -83,6 +90,11 @@ def no_mailbox_called(name: str) -> NoSuchMailbox:
     return NoSuchMailbox(f"There is no mailbox {name!r}; LIST shows those there are")
 
 
+def _name_in_use() -> AlreadyExists:
+    # Without the name: other accounts call it otherwise.
+    return AlreadyExists("There is a mailbox of this name already; choose another")
+
+
 def mailbox_by_id(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow:
     """Find it. Raises NoSuchMailbox."""
     row = tx.one(f"SELECT {COLUMNS} FROM mailbox WHERE account_id=? AND id=?", (account_id, mailbox_id))
@@ -121,7 +133,7 @@ def create_mailbox(
     name = _checked_name(name, limits)
     known = tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, name))
     if known:
-        raise AlreadyExists(f"There is a mailbox {name!r} already")
+        raise _name_in_use()
     if special_use:
         _require_free_use(tx, account_id, special_use)
     parent, missing = _levels_above(tx, account_id, name)
@@ -176,7 +188,7 @@ def _require_free_use(tx: Tx, account_id: AccountId, special_use: str) -> None:
     # One \Sent is what clients expect; two would make them guess (RFC 6154 §2).
     taken = tx.one("SELECT name FROM mailbox WHERE account_id=? AND special_use=?", (account_id, special_use))
     if taken:
-        raise AlreadyExists(f"The mailbox {taken[0]!r} has the use {special_use} already")
+        raise UseTaken(f"The mailbox {taken[0]!r} has the use {special_use} already")
 
 
 def _insert(
@@ -218,13 +230,14 @@ def rename_mailbox(
     if target == source.name or target.startswith(source.name + SEPARATOR):
         raise NotPermitted("A mailbox cannot be moved below itself; choose another name")
     if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, target)):
-        raise AlreadyExists(f"There is a mailbox {target!r} already")
+        raise _name_in_use()
     below = _below(tx, account_id, source.name)
     renamed = [(source.id, target)] + [(m.id, target + m.name[len(source.name) :]) for m in below]
     for _, name in renamed:
         _checked_name(name, limits)
         if tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, name)):
-            raise AlreadyExists(f"There is a mailbox {name!r} already")
+            # SECURITY: without the name: whoever renames may not be allowed to see what is below.
+            raise AlreadyExists("There is a mailbox already where one below it would go; choose another name")
     above = target.rpartition(SEPARATOR)[0]
     if above and tx.one("SELECT 1 FROM mailbox WHERE account_id=? AND name=?", (account_id, above)) is None:
         create_mailbox(tx, account_id, above, limits, now=now)
@@ -267,7 +280,7 @@ def delete_mailbox(tx: Tx, account_id: AccountId, name: str, *, now: Instant) ->
     if mailbox.name == INBOX:
         raise NotPermitted("INBOX cannot be deleted")
     if has_children(tx, account_id, mailbox.name):
-        raise HasChildren(f"{mailbox.name!r} has mailboxes below it; delete those first")
+        raise HasChildren("There are mailboxes below it; delete those first")
     expunge(tx, account_id, mailbox.id, None, only_deleted=False, now=now)
     # What stays is for undelete; that the others were here need not be known any more.
     tx.run(

@@ -1,6 +1,6 @@
 import pytest
 
-from postino.core.errors import AlreadyExists, NoSuchMailbox, NotPermitted, TooManyMessages
+from postino.core.errors import AlreadyExists, NoSuchMailbox, NotPermitted, TooManyMessages, UseTaken
 from postino.core.limits import Limits
 from postino.store.mailboxes import (
     create_mailbox,
@@ -70,7 +70,7 @@ def test_limits_of_names_and_numbers(store, ann):
 
 
 def test_one_mailbox_for_each_special_use(store, ann):
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(UseTaken):
         store.write_now(lambda tx: create_mailbox(tx, ann, "S", special_use="\\Sent", now=NOW))
 
 

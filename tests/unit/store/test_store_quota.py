@@ -27,7 +27,7 @@ def test_a_quota_of_messages_is_never_exceeded(store):
     store.write_now(lambda tx: set_quotas(tx, ann, octets=0, messages=2, mailboxes=0))
     for _ in range(2):
         store.write_now(lambda tx: append(tx, ann, inbox, email(), now=NOW))
-    with pytest.raises(OverQuota, match="its quota is 2 messages"):
+    with pytest.raises(OverQuota, match="its quota of messages is used up"):
         store.write_now(lambda tx: append(tx, ann, inbox, email(), now=NOW))
     with pytest.raises(OverQuota, match=r"ann@example\.org"):
         store.write_now(lambda tx: deliver(tx, [(ann, inbox, email())], NOW))
@@ -39,7 +39,7 @@ def test_the_quota_of_octets_is_named_when_it_is_that_one(store):
     (ann,) = make_accounts(store, "ann")
     inbox = inbox_of(store, ann)
     store.write_now(lambda tx: set_quotas(tx, ann, octets=10, messages=1, mailboxes=0))
-    with pytest.raises(OverQuota, match="its quota is 10 octets"):
+    with pytest.raises(OverQuota, match="its quota of octets is used up"):
         store.write_now(lambda tx: append(tx, ann, inbox, email(), now=NOW))
 
 

@@ -69,7 +69,7 @@ def _find(tx: Tx, session: "ImapSession", url: MessageUrl) -> StoredOctets:
     if url.host is not None and url.host != session.context.hostname.lower():
         raise BadUrl("only messages of this server can be copied")
     if url.user is not None and url.user.lower() not in _own_names(session.login):
-        raise BadUrl("only messages that you reach by a mailbox of your own name for it can be copied")
+        raise BadUrl("the user in it must be you; other accounts' mailboxes are named as LIST names them")
     reached = reach_mailbox(tx, session.account_id, url.mailbox, Rights.READ)
     if url.uid_validity not in (None, reached.mailbox.uid_validity):
         raise BadUrl("the mailbox has another UIDVALIDITY now")

@@ -20,6 +20,7 @@ from postino.core.errors import (
     PostinoError,
     ProtocolViolation,
     TooManyMessages,
+    UseTaken,
 )
 from postino.imap.bad_command import BadCommand
 from postino.imap.responses import status
@@ -55,6 +56,7 @@ _CODES: Final[tuple[tuple[type[PostinoError], bytes], ...]] = (
     (NoSuchAccount, status.NONEXISTENT),
     (AlreadyExists, status.ALREADY_EXISTS),
     (HasChildren, status.HAS_CHILDREN),
+    (UseTaken, status.USE_ATTR),
     (NotPermitted, status.CANNOT),
     (NoPermission, status.NO_PERMISSION),
     (OverQuota, status.OVER_QUOTA),

@@ -3,6 +3,8 @@
 RFC: 5464 §3.3 (who may), §4.2, §4.3; 6154 §4 (/private/specialuse); 9590 (LIST with METADATA).
 Exposure: values are opaque octets; they are bounded in size and number, and never looked into.
 Invariants: SETMETADATA does all of what it was asked, or nothing.
+DEVIATION: RFC 5464 §3.3 lets whoever may read a mailbox also set its shared annotations. A mailbox that
+    all may read would be anybody's to write on: in another's mailbox that takes the right w too.
 Not here: what is kept and how (store/annotations.py), telling other sessions (notifier.py).
 """
 
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from postino.core.ids import NAMES
 from postino.core.ports import MailboxChange
-from postino.core.rights import Rights
+from postino.core.rights import NO_RIGHTS, Rights
 from postino.imap.commands import GetMetadata, SetMetadata
 from postino.imap.commands.create import special_use
 from postino.imap.responses import status
@@ -80,8 +82,10 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
             values.append((entry, value))
 
     def change(tx: Tx) -> list[MailboxChange] | Completion:
-        _, place = _place(tx, session, command.mailbox)
-        is_of_all = place.account_id == SERVER and any(entry.startswith("/shared") for entry, _ in values)
+        is_shared = any(entry.startswith("/shared") for entry, _ in values)
+        # What all see takes the right to change something; to read is enough for one's own.
+        _, place = _place(tx, session, command.mailbox, Rights.WRITE if is_shared else NO_RIGHTS)
+        is_of_all = place.account_id == SERVER and is_shared
         # DEVIATION: RFC 5464 §3.2.1.1 has /shared/admin read-only for every client; an administrator's is
         # how it gets its value here.
         if is_of_all and not account_by_id(tx, session.account_id).is_admin:
@@ -101,23 +105,24 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
 
 def listed_metadata(tx: Tx, reached: Reached, entries: Sequence[str], *, utf8: bool) -> bytes:
     """What LIST's METADATA option asks of one mailbox (RFC 9590); nothing where it may not be seen."""
-    if not _may(reached.rights):
+    if not may_annotate(reached.rights):
         return b""
     place = Place(reached.account_id, reached.mailbox.id, reached.viewer)
     values = [value for wanted in entries for value in _find(tx, place, wanted, 0, None)[0]]
     return metadata_response(reached.name, values, utf8=utf8)
 
 
-def _place(tx: Tx, session: "ImapSession", mailbox: str) -> tuple[str, Place]:
+def _place(tx: Tx, session: "ImapSession", mailbox: str, needs: Rights = NO_RIGHTS) -> tuple[str, Place]:
     if not mailbox:
         return "", Place(SERVER, NAMES, session.account_id)
-    reached = reach_mailbox(tx, session.account_id, mailbox, Rights.LOOKUP)
-    if not _may(reached.rights):
+    reached = reach_mailbox(tx, session.account_id, mailbox, Rights.LOOKUP | needs)
+    if not may_annotate(reached.rights):
         reached.require(Rights.READ)
     return reached.name, Place(reached.account_id, reached.mailbox.id, session.account_id)
 
 
-def _may(rights: Rights) -> bool:
+def may_annotate(rights: Rights) -> bool:
+    """Whether annotations may be read, and one's own be set (RFC 5464 §3.3)."""
     return Rights.LOOKUP in rights and bool(rights & _ANY_OF)
 
 

@@ -33,6 +33,7 @@ from postino.imap.responses.status import NOTIFICATION_OVERFLOW, untagged_status
 from postino.imap.states import AnyCommand
 from postino.servers.imap.completion import Completion
 from postino.servers.imap.fetch import say_items
+from postino.servers.imap.metadata import may_annotate
 from postino.servers.imap.watched import Key, Watched, message_news, name_news, read_watched
 from postino.store.access import Reached
 from postino.store.acl import rights_of
@@ -284,7 +285,7 @@ class Notifier:
             )
             mine = len(own.get(mailbox.uid_validity, _NO_UIDS))
             yield message_news(was, now, events, mine, utf8=utf8, condstore=condstore)
-            if Event.MAILBOX_METADATA_CHANGE in events and key in annotated:
+            if Event.MAILBOX_METADATA_CHANGE in events and key in annotated and may_annotate(now.rights):
                 yield metadata_changed_response(now.name, annotated[key], utf8=utf8)
         if Event.SERVER_METADATA_CHANGE in self.wanted.all_events:
             server = (SERVER, session.account_id)
