@@ -70,9 +70,7 @@ async def _chosen(session: "ImapSession", command: Copy | Move) -> tuple[list[Sp
     return within_limit(session, selected.resolve(command.numbers, by_uid=command.by_uid))
 
 
-async def _transfer(
-    session: "ImapSession", command: Copy | Move, spans: list[Span]
-) -> Copied | Completion:
+async def _transfer(session: "ImapSession", command: Copy | Move, spans: list[Span]) -> Copied | Completion:
     selected = session.selected
     assert selected is not None
     expected = sum(end - first for first, end in spans)
