@@ -10,6 +10,7 @@ import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import compress, repeat
 from operator import contains, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, Final
@@ -182,9 +183,12 @@ class Known:
             case Negated(key):
                 return self._everyone() ^ self._members(key)
             case HasFlags(system):
-                return self._with_flags(lambda flags: flags.system & system == system)
+                # PERF: half of what comparing each would take.
+                return int.from_bytes(
+                    bytes([f.system for f in self.flags]).translate(_having(system)), "little"
+                )
             case HasKeyword(keyword):
-                return self._with_flags(lambda flags: keyword in flags)
+                return self._with_keyword(keyword)
             case UidIn(uids):
                 return self._within(uids)
             case ModSeqFrom(mod_seq):
@@ -205,11 +209,17 @@ class Known:
             octets[first:end] = b"\1" * (end - first)
         return int.from_bytes(octets, "little")
 
-    def _with_flags(self, test: Callable[[FlagSet], bool]) -> int:
+    def _with_keyword(self, keyword: str) -> int:
         # PERF: there are few different sets, and equal ones are mostly one object.
         ids = list(map(id, self.flags))
-        outcome = {each: test(flags) for each, flags in dict(zip(ids, self.flags, strict=True)).items()}
-        return _set_of(map(outcome.__getitem__, ids))
+        has = {each: keyword in flags for each, flags in dict(zip(ids, self.flags, strict=True)).items()}
+        return _set_of(map(has.__getitem__, ids))
+
+
+@lru_cache(maxsize=64)
+def _having(system: int) -> bytes:
+    """For each value of the system flags, whether it has all of these."""
+    return bytes([value & system == system for value in range(256)])
 
 
 def _set_of(outcomes: Iterable[bool]) -> int:

@@ -55,6 +55,9 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     outcome: dict[FlagSet, FlagSet] = {}
     changed: Sequence[int] = ()
     is_all = False
+    if command.unchanged_since is None:
+        # PERF: what is known need not be read (below), and others may have changed some of it meanwhile.
+        await selected.sync()
     if command.unchanged_since is None and not view.gone(spans):
         counts = view.flag_counts(spans)
         outcome = {old: new for old in counts if (new := change.applied_to(old)) != old}
