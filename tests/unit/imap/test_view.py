@@ -11,6 +11,7 @@ from postino.imap.view import MessageRow, UpdateForm, View
 
 NOTHING = NumberSet()
 PLAIN = UpdateForm()
+UIDS_GONE = UpdateForm(vanished=True)
 
 
 def row(uid: int, mod_seq: int = 1, flags: int = 0, keywords: str = "") -> MessageRow:
@@ -295,3 +296,64 @@ def test_many_expunges_are_told_at_once() -> None:
     for line in told.splitlines():
         del numbers[int(line.split()[1]) - 1]
     assert numbers == list(view.uids((0, view.told))) == [uid for uid in range(1, 101) if not uid % 3]
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_vanished_names_only_what_the_client_was_told_of(count: int) -> None:
+    # Few and many are taken out in two ways.
+    uids = range(11, 11 + 2 * count)
+    view = loaded(*uids)
+    come = uids[-1] + 1
+    change(view, row(come, 21), mod_seq=21, uid_next=come + 1)
+    gone = tuple(uids[::2])
+    change(view, expunged=(*gone, come), mod_seq=22)
+    assert view.release(UIDS_GONE, may_expunge=False) == b"* %d EXISTS\r\n" % (2 * count + 1)
+    change(view, row(come + 1, 23), mod_seq=23, uid_next=come + 2)
+    change(view, expunged=(come + 1,), mod_seq=24)
+    told = view.release(UIDS_GONE, may_expunge=True)
+    assert told == b"* VANISHED " + ",".join(map(str, (*gone, come))).encode() + b"\r\n"
+    assert view.told == count
+    assert list(view.uid_set(view.everything())) == list(uids[1::2])
+    assert not view.has_news
+
+
+def test_flags_are_told_by_uid_alone_when_numbers_are_not_used() -> None:
+    view = loaded(11, 22)
+    change(view, row(22, 12, 1))
+    assert view.release(UpdateForm(uid_only=True), may_expunge=False) == b"* 22 UIDFETCH (FLAGS (\\Seen))\r\n"
+    change(view, row(22, 13))
+    form = UpdateForm(uid=True, mod_seq=True, vanished=True, uid_only=True)
+    assert view.release(form, may_expunge=True) == b"* 22 UIDFETCH (FLAGS () MODSEQ (13))\r\n"
+
+
+def test_the_mod_sequence_before_the_first_withheld_expunge_is_remembered() -> None:
+    view = loaded(11, 22, 33, mod_seq=10)
+    assert view.withheld_mod_seq == 0
+    change(view, row(11, 12, 1), mod_seq=12)
+    change(view, expunged=(22,), mod_seq=14)
+    change(view, row(11, 16), expunged=(33,), mod_seq=16)
+    assert view.withheld_mod_seq == 12
+    view.release(UIDS_GONE, may_expunge=False)
+    assert view.withheld_mod_seq == 12
+    view.release(UIDS_GONE, may_expunge=True)
+    assert view.withheld_mod_seq == 0
+
+
+def test_spans_without_what_is_gone() -> None:
+    view = View(4, 5, 10)
+    load(view, [row(1), row(3), row(4)], NumberSet.of([2]))
+    change(view, expunged=(2, 3), mod_seq=12)
+    # 2 was gone before the view knew it; of 3 the flags are known.
+    assert view.with_state([(0, 4)]) == [(0, 1), (2, 4)]
+    assert view.without_gone([(0, 4)]) == [(0, 1), (3, 4)]
+    assert view.last_uid == 4
+    view.release(UIDS_GONE, may_expunge=True)
+    assert view.with_state([(0, 2)]) == view.without_gone([(0, 2)]) == [(0, 2)]
+    assert View(0, 1, 1).last_uid == 0
+
+
+def test_spans_of_messages_with_a_flag() -> None:
+    view = loaded(1, 2, 3, 4)
+    change(view, row(1, 11, 8), row(2, 11, 9), row(4, 11, 8))
+    assert view.having(8, [(0, 4)]) == [(0, 2), (3, 4)]
+    assert view.having(8, [(2, 3)]) == []
