@@ -6,19 +6,21 @@ Invariants: every input gives an index. Time is linear in the octets: each octet
     the end of a header and once for delimiters, and at most MAX_DELIMITER_LINES lines are looked at.
     Beyond Limits.mime_depth a container is kept as one plain leaf; beyond Limits.mime_parts
     no further part is begun, and the last one takes the rest.
-Not here: splitting fields (header.py), reading Content-Type (parameters.py).
+Not here: splitting fields (header.py), what content fields say (content.py), the shapes that most messages
+    have (usual_index.py).
 """
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from postino.core.limits import Limits
-from postino.mime.header import header_octets, raw_fields, unfold
+from postino.mime.content import TEXT_BY_DEFAULT, Content, part_content, read_content
+from postino.mime.header import header_octets, raw_fields
 from postino.mime.octets import Buffer, count_lines
-from postino.mime.parameters import Parameters, parse_content_type, parse_disposition, parse_token
+from postino.mime.parameters import Parameters
 from postino.mime.part import Part, pack_index, unpack_index, walk
+from postino.mime.usual_index import boundary_of, usual_index
 
 __all__ = ["MimeLimits", "Part", "index_message", "index_split", "pack_index", "unpack_index", "walk"]
 
@@ -30,33 +32,11 @@ MAX_DELIMITER_LINES: Final = 1_000_000
 MAX_DEPTH: Final = 250
 """Whatever the settings say: encoding an index recurses."""
 
-_MAX_BOUNDARY_OCTETS: Final = 1024  # RFC 2046 §5.1.1 allows 70
 _MAX_DELIMITER_OCTETS: Final = 4096  # with the blanks that mail systems put behind it
 _EMBEDDED_HEADERS: Final = 4
 """How many times Limits.header_octets the embedded messages' headers together are kept for envelopes."""
-_MAX_LANGUAGES: Final = 100
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
-_CONTENT_FIELD: Final = re.compile(
-    rb"^(content-(?:type|transfer-encoding|id|description|disposition|language|location|md5))[ \t]*+:"
-    rb"([^\n]*+(?:\n[ \t][^\n]*+)*+)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_REPEATED_OCTETS: Final = 120
 _IN_PLACE: Final = frozenset({"7bit", "8bit", "binary"})
-
-
-class _Content(NamedTuple):
-    """What the content fields of one header say; `media` is None where the default counts."""
-
-    media: tuple[str, str, Parameters] | None
-    encoding: str
-    content_id: bytes | None
-    description: bytes | None
-    disposition: str
-    disposition_params: Parameters
-    language: tuple[bytes, ...]
-    location: bytes | None
-    md5: bytes | None
 
 
 class _Open:
@@ -74,7 +54,7 @@ class _Open:
         "parts",
     )
 
-    def __init__(self, content: _Content, header_start: int, body_start: int, header: bytes) -> None:
+    def __init__(self, content: Content, header_start: int, body_start: int, header: bytes) -> None:
         self.content = content
         self.header_start = header_start
         self.body_start = body_start
@@ -90,7 +70,6 @@ _LEAF: Final = 0
 _MULTIPART: Final = 1
 _MESSAGE: Final = 2
 _TEXT: Final = ("text", "plain", ())
-_TEXT_BY_DEFAULT: Final = ("text", "plain", (("charset", b"us-ascii"),))
 _MESSAGE_BY_DEFAULT: Final = ("message", "rfc822", ())
 _PLAIN_OCTETS: Final = ("application", "octet-stream", ())
 
@@ -99,7 +78,7 @@ def index_message(octets: Buffer, limits: MimeLimits) -> Part:
     """Index a whole message."""
     header_length = header_octets(octets)
     header = octets[: min(header_length, limits.header_octets)]
-    return _Indexer(octets, header_length, 0, limits).run(_read_content(_root_fields(header)))
+    return _index(read_content(_root_fields(header)), octets, header_length, 0, limits)
 
 
 def index_split(header: bytes, body: Buffer, limits: MimeLimits, body_start: int = 0) -> Part:
@@ -114,78 +93,16 @@ def index_body(
     fields: Mapping[bytes, bytes], header_length: int, body: Buffer, limits: MimeLimits, body_start: int = 0
 ) -> Part:
     """`index_split` for a header that was read already: `fields` has its values by lower-case name."""
-    content = _read_content(fields)
-    media = content.media or _TEXT_BY_DEFAULT
-    if media[0] != "multipart" and media[0] != "message":
-        # PERF: a third of all messages are one part: 2 us instead of 5.
-        return _leaf(content, media, header_length, body, body_start)
-    return _Indexer(body, body_start, header_length - body_start, limits).run(content)
+    return _index(read_content(fields), body, body_start, header_length - body_start, limits)
 
 
-def _leaf(
-    content: _Content, media: tuple[str, str, Parameters], header_length: int, body: Buffer, body_start: int
-) -> Part:
-    """A message that is one part."""
-    end = len(body)
-    return Part(
-        media_type=media[0],
-        media_subtype=media[1],
-        params=media[2],
-        encoding=content.encoding,
-        header_start=0,
-        body_start=header_length,
-        end=max(end - body_start, 0) + header_length,
-        lines=count_lines(body, body_start, end) if media[0] == "text" else 0,
-        content_id=content.content_id,
-        description=content.description,
-        disposition=content.disposition,
-        disposition_params=content.disposition_params,
-        language=content.language,
-        location=content.location,
-        md5=content.md5,
-    )
+def _index(content: Content, buffer: Buffer, body_start: int, shift: int, limits: MimeLimits) -> Part:
+    usual = usual_index(content, buffer, body_start, shift, limits)
+    return _Indexer(buffer, body_start, shift, limits).run(content) if usual is None else usual
 
 
 def _root_fields(header: bytes) -> dict[bytes, bytes]:
     return {name.lower(): value for _, name, value in reversed(raw_fields(header))}
-
-
-def _read_content(fields: Mapping[bytes, bytes]) -> _Content:
-    get = fields.get
-    media = None
-    value = get(b"content-type")
-    if value is not None:
-        media = parse_content_type(value) or _TEXT_BY_DEFAULT
-    value = get(b"content-transfer-encoding")
-    encoding = (value is not None and parse_token(value)) or "7bit"
-    disposition: str = ""
-    disposition_params: Parameters = ()
-    value = get(b"content-disposition")
-    if value is not None:
-        disposition, disposition_params = parse_disposition(value) or ("", ())
-    language: tuple[bytes, ...] = ()
-    value = get(b"content-language")
-    if value is not None:
-        tags = unfold(value).split(b",", _MAX_LANGUAGES)[:_MAX_LANGUAGES]
-        language = tuple([tag.strip() for tag in tags if tag.strip()])
-    return _Content(
-        media,
-        encoding,
-        None if (value := get(b"content-id")) is None else unfold(value),
-        None if (value := get(b"content-description")) is None else unfold(value),
-        disposition,
-        disposition_params,
-        language,
-        None if (value := get(b"content-location")) is None else unfold(value),
-        None if (value := get(b"content-md5")) is None else unfold(value),
-    )
-
-
-def _part_content(header: bytes) -> _Content:
-    return _read_content({name.lower(): value for name, value in reversed(_CONTENT_FIELD.findall(header))})
-
-
-_repeated_content = lru_cache(maxsize=1024)(_part_content)
 
 
 class _Indexer:
@@ -214,15 +131,15 @@ class _Indexer:
         self.lines_at = 0
         self.embedded_octets = _EMBEDDED_HEADERS * limits.header_octets
 
-    def run(self, content: _Content) -> Part:
-        self.open(_Open(content, -self.shift, self.body_start, b""), _TEXT_BY_DEFAULT)
+    def run(self, content: Content) -> Part:
+        self.open(_Open(content, -self.shift, self.body_start, b""), TEXT_BY_DEFAULT)
         stack = self.stack
         at = self.body_start - 1
         delimiter: tuple[int, int, int, bool] | None = None
         while True:
             top = stack[-1]
             if top.kind == _MESSAGE and delimiter is None:
-                at, delimiter = self.enter(top.body_start, _TEXT_BY_DEFAULT, is_message=True)
+                at, delimiter = self.enter(top.body_start, TEXT_BY_DEFAULT, is_message=True)
                 continue
             if delimiter is None:
                 delimiter = self.next_delimiter(at, self.end) if self.active else None
@@ -243,7 +160,7 @@ class _Indexer:
                 at = after - 1
             else:
                 is_digest = stack[level].media[1] == "digest"
-                default = _MESSAGE_BY_DEFAULT if is_digest else _TEXT_BY_DEFAULT
+                default = _MESSAGE_BY_DEFAULT if is_digest else TEXT_BY_DEFAULT
                 at, delimiter = self.enter(after, default, is_message=False)
         while len(stack) > 1:
             self.close(self.end)
@@ -262,11 +179,7 @@ class _Indexer:
                 body_start = delimiter[0]
         header_end = min(body_start, start + self.limits.header_octets)
         header = buffer[start:header_end]
-        # PERF: senders use few different headers for text parts, so most are known already: 0.3 us, not 3.
-        if len(header) <= _REPEATED_OCTETS and b"oundary" not in header and b"ame" not in header:
-            content = _repeated_content(header)
-        else:
-            content = _part_content(header)
+        content = part_content(header)
         kept = b""
         if is_message:
             kept = header[: self.embedded_octets]
@@ -329,11 +242,8 @@ class _Indexer:
         media = part.content.media or default
         kind = _LEAF
         if media[0] == "multipart":
-            boundary = b""
-            for name, octets in media[2]:
-                if name in {"boundary", "boundary*"}:
-                    boundary = octets.rstrip()
-            if not 0 < len(boundary) <= _MAX_BOUNDARY_OCTETS or b"\n" in boundary:
+            boundary = boundary_of(media[2])
+            if not boundary:
                 media = _TEXT
             elif len(self.stack) >= self.depth:
                 media = _PLAIN_OCTETS
