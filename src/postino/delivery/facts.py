@@ -31,6 +31,8 @@ _MESSAGE_ID: Final = re.compile(rb"<\s*([^<>]*?)\s*>")
 _SEARCHED: Final = frozenset({b"subject", b"from", b"to", b"cc", b"bcc"})
 _NO_DATE: Final = (Instant(0), 0)
 _NONE_SEVERAL: Final[dict[bytes, str]] = {}
+_EQUALS: Final = ord("=")
+_LF: Final = ord("\n")
 _JOINED: Final = ADDRESS_FIELDS | _SEARCHED
 """Of these, all fields of one name count."""
 _INTERESTING: Final = LISTED_FIELDS | {b"content-id", b"content-location", b"content-md5"}
@@ -67,30 +69,31 @@ def derive_facts(header: bytes, body: Buffer, limits: Limits, body_start: int = 
     sent_from, to = _people(get(b"from")), _people(get(b"to"))
     copied_to, hidden_to = _people(get(b"cc")), _people(get(b"bcc"))
     several = _several(found) if has_several else _NONE_SEVERAL
+    # PERF: by position, in the order of the fields: by name they take 1 us, as Python makes a dict of many.
     return ContentFacts(
-        size=len(header) + len(body) - body_start,
-        header_octets=len(header),
-        envelope=envelope_with(values, sent_from.encoded, to.encoded, copied_to.encoded, hidden_to.encoded),
-        bodystructure=encode_bodystructure(root),
-        fields=b"".join(listed),
-        parts=pack_index(root),
-        sent_at=sent_at,
-        sent_day=sent_day,
-        subject_text=several.get(b"subject") or fold(subject),
-        from_text=several.get(b"from") or sent_from.searched,
-        to_text=several.get(b"to") or to.searched,
-        cc_text=several.get(b"cc") or copied_to.searched,
-        bcc_text=several.get(b"bcc") or hidden_to.searched,
-        message_id=_message_id(get(b"message-id")),
-        preview=preview_of(root, body, len(header) - body_start),
-        is_reply=is_reply,
-        base_subject=base,
+        len(header) + len(body) - body_start,
+        len(header),
+        envelope_with(values, sent_from.encoded, to.encoded, copied_to.encoded, hidden_to.encoded),
+        encode_bodystructure(root),
+        b"".join(listed),
+        pack_index(root),
+        sent_at,
+        sent_day,
+        several.get(b"subject") or fold(subject),
+        several.get(b"from") or sent_from.searched,
+        several.get(b"to") or to.searched,
+        several.get(b"cc") or copied_to.searched,
+        several.get(b"bcc") or hidden_to.searched,
+        _message_id(get(b"message-id")),
+        is_reply,
+        base,
         from_sort=sent_from.sort,
         to_sort=to.sort,
         cc_sort=copied_to.sort,
         from_display=sent_from.display,
         to_display=to.display,
         refs=references(get(b"references"), get(b"in-reply-to")),
+        preview=preview_of(root, body, len(header) - body_start),
     )
 
 
@@ -163,7 +166,7 @@ def _decoded(value: bytes | None) -> str:
     """A field's decoded value: names and addresses as they stand in it."""
     if value is None:
         return ""
-    if value.isascii() and b"=?" not in value and b"\n" not in value:
+    if value.isascii() and _LF not in value and (_EQUALS not in value or b"=?" not in value):
         # PERF: most fields are this plain: 0.2 us instead of 0.8, four times a message.
         return value.decode("ascii").strip(" \t\r")
     return decode_header_text(value)

@@ -22,6 +22,7 @@ ENVELOPE_FIELDS: Final = frozenset(
 )  # fmt: skip
 ADDRESS_FIELDS: Final = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
 
+_QUOTE, _BACKSLASH, _CR, _LF = b'"\\\r\n'
 _REPEATED_OCTETS: Final = 128
 _GROUP_END: Final = b"(NIL NIL NIL NIL)"
 
@@ -75,14 +76,14 @@ def envelope_with(
 
 def encode_string(value: bytes) -> bytes:
     """Write octets as an IMAP string: quoted where RFC 3501 allows it, else a literal."""
-    # PERF: five looks cost half of what one expression does, which goes octet by octet (bench: envelope).
+    # PERF: looking for a number takes an eighth of looking for one octet as bytes (bench: envelope).
     if (
         value.isascii()
-        and b'"' not in value
-        and b"\\" not in value
-        and b"\r" not in value
-        and b"\n" not in value
-        and b"\0" not in value
+        and _QUOTE not in value
+        and _BACKSLASH not in value
+        and _CR not in value
+        and _LF not in value
+        and 0 not in value
     ):
         return b'"%b"' % value
     value = value.replace(b"\0", b"")

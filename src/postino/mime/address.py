@@ -47,7 +47,7 @@ class Group(msgspec.Struct):
     members: list[Mailbox] = []
 
 
-_ATOM: Final = rb"[^\s\x00()<>\[\]:;@\\,\".]+"
+_LF: Final = ord("\n")
 # PERF: nearly every address in real mail has one of these shapes; each costs 0.6 us instead of 8.
 _USUAL: Final = re.compile(
     rb"\s*+(?:"
@@ -74,7 +74,7 @@ _QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 def parse_address_list(value: bytes | str) -> list[Mailbox | Group]:
     """Read a From, To, ... field. Addresses without a domain are kept, with an empty domain."""
     octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    octets = octets.replace(b"\r\n", b"").replace(b"\n", b"") if b"\n" in octets else octets
+    octets = octets.replace(b"\r\n", b"").replace(b"\n", b"") if _LF in octets else octets
     octets = octets.strip()
     found: list[Mailbox | Group] = []
     reader: _Reader | None = None

@@ -15,6 +15,7 @@ from postino.mime.header import unfold
 _WORD: Final = re.compile(
     rb"=\?([^?*\s]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?\n]*+(?:\?(?!=)[^?\n]{0,100}+){0,8}+)\?="
 )
+_EQUALS: Final = ord("=")
 _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64: Final = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
@@ -24,7 +25,7 @@ _NOT_BASE64: Final = bytes(
 def decode_header_text(value: bytes) -> str:
     """The value of an unstructured field, or a phrase, as a person reads it."""
     value = unfold(value)
-    if b"=?" not in value:
+    if _EQUALS not in value or b"=?" not in value:
         return decode(value)
     text: list[str] = []
     run = bytearray()

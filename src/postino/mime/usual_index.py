@@ -21,6 +21,8 @@ _DEPTH: Final = 3
 _PARTS: Final = 30
 _MAX_BOUNDARY_OCTETS: Final = 1024  # RFC 2046 §5.1.1 allows 70
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+_NOTHING_ELSE: Final = (None, None, "", (), (), None, None)
+"""What a header says that names type and encoding at most."""
 
 Media = tuple[str, str, Parameters]
 
@@ -147,6 +149,19 @@ def _made(
     lines: int,
     parts: tuple[Part, ...],
 ) -> Part:
+    # PERF: Python makes a dict of more than fifteen named arguments: 0.7 us where these take 0.1.
+    if content[2:] == _NOTHING_ELSE:
+        return Part(
+            media_type=media[0],
+            media_subtype=media[1],
+            params=media[2],
+            encoding=content.encoding,
+            header_start=header_start,
+            body_start=body_start,
+            end=end,
+            lines=lines,
+            parts=parts,
+        )
     return Part(
         media_type=media[0],
         media_subtype=media[1],
