@@ -764,7 +764,7 @@ class ImapMachine(RuleBasedStateMachine):
 
 TestImapModel = ImapMachine.TestCase
 TestImapModel.settings = settings(
-    max_examples=int(os.environ.get("POSTINO_MODEL_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("POSTINO_MODEL_EXAMPLES", "30")),
     stateful_step_count=40,
     deadline=None,
     derandomize="POSTINO_MODEL_EXAMPLES" not in os.environ,
