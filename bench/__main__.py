@@ -48,7 +48,7 @@ and its octets are checked. Figures other than *the first time* are with warm ca
 LITERAL+ is used where offered (by both); MULTIAPPEND is not.
 
 Searching and sorting have an account of their own. *The first time* is right after the delivery; the other searches
-wait until they no longer become faster, as an index may be made behind the delivery.
+wait until Postino's index, which is made behind the delivery, is complete.
 
 50 clients: a closed loop each, on ten accounts of 1,000 messages: 30 % lists of 50 ENVELOPEs, 20 % whole messages,
 15 % STORE, 5 % APPEND of 4 KB, 12 % SEARCH, 10 % IDLE and DONE, 8 % NOOP. The driver is one thread and takes about half

@@ -4,6 +4,7 @@ Only ports differ from a fresh installation, and the number of workers where a m
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from bench.peers.server import (
 
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 20.0
+_INDEX_SECONDS: Final = 400.0
 
 # One interpreter for all accounts: the command line is what is used, but not started a hundred times.
 _ADD_ACCOUNTS: Final = """\
@@ -103,6 +105,21 @@ class PostinoServer:
 
         workers = "the default number of workers" if self._workers is None else f"{self._workers} worker(s)"
         return f"Postino {__version__}, {workers}"
+
+    def wait_for_index(self, login: str) -> None:
+        """Return when everything of this account is in its search index."""
+        give_up = time.monotonic() + _INDEX_SECONDS
+        while time.monotonic() < give_up:
+            code, said = run_quietly(
+                [sys.executable, "-m", "postino", "search", "status", login, "--data", str(self._data)], 60.0
+            )
+            found = re.search(rf"{re.escape(login)}\D+([\d,]+)\D+([\d,]+)", said)
+            if code or found is None:
+                raise ServerProblem(f"postino search status failed: {said[-300:]}")
+            if found[2] == "0":
+                return
+            time.sleep(1.0)
+        raise ServerProblem(f"the search index of {login} was not ready after {_INDEX_SECONDS:.0f} s")
 
     def pids(self) -> list[int]:
         """The supervisor and its workers: the process group that this bench made."""

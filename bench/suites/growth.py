@@ -88,7 +88,7 @@ class GrowthSuite:
             self._filled += count
         if session.select() != size:
             raise DriverError(f"INBOX does not hold the {size} messages that were appended")
-        settle(session, LINEAR["search.body"])
+        settle(server, session, GROWER)
         times = {
             case: self._best(session, command) for case, command in LINEAR.items() if case not in _TRANSFERS
         }

@@ -1,15 +1,15 @@
 """SEARCH, SORT and THREAD in one large mailbox that nothing else touches, cold and warm.
 
-Cold is the first time after the delivery; warm is the median of the rounds after it. A search in bodies
-is warm when it has stopped becoming faster: an index may be made behind the delivery.
+Cold is the first time after the delivery; warm is the median of the rounds after it. Searches in bodies
+wait until Postino's index, which is made behind the delivery, is complete.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bench.drivers.imap import Imap
 from bench.drivers.wire import DriverError
+from bench.peers.postino import PostinoServer
 from bench.peers.server import HOST, PASSWORD, SEARCHER, Server
 from bench.suites.suite import Run, Scale, Step
 
@@ -28,19 +28,14 @@ _SORTS: Final = {
     "imap.thread.references": b"UID THREAD REFERENCES UTF-8 ALL",
     "imap.thread.subject": b"UID THREAD ORDEREDSUBJECT UTF-8 ALL",
 }
-_SETTLING_SECONDS: Final = 120.0
-_ALIKE: Final = 1.25
 
 
-def settle(session: Imap, command: bytes) -> None:
-    """Search until it no longer becomes faster: three times in a row about the same."""
-    deadline = time.monotonic() + _SETTLING_SECONDS
-    recent: list[float] = []
-    while time.monotonic() < deadline:
-        recent = [*recent[-2:], session.timed(command)]
-        if len(recent) == 3 and max(recent) <= min(recent) * _ALIKE + 0.002:
-            return
-        time.sleep(1.5)
+def settle(server: Server, session: Imap, login: str) -> None:
+    """Have both servers as ready as they become: Postino's index complete, the peer's caches warm."""
+    if isinstance(server, PostinoServer):
+        server.wait_for_index(login)
+    for _ in range(2):
+        session.command(_SEARCHES["imap.search.body"])
 
 
 class SearchSuite:
@@ -87,5 +82,5 @@ class SearchSuite:
         return run
 
     def _settle(self, server: Server, _: int) -> Mapping[str, float]:
-        settle(self._sessions[server.name], b'UID SEARCH BODY "settled"')
+        settle(server, self._sessions[server.name], SEARCHER)
         return {}
