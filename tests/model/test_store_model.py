@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from postino.core.errors import AlreadyExists, NoSuchMailbox, NotPermitted, OverQuota
 from postino.core.flags import FlagSet, flag_set, stored_flag_set
 from postino.core.numset import NumberSet
-from postino.store.accounts import account_by_id, set_quota
+from postino.store.accounts import account_by_id
 from postino.store.changes import changes_since, missed_since, vanished_since
 from postino.store.content import SealedBlob
 from postino.store.mailboxes import create_mailbox, delete_mailbox, list_mailboxes, rename_mailbox
@@ -30,6 +30,7 @@ from postino.store.messages import (
     move,
     store_flags,
 )
+from postino.store.quota import set_quotas
 from postino.store.store import open_store
 from postino.store.sweep import RETENTION_SECONDS, sweep
 from tests.support.stored import (
@@ -285,7 +286,7 @@ class StoreModel(RuleBasedStateMachine):
     @rule(roomy=st.booleans())
     def change_quota(self, roomy):
         self.quota = 0 if roomy else self.used() + 3000
-        self.write(lambda tx: set_quota(tx, 1, self.quota))
+        self.write(lambda tx: set_quotas(tx, 1, octets=self.quota))
 
     @rule(late=st.booleans())
     def sweep(self, late):

@@ -11,6 +11,7 @@ from postino.delivery.facts import derive_facts
 from postino.store import accounts, mailboxes, messages
 from postino.store.addresses import catch_all
 from postino.store.content import InlineBody, NewEmail
+from postino.store.quota import set_quotas
 from postino.store.store import Store
 from tests.support.world import NOW, Seed, no_seed
 from tests.transcripts.runner import message_octets
@@ -81,7 +82,7 @@ async def aliases(store: Store, ids: dict[str, AccountId]) -> None:
 
 async def small_quota(store: Store, ids: dict[str, AccountId]) -> None:
     """ann may hold 500 octets; bob has no limit."""
-    await store.write(lambda tx: accounts.set_quota(tx, ids["ann"], 500))
+    await store.write(lambda tx: set_quotas(tx, ids["ann"], octets=500))
 
 
 async def administrator(store: Store, ids: dict[str, AccountId]) -> None:

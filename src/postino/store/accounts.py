@@ -52,7 +52,6 @@ __all__ = [
     "resolve",
     "set_admin",
     "set_password",
-    "set_quota",
     "set_scram_sha1",
 ]
 
@@ -216,14 +215,6 @@ def set_password(tx: Tx, account_id: AccountId, password_hash: str, scram: str) 
 def set_scram_sha1(tx: Tx, account_id: AccountId, scram: str) -> None:
     """Keep SCRAM-SHA-1 keys of the password too, until the next is set. Raises NoSuchAccount."""
     if not tx.run("UPDATE account SET scram_sha1=? WHERE id=?", (scram, account_id)):
-        raise NoSuchAccount("The account does not exist any more")
-
-
-def set_quota(tx: Tx, account_id: AccountId, quota_octets: int) -> None:
-    """Set the most octets the account may hold, 0 for no limit. What is there stays. Raises NoSuchAccount."""
-    if quota_octets < 0:
-        raise NotPermitted("A quota is a number of octets, or 0 for no limit")
-    if not tx.run("UPDATE account SET quota_octets=? WHERE id=?", (quota_octets, account_id)):
         raise NoSuchAccount("The account does not exist any more")
 
 

@@ -49,7 +49,9 @@ def quota_root_by_login(tx: Tx, login: str) -> QuotaRoot | None:
     return None if row is None else QuotaRoot(*row)
 
 
-def set_quotas(tx: Tx, account_id: AccountId, *, octets: int, messages: int, mailboxes: int) -> None:
+def set_quotas(
+    tx: Tx, account_id: AccountId, *, octets: int = 0, messages: int = 0, mailboxes: int = 0
+) -> None:
     """Replace all three limits, 0 for none. What is there stays, whatever they are.
 
     Raises NotPermitted for a number that cannot be a limit, NoSuchAccount.

@@ -14,6 +14,7 @@ from postino.delivery.recipients import REMEMBER_SECONDS, Recipients
 from postino.mime.header import LISTED_FIELDS
 from postino.smtp.received import Arrival
 from postino.store import accounts
+from postino.store.quota import set_quotas
 from tests.support.world import NOW, open_world
 
 MULTIPART = (
@@ -87,7 +88,7 @@ async def test_one_recipient_is_named_in_received(tmp_path: Path) -> None:
 async def test_over_quota_delivers_to_nobody(tmp_path: Path) -> None:
     async with open_world(tmp_path / "data") as world:
         row = world.store.read_now(lambda tx: accounts.account_by_login(tx, "bob@example.org"))
-        await world.store.write(lambda tx: accounts.set_quota(tx, row.id, 100))
+        await world.store.write(lambda tx: set_quotas(tx, row.id, octets=100))
         with pytest.raises(OverQuota):
             await world.context.delivery.accept(await inbound(world, MULTIPART, "ann", "bob"))
         assert world.store.read_now(lambda tx: tx.all("SELECT count(*) FROM message")) == [(0,)]
@@ -118,7 +119,7 @@ async def test_recipients_are_remembered_for_a_moment_unless_they_may_run_full(t
         recipients = Recipients(world.store, lambda: 1000, lambda: now)
         ann, bob, new = (Address(name, "example.org") for name in ("ann", "bob", "new"))
         bob_id = (recipients.resolve(bob, "+", "h") or [])[0].account_id
-        await world.store.write(lambda tx: accounts.set_quota(tx, bob_id, 15_000))
+        await world.store.write(lambda tx: set_quotas(tx, bob_id, octets=15_000))
         now += REMEMBER_SECONDS
         assert [r.login for r in recipients.resolve(ann, "+", "h") or []] == ["ann@example.org"]
         assert (recipients.resolve(bob, "+", "h") or [])[0].quota_octets == 15_000
@@ -128,7 +129,7 @@ async def test_recipients_are_remembered_for_a_moment_unless_they_may_run_full(t
 
         def change(tx: object) -> None:
             accounts.create_account(tx, new, "", "", 0, NOW)  # type: ignore[arg-type]
-            accounts.set_quota(tx, bob_id, 25_000)  # type: ignore[arg-type]
+            set_quotas(tx, bob_id, octets=25_000)  # type: ignore[arg-type]
 
         await world.store.write(change)
         assert [r.login for r in recipients.resolve(new, "+", "h") or []] == ["new@example.org"]

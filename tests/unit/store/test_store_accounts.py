@@ -17,11 +17,11 @@ from postino.store.accounts import (
     remove_domain,
     resolve,
     set_password,
-    set_quota,
 )
 from postino.store.addresses import catch_all
 from postino.store.mailboxes import list_mailboxes, lone_subscriptions, set_subscribed
 from postino.store.messages import deliver
+from postino.store.quota import set_quotas
 from tests.support.stored import NOW, email, make_account, make_accounts
 
 
@@ -55,15 +55,15 @@ def test_account_is_found_by_its_folded_login(store):
 
 def test_password_and_quota_change(store):
     (ann,) = make_accounts(store, "ann")
-    store.write_now(lambda tx: (set_password(tx, ann, "h2", "s2"), set_quota(tx, ann, 5)))
+    store.write_now(lambda tx: (set_password(tx, ann, "h2", "s2"), set_quotas(tx, ann, octets=5)))
     found = store.read_now(lambda tx: account_by_id(tx, ann))
     assert (found.password_hash, found.scram, found.quota_octets) == ("h2", "s2", 5)
     with pytest.raises(NoSuchAccount):
         store.write_now(lambda tx: set_password(tx, 99, "h2", "s2"))
     with pytest.raises(NoSuchAccount):
-        store.write_now(lambda tx: set_quota(tx, 99, 1))
+        store.write_now(lambda tx: set_quotas(tx, 99, octets=1))
     with pytest.raises(NotPermitted):
-        store.write_now(lambda tx: set_quota(tx, ann, -1))
+        store.write_now(lambda tx: set_quotas(tx, ann, octets=-1))
 
 
 def test_account_needs_a_known_domain_and_a_free_address(store):

@@ -9,8 +9,9 @@ from postino.core.flags import flag_set
 from postino.core.ids import Instant
 from postino.core.numset import NumberSet
 from postino.core.rights import parse_rights
-from postino.store.accounts import remove_account, set_quota
+from postino.store.accounts import remove_account
 from postino.store.messages import append, copy, deliver, expunge, move
+from postino.store.quota import set_quotas
 from postino.store.store import Store
 from postino.store.sweep import sweep
 from tests.support.stored import EVERY_UID, NOW, email, inbox_of, mailbox_contents, make_accounts
@@ -116,11 +117,11 @@ def test_a_move_charges_one_and_discharges_the_other(store: Store) -> None:
     size = store.write_now(lambda tx: append(tx, ann, source, email(), now=NOW)) and len(
         mailbox_contents(store, ann)[1]
     )
-    store.write_now(lambda tx: set_quota(tx, bob, size - 1))
+    store.write_now(lambda tx: set_quotas(tx, bob, octets=size - 1))
     with pytest.raises(OverQuota):
         store.write_now(lambda tx: move(tx, ann, source, EVERY_UID, target, target_account=bob, now=NOW))
     assert len(rows(store, ann)) == 1
-    store.write_now(lambda tx: set_quota(tx, bob, size))
+    store.write_now(lambda tx: set_quotas(tx, bob, octets=size))
     store.write_now(lambda tx: move(tx, ann, source, EVERY_UID, target, target_account=bob, now=NOW))
     used = store.read_now(lambda tx: tx.all("SELECT used_octets, used_messages FROM account ORDER BY id"))
     assert used == [(0, 0), (size, 1)]

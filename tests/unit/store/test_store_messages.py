@@ -3,7 +3,7 @@ import pytest
 from postino.core.errors import NoSuchAccount, NoSuchMailbox, OverQuota
 from postino.core.flags import NO_FLAGS, flag_set
 from postino.core.numset import NumberSet
-from postino.store.accounts import account_by_id, set_quota
+from postino.store.accounts import account_by_id
 from postino.store.changes import changes_since, vanished_since
 from postino.store.mailboxes import create_mailbox, mailbox_by_id
 from postino.store.messages import (
@@ -16,6 +16,7 @@ from postino.store.messages import (
     move,
     store_flags,
 )
+from postino.store.quota import set_quotas
 from tests.support.stored import (
     EVERY_UID,
     NOW,
@@ -95,7 +96,7 @@ def test_append_to_what_is_not_there(store, ann):
 
 def test_over_quota_is_raised_before_anything_is_written(store, ann, inbox, archive):
     new = email(b"x" * 500)
-    store.write_now(lambda tx: set_quota(tx, ann, 2 * new.facts.size))
+    store.write_now(lambda tx: set_quotas(tx, ann, octets=2 * new.facts.size))
     store.write_now(lambda tx: append(tx, ann, inbox, new, now=NOW))
     store.write_now(lambda tx: append(tx, ann, inbox, new, now=NOW))
 
@@ -122,7 +123,7 @@ def test_delivery_to_several_accounts_is_all_or_none_and_shares_the_body(store, 
     assert store.read_now(lambda tx: tx.one("SELECT count(*) FROM shared_body")) == (1,)
     for account, new in ((ann, mine), (bob, theirs)):
         assert mailbox_contents(store, account) == {1: new.header + body}
-    store.write_now(lambda tx: set_quota(tx, bob, 1))
+    store.write_now(lambda tx: set_quotas(tx, bob, octets=1))
     with pytest.raises(OverQuota, match=r"bob@example\.org"):
         store.write_now(lambda tx: deliver(tx, [(ann, None, mine), (bob, None, theirs)], NOW))
     assert row(store, ann, inbox_of(store, ann)).messages == 1

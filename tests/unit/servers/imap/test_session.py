@@ -15,8 +15,9 @@ from postino.imap.commands import dispatch as grammar
 from postino.servers.imap import append_groups, fetch, news
 from postino.servers.imap.dispatch import EXECUTORS
 from postino.store import mailboxes, messages
-from postino.store.accounts import account_by_login, set_quota
+from postino.store.accounts import account_by_login
 from postino.store.content import NewEmail
+from postino.store.quota import set_quotas
 from postino.store.store import Store
 from tests.support.memory_network import MemoryClient
 from tests.support.world import NOW, World, open_world, serve_function
@@ -420,7 +421,7 @@ async def test_append_beyond_the_quota(tmp_path: Path) -> None:
         def limit(tx: object) -> None:
             account = account_by_login(tx, "ann@example.org")  # type: ignore[arg-type]
             assert account is not None
-            set_quota(tx, account.id, 500)  # type: ignore[arg-type]
+            set_quotas(tx, account.id, octets=500)  # type: ignore[arg-type]
 
         await world.store.write(limit)
         octets = HEADER + b"x" * 200 + b"\r\n"
