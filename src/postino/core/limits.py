@@ -101,6 +101,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Count, about("Most annotations (RFC 5464) of a mailbox, shared ones and each person's own apart.")
     ] = 100
     annotation_octets: Annotated[Octets, about("Largest value of an annotation.")] = 16 * 1024
+    annotation_total_octets: Annotated[
+        Octets,
+        about(
+            "Most that the annotations of all mailboxes of an account take, shared ones and each person's own "
+            "apart; each counts its name, its value and 100 octets. No quota counts them."
+        ),
+    ] = 4 * 1024 * 1024
 
     pop3_line_octets: Annotated[Octets, about("Longest POP3 command line.")] = 512
     pop3_idle_seconds: Annotated[

@@ -1,8 +1,10 @@
 """Annotations: small values that clients keep with a mailbox or with the server, shared or for oneself.
 
 RFC: 5464 §3 (data model), §4.2.2 (DEPTH), 6154 §4 (/private/specialuse).
+Exposure: bounded in number for each mailbox and in size for each account; a mailbox's owner and each guest
+    have their own bounds, so that nobody can use up another's.
 Invariants: a private value is seen by its account alone; the names of what changed after a mod-sequence can
-    be told, removed ones too, as long as no more than _REMOVED_KEPT were removed since.
+    be told, removed ones too, as long as no more than _REMOVED_KEPT were removed since and there is room.
 Not here: rights and refusals in IMAP's words (servers/imap/metadata.py).
 """
 
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postino.core.errors import NotPermitted, TooManyMessages, UseTaken
+from postino.core.errors import NotPermitted, OverQuota, TooManyMessages, UseTaken
 from postino.core.ids import NAMES, AccountId, MailboxId, ModSeq
 from postino.core.ports import MailboxChange
 from postino.store.counters import next_mod_seq
@@ -21,6 +23,8 @@ SERVER: Final = AccountId(0)
 PRIVATE: Final = "/private"
 SPECIAL_USE: Final = "/private/specialuse"
 _REMOVED_KEPT: Final = 100
+_ROW_OCTETS: Final = 100
+"""About what an annotation takes besides its name and value."""
 _SHARED_VIEWER: Final = AccountId(0)
 
 
@@ -85,12 +89,13 @@ def annotations(
 
 
 def set_annotations(
-    tx: Tx, place: Place, values: Sequence[tuple[str, bytes | None]], *, most: int
+    tx: Tx, place: Place, values: Sequence[tuple[str, bytes | None]], *, most: int, most_octets: int
 ) -> list[MailboxChange]:
     """Give the entries (lower case) these values, None to remove; all of them or, when it raises, none.
 
     Gives what was told to the bus, so that a session knows its own changes.
-    Raises TooManyAnnotations when more than `most` would have values, NotPermitted, NoSuchAccount.
+    Raises TooManyAnnotations when more than `most` would have values, OverQuota when all of the account's
+    would take more than `most_octets`, NotPermitted, NoSuchAccount.
     """
     mod_seqs: dict[AccountId, ModSeq] = {}
     touched: set[tuple[int, int, int]] = set()
@@ -118,6 +123,9 @@ def set_annotations(
         )
     for key in touched:
         _keep_bounded(tx, key, most)
+    if any(value is not None for _, value in values):
+        for account_id, _, viewer_id in touched:
+            _require_room(tx, account_id, viewer_id, most_octets)
     changes = [MailboxChange(owner, place.mailbox_id, mod_seq) for owner, mod_seq in mod_seqs.items()]
     for change in changes:
         tx.note_change(change)
@@ -137,6 +145,21 @@ def _keep_bounded(tx: Tx, key: tuple[int, int, int], most: int) -> None:
             f" WHERE {where} AND value IS NULL ORDER BY mod_seq LIMIT ?)",
             (*key, *key, surplus),
         )
+
+
+def _require_room(tx: Tx, account_id: int, viewer_id: int, most_octets: int) -> None:
+    """Forget the names of what was removed when there is too much; raise OverQuota when there still is."""
+    key = (account_id, viewer_id)
+    total = (
+        f"SELECT coalesce(sum(length(entry)+coalesce(length(value), 0)+{_ROW_OCTETS}), 0) FROM annotation"
+        " WHERE account_id=? AND viewer_id=?"
+    )
+    row = tx.one(total, key)
+    if row is not None and row[0] > most_octets:
+        tx.run("DELETE FROM annotation WHERE account_id=? AND viewer_id=? AND value IS NULL", key)
+        row = tx.one(total, key)
+    if row is not None and row[0] > most_octets:
+        raise OverQuota("The annotations of this account's mailboxes take too much room; remove some first")
 
 
 def _next_mod_seq(tx: Tx, owner: AccountId) -> ModSeq:
@@ -177,14 +200,24 @@ def remove_annotations(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> 
     tx.run("DELETE FROM annotation WHERE account_id=? AND mailbox_id=?", (account_id, mailbox_id))
 
 
-def copy_annotations(tx: Tx, account_id: AccountId, source: MailboxId, target: MailboxId) -> None:
-    """Give a new mailbox the annotations of another, which keeps them: INBOX renamed (RFC 5464 §4.1)."""
+def copy_annotations(
+    tx: Tx, account_id: AccountId, source: MailboxId, target: MailboxId, *, most_octets: int
+) -> None:
+    """Give a new mailbox the annotations of another, which keeps them: INBOX renamed (RFC 5464 §4.1).
+
+    Raises OverQuota as set_annotations().
+    """
     tx.run(
         "INSERT INTO annotation (account_id, mailbox_id, viewer_id, entry, mod_seq, value)"
         " SELECT account_id, ?, viewer_id, entry, mod_seq, value FROM annotation"
         " WHERE account_id=? AND mailbox_id=? AND value IS NOT NULL",
         (target, account_id, source),
     )
+    copied = tx.all(
+        "SELECT DISTINCT viewer_id FROM annotation WHERE account_id=? AND mailbox_id=?", (account_id, target)
+    )
+    for (viewer_id,) in copied:
+        _require_room(tx, account_id, viewer_id, most_octets)
 
 
 def _special_use(tx: Tx, place: Place) -> bytes:

@@ -223,7 +223,7 @@ def rename_mailbox(
     target = _checked_name(new_name, limits)
     if source.name == INBOX:
         made = create_mailbox(tx, account_id, target, limits, now=now)
-        copy_annotations(tx, account_id, source.id, made.id)
+        copy_annotations(tx, account_id, source.id, made.id, most_octets=limits.annotation_total_octets)
         if source.messages:
             move(tx, account_id, source.id, None, made.id, now=now)
         return mailbox_by_id(tx, account_id, made.id)

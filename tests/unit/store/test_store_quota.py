@@ -78,7 +78,9 @@ def test_roots_are_found_and_set(store):
 
 
 def put(store, place, *values, most=10):
-    return store.write_now(lambda tx: set_annotations(tx, place, list(values), most=most))
+    return store.write_now(
+        lambda tx: set_annotations(tx, place, list(values), most=most, most_octets=100_000)
+    )
 
 
 def found(store, place, entry, **how):
@@ -179,3 +181,20 @@ def test_they_go_with_their_mailbox(store):
     put(store, Place(ann, made.id, ann), ("/shared/a", b"1"), ("/private/b", b"2"))
     store.write_now(lambda tx: delete_mailbox(tx, ann, "x", now=NOW))
     assert store.read_now(lambda tx: tx.all("SELECT 1 FROM annotation")) == []
+
+
+def test_names_of_what_was_removed_make_room(store):
+    (ann,) = make_accounts(store, "ann")
+    here = Place(ann, inbox_of(store, ann), ann)
+
+    def put_within(entry, value):
+        store.write_now(lambda tx: set_annotations(tx, here, [(entry, value)], most=10, most_octets=1000))
+
+    for number in range(20):
+        put_within(f"/shared/{number}", b"")
+        put_within(f"/shared/{number}", None)
+    put_within("/shared/full", b"x" * 850)
+    with pytest.raises(OverQuota):
+        put_within("/shared/more", b"")
+    put_within("/shared/full", None)
+    put_within("/shared/more", b"")

@@ -35,7 +35,9 @@ def damaged(tmp_path):
     store.write_now(lambda tx: store_flags(tx, ann, inbox, NumberSet([(8, 9)]), change))
     assert fill_again
     comment = [("/shared/x", b"Ours")]
-    store.write_now(lambda tx: set_annotations(tx, Place(ann, inbox, ann), comment, most=10))
+    store.write_now(
+        lambda tx: set_annotations(tx, Place(ann, inbox, ann), comment, most=10, most_octets=1000)
+    )
     assert findings(store) == []
     yield store
     store.close_now()

@@ -90,7 +90,9 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
         # how it gets its value here.
         if is_of_all and not account_by_id(tx, session.account_id).is_admin:
             return no("Only an administrator may change what all share", status.NO_PERMISSION)
-        return set_annotations(tx, place, values, most=limits.annotations)
+        return set_annotations(
+            tx, place, values, most=limits.annotations, most_octets=limits.annotation_total_octets
+        )
 
     try:
         changes = await session.context.store.write(change)
