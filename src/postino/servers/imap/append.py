@@ -68,13 +68,14 @@ _HEAD_OCTETS: Final = 2_000
 class _Target:
     """The mailbox a command appends to, as it was found when the command began."""
 
-    __slots__ = ("account_id", "mailbox_id", "name", "rights")
+    __slots__ = ("account_id", "mailbox_id", "name", "rights", "tells_uids")
 
     def __init__(self) -> None:
         self.name = ""
         self.account_id = AccountId(0)
         self.mailbox_id = MailboxId(0)
         self.rights = NO_RIGHTS
+        self.tells_uids = False
 
 
 class Appending:
@@ -244,7 +245,7 @@ class Appending:
             account = account_by_id(tx, reached.account_id)
             target.name = name
             target.account_id, target.mailbox_id = reached.account_id, reached.mailbox.id
-            target.rights = reached.rights
+            target.rights, target.tells_uids = reached.rights, reached.may_read
             return account.quota_octets - account.used_octets if account.quota_octets else None
 
         try:
@@ -379,7 +380,14 @@ class Appending:
             await self.settle()
             session.say(tagged(head.tag, refused.status, refused.text, refused.code))
         else:
-            job = Job(head.tag, target.account_id, target.mailbox_id, tuple(self._messages), self._octets)
+            job = Job(
+                head.tag,
+                target.account_id,
+                target.mailbox_id,
+                tuple(self._messages),
+                self._octets,
+                target.tells_uids,
+            )
             await self.groups.add(job)
 
     async def _replace(self) -> Completion:
@@ -396,9 +404,10 @@ class Appending:
         if appended is None:
             return no("The message to replace is gone", EXPUNGE_ISSUED)
         session.context.metrics.message_accepted(self._octets, 1)
-        # RFC 8508 §4.3: before the EXPUNGE, so that the client knows what came instead.
-        code = append_uid(appended.uid_validity, appended.uid)
-        session.say(untagged_status("OK", "The replacement is there", code))
+        if target.tells_uids:
+            # RFC 8508 §4.3: before the EXPUNGE, so that the client knows what came instead.
+            code = append_uid(appended.uid_validity, appended.uid)
+            session.say(untagged_status("OK", "The replacement is there", code))
         return ok("Replaced")
 
 

@@ -40,6 +40,8 @@ class Job:
     mailbox_id: MailboxId
     messages: tuple[NewEmail, ...]
     octets: int
+    tells_uids: bool
+    """Whether the client may know the UIDs: SECURITY: not who may not read (RFC 4315 §4)."""
 
 
 Outcome = list[Appended] | PostinoError
@@ -154,7 +156,7 @@ class AppendGroups:
                 [each for stored in outcomes if isinstance(stored, list) for each in stored]
             )
         for job, outcome in zip(jobs, outcomes, strict=True):
-            completion = _completion(outcome)
+            completion = _completion(outcome, tells_uids=job.tells_uids)
             session.say(tagged(job.tag, completion.status, completion.text, completion.code))
             if isinstance(outcome, list):
                 session.context.metrics.message_accepted(job.octets, 1)
@@ -165,11 +167,13 @@ class _Fault(PostinoError):
     """A fault of the server's own."""
 
 
-def _completion(outcome: Outcome) -> Completion:
+def _completion(outcome: Outcome, *, tells_uids: bool) -> Completion:
     if isinstance(outcome, _Fault):
         return no(str(outcome), SERVER_BUG)
     if isinstance(outcome, PostinoError):
         return refusal_of_target(outcome)
+    if not tells_uids:
+        return ok("Stored")
     first, *others = outcome
     uids = NumberSet.of(appended.uid for appended in outcome) if others else first.uid
     return ok("Stored", append_uid(first.uid_validity, uids))

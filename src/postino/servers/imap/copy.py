@@ -5,6 +5,7 @@ RFC: 9051 §6.4.7, §6.4.8, §6.4.9; 4315 §3 (COPYUID); 6851 (MOVE, and §4.2: 
 Invariants: all or none; after a MOVE every message is in exactly one of the two mailboxes.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from postino.core.errors import NoSuchMailbox, StoreError
@@ -33,6 +34,13 @@ class _NoTarget(StoreError):
     """The mailbox to copy to does not exist."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Transferred:
+    """Messages were copied or moved; `code` tells where they are, unless that is none of the client's."""
+
+    code: bytes | None
+
+
 async def run_copy(session: "ImapSession", command: Copy) -> Completion:
     """Copy messages to another mailbox."""
     spans, limit = await _chosen(session, command)
@@ -43,7 +51,7 @@ async def run_copy(session: "ImapSession", command: Copy) -> Completion:
     copied = await _transfer(session, command, spans)
     if isinstance(copied, Completion):
         return copied
-    return ok("Copied", copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids))
+    return ok("Copied", copied.code)
 
 
 async def run_move(session: "ImapSession", command: Move) -> Completion:
@@ -58,8 +66,8 @@ async def run_move(session: "ImapSession", command: Move) -> Completion:
     if isinstance(copied, Completion):
         return copied
     # Before the EXPUNGEs, so that the client knows where the messages went (RFC 6851 §4.3).
-    code = copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids)
-    session.say(untagged_status("OK", "Where the messages are now", code))
+    if copied.code is not None:
+        session.say(untagged_status("OK", "Where the messages are now", copied.code))
     return limit_completion(session, ok("Moved", await highest_told(session)), limit)
 
 
@@ -70,7 +78,9 @@ async def _chosen(session: "ImapSession", command: Copy | Move) -> tuple[list[Sp
     return within_limit(session, selected.resolve(command.numbers, by_uid=command.by_uid))
 
 
-async def _transfer(session: "ImapSession", command: Copy | Move, spans: list[Span]) -> Copied | Completion:
+async def _transfer(
+    session: "ImapSession", command: Copy | Move, spans: list[Span]
+) -> _Transferred | Completion:
     selected = session.selected
     assert selected is not None
     expected = sum(end - first for first, end in spans)
@@ -78,7 +88,7 @@ async def _transfer(session: "ImapSession", command: Copy | Move, spans: list[Sp
     now = session.context.clock.now()
     transfer = messages.move if isinstance(command, Move) else messages.copy
 
-    def run(tx: Tx) -> Copied:
+    def run(tx: Tx) -> tuple[Copied, Rights]:
         try:
             target = reach_mailbox(tx, session.account_id, command.mailbox, Rights.INSERT)
         except NoSuchMailbox as error:
@@ -95,14 +105,17 @@ async def _transfer(session: "ImapSession", command: Copy | Move, spans: list[Sp
         )
         if not command.by_uid and len(copied.source_uids) != expected:
             raise _MessagesGone("Some of the messages no longer exist; nothing was copied")
-        return copied
+        return copied, target.rights
 
     try:
-        copied = await session.context.store.write(run)
+        copied, rights = await session.context.store.write(run)
     except _MessagesGone as error:
         return no(str(error), EXPUNGE_ISSUED)
     except _NoTarget as error:
         return refusal_of_target(NoSuchMailbox(str(error)))
     if not copied.source_uids:
         return ok("There are no such messages")
-    return copied
+    if Rights.READ not in rights:
+        # SECURITY: UIDs tell how much comes in; not to those who may only put messages there (RFC 4315 §4).
+        return _Transferred(None)
+    return _Transferred(copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids))
