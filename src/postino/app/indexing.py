@@ -119,17 +119,18 @@ class Indexing:
     async def _visit(self, account_id: AccountId) -> None:
         store = self._store
         visit = AccountIndexing(store.texts, account_id, store.blobs, self._limits(), self._clock.now())
+        pause = 0.0
         try:
             more = True
             while more:
+                await asyncio.sleep(pause)
                 before = time.monotonic()
                 others = time.process_time() - self._work_cpu
                 more = await self._in_thread(visit)
                 took = time.monotonic() - before
                 await asyncio.sleep(took * _IDLE_PAUSE)
                 share = (time.process_time() - self._work_cpu - others) / max(time.monotonic() - before, 1e-6)
-                if more and share > _BUSY_SHARE:
-                    await asyncio.sleep(took * _BUSY_PAUSE)
+                pause = took * _BUSY_PAUSE if share > _BUSY_SHARE else 0.0
         except PostinoError as error:
             self._log.warning("index.failed", account=account_id, reason=str(error))
         except Exception as error:
@@ -139,6 +140,8 @@ class Indexing:
             visit.close()
         if visit.documents:
             self._log.debug("index.made", account=account_id, messages=visit.documents)
+        # Also before the next account: beside deliveries to many, visits of one step each take as much.
+        await asyncio.sleep(pause)
 
     async def _in_thread(self, visit: AccountIndexing) -> bool:
         step = asyncio.ensure_future(self._store.read_in_pieces(lambda run: self._step(visit, run)))
