@@ -96,6 +96,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     mailbox_name_octets: Annotated[Octets, about("Longest name of a mailbox, in UTF-8.")] = 1000
     mailbox_depth: Annotated[Count, about("Most levels in the name of a mailbox.")] = 50
     acl_entries: Annotated[Count, about("Most entries in the access control list of one mailbox.")] = 200
+    acl_anyone: Annotated[
+        CountOrNone,
+        about(
+            "Most mailboxes an account may share with anyone by SETACL, which puts them into everybody's LIST; "
+            "0 for none. Administrators and `postino acl` may share any number."
+        ),
+    ] = 0
     keywords: Annotated[Count, about("Most different keywords on one message.")] = 100
     annotations: Annotated[
         Count, about("Most annotations (RFC 5464) of a mailbox, shared ones and each person's own apart.")

@@ -175,8 +175,8 @@ def require_uids(command: AnyCommand) -> None:
 def may_report_expunges(command: AnyCommand) -> bool:
     """Whether EXPUNGE may be sent while `command` runs (RFC 9051 §7.5.1).
 
-    Not for FETCH, STORE, SEARCH, SORT and THREAD by sequence number: the numbers in the answers, and in commands the
-    client has already sent, would mean other messages.
+    Not for FETCH, STORE, SEARCH, SORT and THREAD by sequence number: the numbers in the answers, and in
+    commands the client has already sent, would mean other messages.
     """
     match command:
         case Fetch(by_uid=by_uid) | Store(by_uid=by_uid):

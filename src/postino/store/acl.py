@@ -81,6 +81,16 @@ def known_identifier(tx: Tx, identifier: str) -> str:
     return sign + named
 
 
+def shared_with_anyone(tx: Tx, account_id: AccountId, *, but: MailboxId) -> int:
+    """How many of the account's mailboxes, not counting `but`, give rights to anyone."""
+    row = tx.one(
+        "SELECT count(*) FROM acl WHERE account_id=? AND identifier=? AND mailbox_id<>?",
+        (account_id, ANYONE, but),
+    )
+    assert row is not None
+    return int(row[0])
+
+
 def set_acl(
     tx: Tx,
     account_id: AccountId,

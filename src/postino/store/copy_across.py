@@ -16,8 +16,8 @@ from postino.store.uids import UidCondition
 
 _CONTENT: Final = (
     "size, header_octets, is_reply, base_subject, from_sort, to_sort, cc_sort, from_display, to_display,"
-    " refs, preview, envelope, bodystructure, fields, parts, sent_at, sent_day, subject_text, from_text, to_text,"
-    " cc_text, bcc_text, message_id"
+    " refs, preview, envelope, bodystructure, fields, parts, sent_at, sent_day, subject_text, from_text,"
+    " to_text, cc_text, bcc_text, message_id"
 )
 _OCTETS: Final = "header, codec, body, blob_id, blob_offset"
 CONTENT_ID: Final = "? + dense_rank() OVER (ORDER BY content_id)"

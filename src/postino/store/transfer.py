@@ -64,8 +64,8 @@ def copy(
 ) -> Copied:
     """Copy what `uids` holds of the source, internal dates too, and the flags that `rights` permit.
 
-    RFC: 9051 §6.4.7. `target_account` is given when that is another. Raises OverQuota before anything is written,
-    NoSuchMailbox.
+    RFC: 9051 §6.4.7. `target_account` is given when that is another. Raises OverQuota before anything is
+    written, NoSuchMailbox.
     """
     target = _Target(target_account or account_id, target_id, rights)
     conditions = uid_conditions(tx, account_id, source_id, uids)

@@ -6,14 +6,24 @@ Not here: the lists (store/acl.py), which other command needs which right (permi
 
 from typing import TYPE_CHECKING
 
-from postino.core.rights import ALL_RIGHTS, NO_RIGHTS, Rights
+from postino.core.errors import NoPermission
+from postino.core.rights import ALL_RIGHTS, NO_RIGHTS, AclMode, Rights
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from postino.imap.responses.acl import acl_response, list_rights_response, my_rights_response
 from postino.sasl.saslprep import saslprep
 from postino.servers.imap.completion import Completion, ok
-from postino.store.access import reach_known, reach_mailbox
-from postino.store.acl import delete_acl, known_identifier, list_acl, login_of, set_acl
+from postino.store.access import Reached, reach_known, reach_mailbox
+from postino.store.accounts import account_by_id
+from postino.store.acl import (
+    ANYONE,
+    delete_acl,
+    known_identifier,
+    list_acl,
+    login_of,
+    set_acl,
+    shared_with_anyone,
+)
 from postino.store.tx import Tx
 
 if TYPE_CHECKING:
@@ -26,6 +36,8 @@ async def run_setacl(session: "ImapSession", command: SetAcl) -> Completion:
 
     def run(tx: Tx) -> None:
         reached = reach_mailbox(tx, session.account_id, command.mailbox, Rights.ADMINISTER)
+        if identifier == ANYONE and command.rights and command.mode is not AclMode.REMOVE:
+            _require_may_share_with_all(tx, session, reached)
         set_acl(
             tx,
             reached.account_id,
@@ -38,6 +50,14 @@ async def run_setacl(session: "ImapSession", command: SetAcl) -> Completion:
 
     await session.context.store.write(run)
     return ok("The access control list is changed")
+
+
+def _require_may_share_with_all(tx: Tx, session: "ImapSession", reached: Reached) -> None:
+    """Raise NoPermission when the account may not put one more mailbox into everybody's LIST."""
+    # SECURITY: what one account shares with anyone makes every other account's answers longer.
+    others = shared_with_anyone(tx, reached.account_id, but=reached.mailbox.id)
+    if others >= session.limits.acl_anyone and not account_by_id(tx, session.account_id).is_admin:
+        raise NoPermission("Only an administrator shares with anyone here; name the accounts one by one")
 
 
 async def run_deleteacl(session: "ImapSession", command: DeleteAcl) -> Completion:
