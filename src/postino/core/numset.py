@@ -44,9 +44,19 @@ class NumberSet:
             elif number != last or not ranges:
                 first = last = number
                 ranges.append((first, last))
+        return cls._made(tuple(ranges))
+
+    @classmethod
+    def _made(cls, ranges: tuple[tuple[int, int], ...]) -> "NumberSet":
+        """From ranges as they must be."""
         made = cls.__new__(cls)
-        made.ranges = tuple(ranges)
+        made.ranges = ranges
         return made
+
+    @classmethod
+    def between(cls, first: int, last: int) -> "NumberSet":
+        """The numbers from `first` to `last`, in either order."""
+        return cls._made(((first, last) if first <= last else (last, first),))
 
     def __bool__(self) -> bool:
         return bool(self.ranges)
@@ -142,6 +152,10 @@ class SequenceSet:
 
         `7:*` holds `largest` even when that is below 7 (RFC 9051 §6.4.8 and §9, seq-range).
         """
+        if len(self.parts) == 1 and largest:
+            # PERF: mostly it is one message or one range (bench: imap.store).
+            a, b = self.parts[0]
+            return NumberSet.between(a or largest, b or largest)
         ranges = ((a or largest, b or largest) for a, b in self.parts)
         return NumberSet((a, b) for a, b in ranges if a and b)
 
@@ -163,6 +177,10 @@ class SequenceSet:
 
 def parse_sequence_set(octets: bytes, *, max_parts: int = 10_000) -> SequenceSet:
     """Parse `1:3,7,9:*`. Raises ProtocolViolation for anything else, zero and numbers over 32 bits."""
+    if octets.isdigit():
+        # As mostly, one number.
+        first = _number(octets)
+        return SequenceSet(((first, first),))
     parts: list[tuple[int, int]] = []
     pieces = octets.split(b",")
     if len(pieces) > max_parts:

@@ -95,7 +95,7 @@ def flag_mask(rights: Rights) -> int:
 
 def permitted_flags(rights: Rights, flags: FlagSet) -> FlagSet:
     """Those of `flags` that these rights let somebody set (RFC 4314 §4: the others are left out)."""
-    if FLAG_RIGHTS in rights:
+    if rights is FLAG_RIGHTS or FLAG_RIGHTS in rights:
         return flags
     keywords = flags.stored_keywords if Rights.WRITE in rights else ""
     return stored_flag_set(flags.system & flag_mask(rights), keywords)

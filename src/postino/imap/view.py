@@ -295,11 +295,14 @@ class View:
 
     def flag_lines(self, uids: Iterable[int], form: UpdateForm) -> bytes:
         """FETCH responses with the flags of these messages."""
-        rows = [
-            (at + 1, uid, self._flags[at], self._mod_seqs[at])
-            for uid in uids
-            if (at := self.index_of(uid)) >= 0
-        ]
+        return self._flag_lines([at for uid in uids if (at := self.index_of(uid)) >= 0], form)
+
+    def flag_lines_of(self, spans: Iterable[Span], form: UpdateForm) -> bytes:
+        """As flag_lines(), of the messages of some spans."""
+        return self._flag_lines([at for first, end in spans for at in range(first, end)], form)
+
+    def _flag_lines(self, indexes: Iterable[int], form: UpdateForm) -> bytes:
+        rows = [(at + 1, self._uids[at], self._flags[at], self._mod_seqs[at]) for at in indexes]
         if form.uid_only:
             return flags_uid_fetch_responses(rows, with_mod_seq=form.mod_seq)
         return flags_fetch_responses(rows, with_uid=form.uid, with_mod_seq=form.mod_seq)
@@ -352,13 +355,16 @@ class View:
         """All messages the client knows."""
         return [(0, self.told)] if self.told else []
 
-    def uid_ranges(self, spans: Iterable[Span]) -> NumberSet:
+    def uid_ranges(self, spans: Sequence[Span]) -> NumberSet:
         """A UID set that holds these messages and no other of the view.
 
         Its ranges may cover UIDs that were never used or are gone: exact for asking the store, which has
         no message below `uid_next` that the view lacks; not for telling a client.
         """
         uids = self._uids
+        if len(spans) == 1:
+            first, end = spans[0]
+            return NumberSet.between(uids[first], uids[end - 1])
         return NumberSet((uids[first], uids[end - 1]) for first, end in spans)
 
     def uid_set(self, spans: Iterable[Span]) -> NumberSet:
@@ -405,6 +411,10 @@ class View:
         """How many messages of the spans have which flags."""
         counts: dict[FlagSet, int] = {}
         for first, end in spans:
+            if end - first == 1:
+                found = self._flags[first]
+                counts[found] = counts.get(found, 0) + 1
+                continue
             flags = self._flags[first:end]
             # PERF: equal sets are mostly one object, and comparing the sets is ten times the work.
             ids = list(map(id, flags))

@@ -6,7 +6,7 @@ Invariants: one call gives all the messages it changes one new mod-sequence; mes
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from heapq import nlargest
 from typing import Final, assert_never
@@ -25,6 +25,7 @@ LOG_ROWS: Final = 2_000
 for clients that were away for a day."""
 _PRUNE_EVERY: Final = 256
 _ROWS_A_STORE: Final = 8
+_MAX_OUTCOMES: Final = 64
 _ALL_FLAGS: Final = int(Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED | Flag.DELETED | Flag.DRAFT)
 
 
@@ -44,9 +45,24 @@ class FlagChange:
     flags: FlagSet
     rights: Rights = FLAG_RIGHTS
     """Which flags this may change: those that s, w and t are about (RFC 4314 §4)."""
+    _outcomes: dict[FlagSet, FlagSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def applied_to(self, old: FlagSet) -> FlagSet:
         """What the wish makes of a message's flags."""
+        # PERF: the same wish for the same flags comes again and again (bench: imap.store).
+        new = self._outcomes.get(old)
+        if new is None:
+            if len(self._outcomes) >= _MAX_OUTCOMES:
+                self._outcomes.clear()
+            new = self._outcomes[old] = self._applied_to(old)
+        return new
+
+    @property
+    def leaves_keywords(self) -> bool:
+        """Whether no message's keywords can become others."""
+        return self.mode is not FlagMode.SET and not self.flags.keywords
+
+    def _applied_to(self, old: FlagSet) -> FlagSet:
         flags = permitted_flags(self.rights, self.flags)
         match self.mode:
             case FlagMode.SET:
@@ -111,9 +127,11 @@ def store_known_flags(
         return FlagsStored([], NumberSet(), known.mod_seq, known.mod_seq, was_known=True)
     outcome: dict[tuple[int, str], FlagSet | None] = {}
     unseen = deleted = 0
+    leaves_keywords = change.leaves_keywords
     for old, count in known.counts.items():
         new = change.applied_to(old)
-        outcome[old.system, old.stored_keywords] = None if new == old else new
+        if not leaves_keywords:
+            outcome[old.system, old.stored_keywords] = None if new == old else new
         unseen += ((old.system & SEEN) - (new.system & SEEN)) * count
         deleted += ((new.system & DELETED) - (old.system & DELETED)) // DELETED * count
     mod_seq = next_mod_seq(tx, account_id)
@@ -196,7 +214,7 @@ def store_flags(
 
 def masks(change: FlagChange) -> tuple[int, int]:
     """The system flags to keep and those to add."""
-    changeable = flag_mask(change.rights)
+    changeable = _ALL_FLAGS if change.rights is FLAG_RIGHTS else flag_mask(change.rights)
     system = change.flags.system & changeable
     match change.mode:
         case FlagMode.SET:
@@ -220,7 +238,7 @@ def update_flags(
 ) -> int:
     """One statement for each distinct keywords value, all of them when keywords do not change.
 
-    Gives how many messages were changed.
+    Gives how many messages were changed. No `outcome` says that no keywords change.
     """
     keywords = {before[1]: after.stored_keywords for before, after in outcome.items() if after is not None}
     if all(old == new for old, new in keywords.items()):

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from postino.core.flags import SYSTEM_FLAG_NAMES, flag_set
-from postino.core.rights import FLAG_RIGHTS, WRITE_RIGHTS, Rights, flag_mask, permitted_flags
+from postino.core.rights import ALL_RIGHTS, FLAG_RIGHTS, WRITE_RIGHTS, Rights, flag_mask, permitted_flags
 from postino.imap.responses.mailbox import flags_response, permanent_flags
 from postino.imap.responses.status import (
     CANNOT,
@@ -53,10 +53,13 @@ def is_read_only(selected: "SelectedMailbox") -> bool:
 
 def permitted_change(selected: "SelectedMailbox", change: FlagChange) -> FlagChange | Completion:
     """The part of a STORE that the session may carry out; NO when that is none of the flags it names."""
+    rights = selected.rights
+    # PERF: asking an IntFlag takes a microsecond (bench: imap.store).
+    if rights is ALL_RIGHTS and not selected.read_only:
+        return change
     refused = refusal_to(selected, "change flags", Rights(0))
     if refused is not None:
         return refused
-    rights = selected.rights
     if FLAG_RIGHTS in rights:
         return change
     named = change.flags

@@ -85,6 +85,11 @@ class SelectedMailbox:
         if self.on_news is not None and change.mod_seq > self.view.mod_seq:
             self.on_news()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether nobody committed anything since the view was compared: sync() would do nothing."""
+        return bool(self._mark) and self._store.mark() == self._mark
+
     async def sync(self) -> None:
         """Fold what changed in the store into the view; nothing is told yet.
 

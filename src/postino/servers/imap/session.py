@@ -270,16 +270,18 @@ class ImapSession:
         """Say what news the client may have now, and how the command ended."""
         gone: NoSuchMailbox | TooLongAgo | None = None
         notifier = self.notifier
-        if self.selected is not None:
+        selected = self.selected
+        if selected is not None:
             try:
-                await self.selected.sync()
+                if not selected.is_current:
+                    await selected.sync()
             except (NoSuchMailbox, TooLongAgo) as error:
                 gone = error
             if gone is None and (notifier is None or notifier.tells_selected(command)):
-                by_uid = command.name.startswith("UID ")
-                await self.tell_news(by_uid=by_uid, may_expunge=may_report_expunges(command))
-                withheld = self.selected.view.withheld_mod_seq
-                if self.qresync and withheld:
+                if selected.contexts or selected.view.has_news:
+                    by_uid = command.name.startswith("UID ")
+                    await self.tell_news(by_uid=by_uid, may_expunge=may_report_expunges(command))
+                if self.qresync and (withheld := selected.view.withheld_mod_seq):
                     # What has been told may be newer than an expunge that has not (RFC 7162 §3.2).
                     code = highest_mod_seq(withheld)
                     self.say(untagged_status("OK", "Not everything could be told yet", code))

@@ -4,11 +4,13 @@ RFC: 9051 §6.4.6, §6.4.9; 7162 §3.1.3 (UNCHANGEDSINCE, MODIFIED); 2180 §4.2 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from postino.core.flags import FlagSet
 from postino.core.numset import NumberSet
 from postino.imap.commands import FetchAtt, Store
+from postino.imap.commands import FlagMode as CommandMode
 from postino.imap.fetch_plan import FetchPlan, compile_fetch
 from postino.imap.responses.status import EXPUNGE_ISSUED, LIMIT, modified
 from postino.imap.view import Span
@@ -31,20 +33,22 @@ if TYPE_CHECKING:
     from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
 
-_MODES: Final = {mode.value: mode for mode in FlagMode}
+FEW: Final = 8
+"""So many messages are told one by one; more in bulk, which takes longer to begin with."""
 
 
 async def run_store(session: "ImapSession", command: Store) -> Completion:
     """Change flags."""
     selected = session.selected
     assert selected is not None
-    change = permitted_change(selected, FlagChange(_MODES[command.mode.value], command.flags))
+    change = permitted_change(selected, _change(command.mode, command.flags))
     if isinstance(change, Completion):
         return change
     if command.unchanged_since is not None:
         enable_condstore(session)
-    await selected.load()
     view = selected.view
+    if not view.is_loaded:
+        await selected.load()
     spans = selected.resolve(command.numbers, by_uid=command.by_uid)
     if not spans:
         return ok("There are no such messages")
@@ -55,7 +59,7 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     outcome: dict[FlagSet, FlagSet] = {}
     changed: Sequence[int] = ()
     is_all = False
-    if command.unchanged_since is None:
+    if command.unchanged_since is None and not selected.is_current:
         # PERF: what is known need not be read (below), and others may have changed some of it meanwhile.
         await selected.sync()
     if command.unchanged_since is None and not view.gone(spans):
@@ -85,12 +89,19 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
         changed = [uid for uid, _, _ in stored.changed]
         view.stored(stored.changed, change.applied_to, is_silent=command.silent)
     selected.follow(stored.previous_mod_seq, stored.mod_seq)
-    await selected.sync()
+    if not selected.is_current:
+        await selected.sync()
     await _echo(session, command, spans, changed, stored.modified)
     if stored.modified:
         await _say_left_alone(session, command, stored.modified)
     completion = _completion(selected, command, view.gone(spans), stored.modified)
     return limit_completion(session, completion, limit)
+
+
+# PERF: kept, because a change keeps what it makes of flags (bench: imap.store).
+@lru_cache(maxsize=64)
+def _change(mode: CommandMode, flags: FlagSet) -> FlagChange:
+    return FlagChange(FlagMode(mode.value), flags)
 
 
 def _too_many_keywords(
@@ -117,6 +128,11 @@ async def _echo(
     untouched = view.gone(spans).union(left_alone)
     if untouched:
         spans = view.find(view.uid_set(spans).difference(untouched))
+    form = session.update_form(by_uid=command.by_uid)
+    if not form.mod_seq and sum(end - first for first, end in spans) <= FEW:
+        session.say(view.flag_lines_of(spans, form))
+        view.forget_changes(spans)
+        return
     await say_from_view(session, _plan(session, command, FetchAtt.FLAGS), spans)
     view.forget_changes(spans)
 

@@ -108,7 +108,8 @@ class Writer:
         """
         if not self._free.acquire(blocking=False):
             return False
-        tx = self._begin_at_once(durable=any(job.durable for job in batch))
+        durable = any(job.durable for job in batch)
+        tx = self._begin_at_once(durable=durable, take_turn=self._turns.take_at_once)
         if tx is None:
             self._free.release()
             return False
@@ -132,7 +133,7 @@ class Writer:
         if not 0 < self._log_pages < self._checkpoint_at or not self._free.acquire(blocking=False):
             return None
         try:
-            tx = self._begin_at_once(durable=False)
+            tx = self._begin_at_once(durable=False, take_turn=self._turns.take_briefly)
             if tx is None:
                 return None
             try:
@@ -265,11 +266,11 @@ class Writer:
         self._hand_over(batch, changes)
         return left
 
-    def _begin_at_once(self, *, durable: bool) -> SqliteTx | None:
+    def _begin_at_once(self, *, durable: bool, take_turn: Callable[[], bool]) -> SqliteTx | None:
         """Begin a transaction unless another process has one."""
         try:
             # The thread opens the connection, and closes a broken one.
-            if self._tx is None or self._tx.is_open or not self._turns.take_at_once():
+            if self._tx is None or self._tx.is_open or not take_turn():
                 return None
         except OSError:
             return None
