@@ -204,9 +204,11 @@ class _Reader:
         return is_whole
 
     def _list_groups(self, spans: list[Span], shelf: Shelf, count: int) -> Iterator[list[Span]]:
-        known = len(shelf.answers)
+        known = shelf.count
         if known and known >= count:
-            return _groups(spans, min(KNOWN_BATCH, BATCH_OCTETS * known // shelf.octets + 1))
+            most = min(KNOWN_BATCH, BATCH_OCTETS * known // shelf.said_octets + 1)
+            # PERF: kept together as they were read, so a group that ends elsewhere has a pack undone twice.
+            return _groups(spans, max(most // ROW_BATCH * ROW_BATCH, min(most, ROW_BATCH)))
         # Whole headers are as large as their senders like.
         return self._groups_by_size(spans) if Need.HEADER in self.needs else _groups(spans, ROW_BATCH)
 

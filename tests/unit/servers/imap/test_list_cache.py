@@ -6,7 +6,7 @@ from pathlib import Path
 
 from postino.core.address import parse_address
 from postino.core.ids import AccountId, MailboxId
-from postino.servers.imap.list_cache import ENTRY_OCTETS, SHELF_OCTETS, ListCache
+from postino.servers.imap.list_cache import ENTRY_OCTETS, LEAST_PACKED, SHELF_OCTETS, ListCache, Shelf
 from postino.store import accounts
 from postino.store.store import Store
 from tests.support import world as worlds
@@ -57,6 +57,71 @@ def test_room_is_bounded_however_many_lists_are_invented() -> None:
     for number in range(1000):
         cache.shelf(ANN, INBOX, b"BODY[HEADER.FIELDS (%d)]" % number + b"x" * 1000)
         assert cache.used <= cache.octets
+
+
+def _answer(uid: int) -> bytes:
+    return b"ENVELOPE of %d: " % uid + b"much the same for all" * 20
+
+
+def _packing_cache(kept: range, room: int = 1 << 20) -> tuple[ListCache, Shelf]:
+    """A cache with a shelf that is past what is kept as it is, and has these packed."""
+    cache = ListCache(room)
+    shelf = cache.shelf(ANN, INBOX, b"")
+    cache.put(shelf, [1], [bytes(room // 8 - SHELF_OCTETS - ENTRY_OCTETS)])
+    for start in range(kept.start, kept.stop, LEAST_PACKED):
+        uids = range(start, min(start + LEAST_PACKED, kept.stop))
+        cache.put(shelf, uids, [_answer(uid) for uid in uids])
+    return cache, shelf
+
+
+def test_a_large_shelf_is_kept_compressed() -> None:
+    kept = range(100, 100 + 20 * LEAST_PACKED)
+    cache, shelf = _packing_cache(kept)
+    assert shelf.count == 1 + len(kept)
+    assert cache.used == shelf.octets < cache.octets // 2 < shelf.said_octets
+    assert shelf.find(kept) == [_answer(uid) for uid in kept]
+    for part in (kept[5:6], kept[:LEAST_PACKED], kept[100:150], kept[1:300], kept[7::3]):
+        assert shelf.find(part) == [_answer(uid) for uid in part]
+    around = range(50, kept.stop + 50)
+    assert shelf.find(around) == [_answer(uid) if uid in kept else None for uid in around]
+
+
+def test_new_answers_between_and_beside_packs_are_found() -> None:
+    kept = [*range(100, 100 + LEAST_PACKED), *range(500, 500 + 2 * LEAST_PACKED, 2)]
+    cache, shelf = _packing_cache(range(100, 100 + LEAST_PACKED))
+    cache.put(shelf, kept[LEAST_PACKED:], [_answer(uid) for uid in kept[LEAST_PACKED:]])
+    for new in ([499], [501, 503, 999], [2], [5000]):
+        cache.put(shelf, new, [_answer(uid) for uid in new])
+        kept += new
+        every = range(2, 6000)
+        assert shelf.find(every) == [_answer(uid) if uid in kept else None for uid in every]
+        assert shelf.find([new[0]]) == [_answer(new[0])]
+    assert shelf.count == len(kept) + 1
+
+
+def test_what_lies_among_a_pack_is_kept_as_it_is() -> None:
+    cache, shelf = _packing_cache(range(0))
+    even, odd = range(2, 802, 2), range(3, 803, 2)
+    for uids in (even, odd):
+        cache.put(shelf, uids, [_answer(uid) for uid in uids])
+    assert shelf.find(range(2, 803)) == [_answer(uid) for uid in range(2, 803)]
+    assert shelf.find(odd) == [_answer(uid) for uid in odd]
+
+
+def test_answers_with_the_octet_that_parts_packs_stay_whole() -> None:
+    cache, shelf = _packing_cache(range(0))
+    uids = range(2, 2 + LEAST_PACKED)
+    answers = [b"BODY[HEADER.FIELDS (X)] {3}\r\n\0%03d" % uid for uid in uids]
+    cache.put(shelf, uids, answers)
+    assert shelf.find(uids) == answers
+
+
+def test_a_compressed_shelf_never_takes_all_the_room_either() -> None:
+    cache, shelf = _packing_cache(range(2, 50_000))
+    assert shelf.octets <= cache.octets // 2
+    assert cache.used == shelf.octets
+    assert shelf.find([2]) == [_answer(2)]
+    assert shelf.find([49_999]) == [None]
 
 
 def test_a_forgotten_shelf_still_serves_but_takes_nothing() -> None:
