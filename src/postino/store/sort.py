@@ -42,8 +42,22 @@ class KeyColumn(Enum):
         """Whether the values are numbers, not texts."""
         return self in _NUMBERS
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether it is for SEARCH to look through, and not compared."""
+        return self in _SEARCHED
+
 
 _FROM_MESSAGE: Final = frozenset({KeyColumn.INTERNAL_DATE, KeyColumn.SAVE_DATE, KeyColumn.SIZE})
+_SEARCHED: Final = frozenset(
+    {
+        KeyColumn.SUBJECT_TEXT,
+        KeyColumn.FROM_TEXT,
+        KeyColumn.TO_TEXT,
+        KeyColumn.CC_TEXT,
+        KeyColumn.BCC_TEXT,
+    }
+)
 _NUMBERS: Final = _FROM_MESSAGE | {KeyColumn.SENT_AT, KeyColumn.SENT_DAY, KeyColumn.IS_REPLY}
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from postino.core.ids import AccountId, MailboxId
 from postino.core.numset import NumberSet
+from postino.servers.imap.text_column import NOWHERE, TextColumn
 from postino.store.sort import KeyColumn, read_keys, read_keys_of
 from postino.store.store import Store
 from postino.store.tx import RunTx, TxFunction
@@ -31,7 +32,8 @@ FEW: Final = 16
 """Of less than a 16th of a mailbox the keys are read by UID, not with all the others."""
 
 T = TypeVar("T")
-Values = Sequence[Any]
+Values = Any
+"""Of a column that SEARCH looks through, Texts; of others a sequence with a value for each message."""
 Row = tuple[Any, ...]
 _Place = tuple[AccountId, MailboxId, Hashable]
 
@@ -39,12 +41,14 @@ _Place = tuple[AccountId, MailboxId, Hashable]
 class _Table:
     """One column of one mailbox, up to some UID."""
 
-    __slots__ = ("column", "is_kept", "last_uid", "octets", "uids", "values")
+    __slots__ = ("_places", "column", "is_kept", "last_uid", "octets", "uids", "values")
 
     def __init__(self, column: KeyColumn) -> None:
         self.column = column
         self.uids = array("I")
-        self.values: Any = array("q") if column.is_number else []
+        self.values: Any = array("q") if column.is_number else TextColumn() if column.is_searched else []
+        self._places: tuple[bytes, array[int]] | None = None
+        """The UIDs asked about last, where they were not all there are, and their places."""
         self.last_uid = 0
         self.octets = TABLE_OCTETS
         self.is_kept = True
@@ -62,6 +66,10 @@ class _Table:
         if self.column.is_number:
             self.values.extend(values)
             grown = NUMBER_OCTETS * len(uids)
+        elif self.column.is_searched:
+            before = self.values.octets
+            self.values.extend(values)
+            grown = NUMBER_OCTETS * len(uids) + self.values.octets - before
         else:
             # PERF: the same few people write, and answers share a subject: one object for equal texts.
             one: dict[str, str] = {}
@@ -72,13 +80,24 @@ class _Table:
 
     def find(self, uids: "array[int]") -> Values:
         """The value for each of these UIDs; of a message that was gone before it was read, an empty one."""
-        if len(uids) == len(self.uids) and uids == self.uids:
+        # PERF: as octets, arrays are compared 50 times as fast.
+        is_each = len(uids) == len(self.uids) and uids.tobytes() == self.uids.tobytes()
+        if self.column.is_searched:
+            return self.values.snapshot(None if is_each else self._places_of(uids))
+        if is_each:
             # A copy: the table grows while a thread may be looking.
-            values: Values = self.values[:]
-            return values
-        known = dict(zip(self.uids, self.values, strict=True))
+            return self.values[:]
+        known: dict[int, Any] = dict(zip(self.uids, self.values, strict=True))
         nothing: Any = 0 if self.column.is_number else ""
         return [known.get(uid, nothing) for uid in uids]
+
+    def _places_of(self, uids: "array[int]") -> "array[int]":
+        """Where each of these is, NOWHERE for one that is not."""
+        question = uids.tobytes()
+        if self._places is None or self._places[0] != question:
+            place = dict(zip(self.uids, range(len(self.uids)), strict=True))
+            self._places = question, array("i", [place.get(uid, NOWHERE) for uid in uids])
+        return self._places[1]
 
 
 class _Answer:

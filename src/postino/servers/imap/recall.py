@@ -8,7 +8,7 @@ Not here: the store's search (store/search.py), keeping columns in memory (key_c
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress, repeat
@@ -42,6 +42,8 @@ from postino.core.search import (
     UidIn,
 )
 from postino.mime.text import fold
+from postino.servers.imap.key_cache import Values
+from postino.servers.imap.text_column import Texts
 from postino.store.sort import KeyColumn
 
 if TYPE_CHECKING:
@@ -50,8 +52,9 @@ if TYPE_CHECKING:
     from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
 
-MOST_MESSAGES: Final = 20_000
-"""Columns of larger mailboxes are not read into memory: they would push everybody else's out."""
+MOST_VALUES: Final = 500_000
+"""More are not read into memory for one search: they would push everybody else's out. A value takes 12 to
+some 70 octets, so these may be half of the room."""
 # PERF: a key takes 50 us for 1,000 messages; past this many, other sessions of the worker would notice.
 IN_PLACE: Final = 20_000
 _DAY: Final = 86_400
@@ -77,11 +80,11 @@ async def recall(
     view = selected.view
     told = view.told
     columns = tuple({key: None for key in keys if key is not None})
-    if not told or (columns and told > MOST_MESSAGES):
+    if not told or told * len(columns) > MOST_VALUES:
         return None if told else []
     span = (0, told)
     uids, flags, mod_seqs, gone = view.uids(span), view.flags(span), view.mod_seqs(span), view.gone([span])
-    values: dict[KeyColumn, Sequence[Any]] = {}
+    values: dict[KeyColumn, Values] = {}
     if columns:
         context = session.context
         read = await context.key_cache.values(
@@ -158,7 +161,7 @@ class Known:
     uids: "array[int]"
     flags: list[FlagSet]
     mod_seqs: "array[int]"
-    values: Mapping[KeyColumn, Sequence[Any]]
+    values: Mapping[KeyColumn, Values]
 
     def matching(self, criterion: Criterion) -> list[int]:
         """The UIDs of those that meet `criterion`, which memory must be able to answer."""
@@ -197,7 +200,10 @@ class Known:
                 compared = _comparison(criterion)
                 assert compared is not None
                 column, compare, operand = compared
-                return _set_of(map(compare, self.values[column], repeat(operand)))
+                values = self.values[column]
+                if isinstance(values, Texts):
+                    return int.from_bytes(values.containing(str(operand)), "little")
+                return _set_of(map(compare, values, repeat(operand)))
 
     def _everyone(self) -> int:
         return int.from_bytes(b"\1" * len(self.uids), "little")

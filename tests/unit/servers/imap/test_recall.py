@@ -131,7 +131,7 @@ async def test_what_memory_cannot_answer_is_left_to_the_store() -> None:
 async def test_texts_of_a_large_mailbox_are_not_read_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recall, "MOST_MESSAGES", 10)
+    monkeypatch.setattr(recall, "MOST_VALUES", 10)
     rng = random.Random(1)
     async with open_world(tmp_path) as world:
         await arrive(world, rng, 11)
