@@ -14,6 +14,7 @@ from postino.core.limits import Limits
 from postino.core.ports import Bus, Clock
 from postino.servers.account_sessions import AccountSessions
 from postino.servers.imap.key_cache import KeyCache
+from postino.servers.imap.known_mailboxes import KnownMailboxes
 from postino.servers.imap.list_cache import ListCache
 
 if TYPE_CHECKING:
@@ -47,3 +48,4 @@ class ServerContext:
     sessions: AccountSessions = field(default_factory=AccountSessions)
     list_cache: ListCache = field(default_factory=ListCache)
     key_cache: KeyCache = field(default_factory=KeyCache)
+    known_mailboxes: KnownMailboxes = field(default_factory=KnownMailboxes)

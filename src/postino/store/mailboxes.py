@@ -25,6 +25,7 @@ from postino.core.errors import (
 from postino.core.ids import NAMES, AccountId, Instant, MailboxId, ModSeq
 from postino.core.limits import Limits
 from postino.core.mailbox_name import INBOX, SEPARATOR, SHARED, canonical_name, is_shared
+from postino.core.numset import MAX_NUMBER
 from postino.core.ports import MailboxChange
 from postino.store.acl import drop_acl, inherit_acl, note_names, note_viewers_of
 from postino.store.annotations import copy_annotations, remove_annotations
@@ -103,11 +104,13 @@ def mailbox_by_id(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> Mailb
     return mailbox_row(row)
 
 
-def list_mailboxes(tx: Tx, account_id: AccountId) -> list[MailboxRow]:
-    """Every mailbox of the account, sorted by name, INBOX among the others."""
+def list_mailboxes(tx: Tx, account_id: AccountId, most: int = MAX_NUMBER) -> list[MailboxRow]:
+    """Every mailbox of the account, sorted by name, INBOX among the others; of more than `most` the first."""
     return [
         mailbox_row(row)
-        for row in tx.all(f"SELECT {COLUMNS} FROM mailbox WHERE account_id=? ORDER BY name", (account_id,))
+        for row in tx.all(
+            f"SELECT {COLUMNS} FROM mailbox WHERE account_id=? ORDER BY name LIMIT ?", (account_id, most)
+        )
     ]
 
 

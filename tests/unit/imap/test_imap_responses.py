@@ -80,8 +80,6 @@ def test_codes() -> None:
         b"COPYUID 38505 304,319:320 3956:3958"
     )
     assert status.modified(NumberSet.of([7, 9])) == b"MODIFIED 7,9"
-    assert status.uid_next(4392) == b"UIDNEXT 4392"
-    assert status.uid_validity(3857529045) == b"UIDVALIDITY 3857529045"
     assert status.highest_mod_seq(715194045007) == b"HIGHESTMODSEQ 715194045007"
     assert status.mailbox_id("F2212ea87") == b"MAILBOXID (F2212ea87)"
     assert status.unseen(12) == b"UNSEEN 12"

@@ -114,16 +114,6 @@ def bad_url(url: bytes) -> bytes:
     return b"BADURL " + _NOT_IN_URL.sub(lambda found: b"%%%02X" % found.group()[0], url[:1000])
 
 
-def uid_next(uid: int) -> bytes:
-    """The code UIDNEXT."""
-    return b"UIDNEXT %d" % uid
-
-
-def uid_validity(value: int) -> bytes:
-    """The code UIDVALIDITY."""
-    return b"UIDVALIDITY %d" % value
-
-
 def highest_mod_seq(value: int) -> bytes:
     """The code HIGHESTMODSEQ (RFC 7162 §3.1.2.1)."""
     return b"HIGHESTMODSEQ %d" % value

@@ -48,7 +48,7 @@ def may(selected: "SelectedMailbox", right: Rights) -> bool:
 
 def is_read_only(selected: "SelectedMailbox") -> bool:
     """Whether SELECT answers READ-ONLY (RFC 4314 §5.2)."""
-    return selected.read_only or not selected.rights & WRITE_RIGHTS
+    return selected.read_only or (selected.rights is not ALL_RIGHTS and not selected.rights & WRITE_RIGHTS)
 
 
 def permitted_change(selected: "SelectedMailbox", change: FlagChange) -> FlagChange | Completion:

@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 # PERF: loading a mailbox at SELECT makes UNSEEN and all keywords known, but an idle session
 # would then hold 20 octets a message; larger mailboxes are loaded when a command needs it.
 LOAD_AT_ONCE: Final = 500
+_NUMBERS: Final = b"".join(
+    [
+        untagged_status("OK", "UIDs are valid", b"UIDVALIDITY %d"),
+        untagged_status("OK", "The next UID, or one below it", b"UIDNEXT %d"),
+        untagged_status("OK", "The highest mod-sequence", b"HIGHESTMODSEQ %d"),
+        untagged_status("OK", "The mailbox's own id", b"MAILBOXID (%b)"),
+    ]
+)
 
 
 async def run_select(session: "ImapSession", command: Select) -> Completion:
@@ -47,7 +55,7 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
         session.condstore = True
     mark = session.context.store.mark()
     try:
-        reached, missed = await _open(session, command)
+        reached, missed = await _open(session, command, mark)
     except NoSuchMailbox as error:
         return no(str(error), status.NONEXISTENT)
     selected = SelectedMailbox(
@@ -72,21 +80,20 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
     return ok("The mailbox is open", status.READ_WRITE)
 
 
-async def _open(session: "ImapSession", command: Select) -> tuple[Reached, Missed | None]:
+async def _open(session: "ImapSession", command: Select, mark: bytes) -> tuple[Reached, Missed | None]:
     """The mailbox, and from the same moment what a client that was away missed of it."""
+    context = session.context
+    if command.qresync is None:
+        reached = context.known_mailboxes.reach(context.store, session.account_id, command.mailbox, mark)
+        return reached, None
 
     def read(tx: Tx) -> tuple[Reached, Missed | None]:
         reached = reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
         return reached, missed_of(tx, reached, command.qresync)
 
-    store = session.context.store
-    if command.qresync is not None:
-        reached = store.read_now(
-            lambda tx: reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
-        )
-        if reached.mailbox.messages > READ_IN_PLACE:
-            return await store.read(read)
-    return store.read_now(read)
+    store = context.store
+    reached = store.read_now(lambda tx: reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ))
+    return await store.read(read) if reached.mailbox.messages > READ_IN_PLACE else store.read_now(read)
 
 
 def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMailbox) -> None:
@@ -98,11 +105,8 @@ def _say_state(session: "ImapSession", mailbox: MailboxRow, selected: SelectedMa
         unseen = selected.view.first_unseen()
         if unseen and not session.uid_only:
             say(untagged_status("OK", "The first unseen message", status.unseen(unseen)))
-    say(untagged_status("OK", "UIDs are valid", status.uid_validity(mailbox.uid_validity)))
-    say(untagged_status("OK", "The next UID, or one below it", status.uid_next(mailbox.uid_next)))
-    say(untagged_status("OK", "The highest mod-sequence", status.highest_mod_seq(mailbox.highest_mod_seq)))
-    object_id = mailbox_object_id(selected.account_id, mailbox.id)
-    say(untagged_status("OK", "The mailbox's own id", status.mailbox_id(object_id)))
+    object_id = mailbox_object_id(selected.account_id, mailbox.id).encode("ascii")
+    say(_NUMBERS % (mailbox.uid_validity, mailbox.uid_next, mailbox.highest_mod_seq, object_id))
 
 
 async def run_close(session: "ImapSession", command: Close) -> Completion:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
 
 
-StatusForm = Callable[[Tx, bytes, Reached], bytes]
-"""One STATUS response, from the mailbox's name as the client spells it."""
+StatusForm = Callable[[Tx | None, bytes, Reached], bytes]
+"""One STATUS response, from the mailbox's name as the client spells it; only DELETED-STORAGE needs a Tx."""
+_COUNTED: Final = ok("These are the counters")
 
 
 async def run_status(session: "ImapSession", command: Status) -> Completion:
@@ -32,13 +33,19 @@ async def run_status(session: "ImapSession", command: Status) -> Completion:
     if "HIGHESTMODSEQ" in command.items:
         enable_condstore(session)
     utf8, form = session.options.utf8, status_form(command.items, session.limits.message_octets)
+    context = session.context
+    store = context.store
+    if "DELETED-STORAGE" not in command.items:
+        reached = context.known_mailboxes.reach(store, session.account_id, command.mailbox, store.mark())
+        session.say(form(None, encode_mailbox(reached.name, utf8), reached))
+        return _COUNTED
 
     def run(tx: Tx) -> bytes:
         reached = reach_mailbox(tx, session.account_id, command.mailbox, Rights.READ)
         return form(tx, encode_mailbox(reached.name, utf8), reached)
 
-    session.say(session.context.store.read_now(run))
-    return ok("These are the counters")
+    session.say(store.read_now(run))
+    return _COUNTED
 
 
 @lru_cache(maxsize=64)
@@ -56,12 +63,12 @@ def status_form(items: tuple[str, ...], append_limit: int) -> StatusForm:
     if len(columns) == len(getters) > 1:
         get = attrgetter(*columns)
 
-        def plain(_: Tx, name: bytes, reached: Reached) -> bytes:
+        def plain(_: Tx | None, name: bytes, reached: Reached) -> bytes:
             return template % (name, *get(reached.mailbox)) if reached.may_read else b""
 
         return plain
 
-    def form(tx: Tx, name: bytes, reached: Reached) -> bytes:
+    def form(tx: Tx | None, name: bytes, reached: Reached) -> bytes:
         if not reached.may_read:
             return b""
         return template % (name, *[get_value(tx, reached) for get_value in getters])
@@ -82,7 +89,7 @@ def _template(item: str, append_limit: int) -> str:
             return f"{item} %d"
 
 
-def _getter(item: str) -> Callable[[Tx, Reached], object]:
+def _getter(item: str) -> Callable[[Tx | None, Reached], object]:
     if item == "MAILBOXID":
         return lambda _, reached: mailbox_object_id(reached.account_id, reached.mailbox.id).encode("ascii")
     if item == "DELETED-STORAGE":
@@ -91,7 +98,8 @@ def _getter(item: str) -> Callable[[Tx, Reached], object]:
     return lambda _, reached: getattr(reached.mailbox, column)
 
 
-def _deleted_storage(tx: Tx, reached: Reached) -> int:
+def _deleted_storage(tx: Tx | None, reached: Reached) -> int:
+    assert tx is not None
     mailbox = reached.mailbox
     return deleted_octets(tx, reached.account_id, mailbox.id) if mailbox.deleted else 0
 
