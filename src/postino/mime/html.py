@@ -10,14 +10,20 @@ from html import unescape
 from typing import Final
 
 _UNSEEN: Final = re.compile(
-    r"<!--.*?(?:-->|\Z)"
-    r"|<([sS][cC][rR][iI][pP][tT]|[sS][tT][yY][lL][eE])(?=[\s/>])[^>]*+(?:>.*?(?:</(?i:\1)[^>]*+>?|\Z)|\Z)",
-    re.DOTALL,
+    r"<!--(?:[^-]++|-(?!->))*+(?:-->|\Z)"
+    r"|<([sS][cC][rR][iI][pP][tT]|[sS][tT][yY][lL][eE])(?=[\s/>])[^>]*+"
+    r"(?:>(?:[^<]++|<(?!/(?i:\1)))*+(?:</(?i:\1)[^>]*+>?|\Z)|\Z)"
 )
 # Marks inside a word do not part it: <b>H</b>ello is found as Hello.
-_INLINE: Final = re.compile(
-    r"</?(?i:a|abbr|b|big|code|em|font|i|mark|o:p|s|small|span|strong|sub|sup|tt|u|wbr)(?=[\s/>])[^<>]*+>"
+# PERF: a class for each letter lets the expression pass over other marks in half the time that (?i:) takes.
+_INLINE_NAMES: Final = (
+    *("a", "abbr", "b", "big", "code", "em", "font", "i", "mark", "o:p", "s", "small", "span", "strong"),
+    *("sub", "sup", "tt", "u", "wbr"),
 )
+_ANY_INLINE: Final = "|".join(
+    ["".join([f"[{letter}{letter.upper()}]" for letter in name]) for name in _INLINE_NAMES]
+)
+_INLINE: Final = re.compile(rf"</?(?:{_ANY_INLINE})(?=[\s/>])[^<>]*+>")
 _TAG: Final = re.compile(r"<(?=[A-Za-z/!?])[^>]*+(?:>|\Z)")
 
 

@@ -28,6 +28,7 @@ _MOST_OCTETS: Final = 8 * 1024
 _HTML_OCTETS: Final = 3 * 1024
 _MOST_HTML_OCTETS: Final = 48 * 1024
 """Newsletters begin with a style sheet."""
+_HTML_CHARACTERS: Final = (1000, 5000, 15_000)
 _TRIES: Final = 3
 """Text parts that are looked at until one says something."""
 
@@ -83,15 +84,49 @@ def _part_preview(part: Part, octets: Buffer, shift: int) -> str:
         plain = _plain_line(octets[start : min(start + _FIRST_OCTETS, part.end - shift)], part.params)
         if plain:
             return _cut(plain)
-    is_html = part.media_subtype in _HTML
-    first, most = (_HTML_OCTETS, _MOST_HTML_OCTETS) if is_html else (_FIRST_OCTETS, _MOST_OCTETS)
-    telling = _html_line if is_html else _telling_line
-    text, is_all = _start(part, octets, shift, first)
-    line = telling(text)
+    if part.media_subtype in _HTML:
+        return _cut(_html_preview(part, octets, shift))
+    text, is_all = _start(part, octets, shift, _FIRST_OCTETS)
+    line = _telling_line(text)
     if len(line) < PREVIEW_CHARACTERS and not is_all:
-        text, _ = _start(part, octets, shift, most)
-        line = telling(text)
-    return _cut(line or ("" if is_html else _folded(text)))
+        text, _ = _start(part, octets, shift, _MOST_OCTETS)
+        line = _telling_line(text)
+    return _cut(line or _folded(text))
+
+
+def _html_preview(part: Part, octets: Buffer, shift: int) -> str:
+    """The line an HTML part begins with."""
+    html, is_all = _start(part, octets, shift, _HTML_OCTETS)
+    body = _body_start(html)
+    line = _html_line(html, body)
+    if len(line) >= PREVIEW_CHARACTERS or is_all:
+        return line
+    html, _ = _start(part, octets, shift, _MOST_HTML_OCTETS)
+    return _html_line(html, _body_start(html) if body < 0 else body)
+
+
+def _body_start(html: str) -> int:
+    """Where the document's body begins; -1 if that is not said."""
+    # PERF: a search without regard to case goes letter by letter; letters that get longer in lower case would
+    # move what follows.
+    at = html.lower().find("<body") if html.isascii() else 0
+    body = _BODY.search(html, at) if at >= 0 else None
+    return -1 if body is None else body.start()
+
+
+def _html_line(html: str, body: int) -> str:
+    """The text of a document from there on, as far as it is shown or farther."""
+    start = max(body, 0)
+    # PERF: what a text begins with does not depend on what follows, but for the last word: marks and names of
+    # letters may be cut there. So as little as possible is read.
+    for most in _HTML_CHARACTERS:
+        if most >= len(html) - start:
+            break
+        line = _folded(html_text(html[start : start + most]))
+        line = line[: max(line.rfind(" "), 0)]
+        if len(line) > PREVIEW_CHARACTERS + 1:
+            return line
+    return _folded(html_text(html[start:]))
 
 
 def _plain_line(octets: bytes, params: Parameters) -> str:
@@ -171,11 +206,6 @@ def _telling_line(text: str) -> str:
             text = text[: signature.start()]
         text = _NOISE.sub("", text)
     return _folded(text)
-
-
-def _html_line(html: str) -> str:
-    body = _BODY.search(html)
-    return _folded(html_text(html[body.start() :] if body is not None else html))
 
 
 def _folded(text: str) -> str:

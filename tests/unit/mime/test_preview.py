@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from postino.core.limits import Limits
 from postino.mime.index import index_message, index_split
-from postino.mime.preview import PREVIEW_CHARACTERS, preview_of
+from postino.mime.preview import PREVIEW_CHARACTERS, _cut, preview_of
 
 LIMITS = Limits()
 
@@ -144,3 +144,19 @@ def test_any_octets_give_one_line(body: bytes, subtype: str, encoding: str, char
     assert found == " ".join(found.split())
     assert not any(character < " " or "\x7f" <= character < "\xa0" for character in found)
     found.encode()
+
+
+def test_long_html_gives_what_it_would_in_one_piece() -> None:
+    """Only the start is read where that is enough: the same text comes out, wherever it was cut."""
+    for pad in range(90):
+        padding = "<i></i>" * 100 + "x" * pad
+        text = f"<body>{padding} " + "<b>wo</b>rds &amp; m&eacute;re <!-- - --> <td title='a'>" * 200
+        whole = f"{'x' * pad} " + "words & mére " * 40
+        assert of_text(text, subtype="html") == _cut(whole.strip())
+
+
+@pytest.mark.parametrize(
+    "rule", ["<!-- ", "<style>", "<script type='x'>", "<style></sty", "<!-- --- ", "<style><"]
+)
+def test_what_is_not_ended_is_left_out(rule: str) -> None:
+    assert of_text(f"<p>Seen {rule}" + "unseen " * 900, subtype="html") == "Seen"
