@@ -112,13 +112,15 @@ def _to_come(numbers: SequenceSet, last: int) -> NumberSet:
     return NumberSet(found)
 
 
-async def find(session: "ImapSession", selected: "SelectedMailbox", criterion: Criterion) -> list[int]:
+async def find(session: "ImapSession", selected: "SelectedMailbox", criterion: Criterion) -> Sequence[int]:
     """The UIDs of the messages that meet `criterion` and that the client knows, upwards."""
     view = selected.view
     if isinstance(criterion, Everything):
         # PERF: 3 ms less for 10,000 messages than asking the store for all it has.
         every = view.everything()
         gone = view.gone(every)
+        if len(every) == 1 and not gone:
+            return view.uids(every[0])
         uids = [uid for span in every for uid in view.uids(span)]
         return [uid for uid in uids if uid not in gone] if gone else uids
     recalled = await recall(session, selected, criterion)

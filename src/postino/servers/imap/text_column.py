@@ -14,8 +14,9 @@ from typing import Final
 TEXT_END: Final = b"\xff"
 NOWHERE: Final = -1
 """The place of a message that has no text here."""
+CHUNK_TEXTS: Final = 4_096
 CHUNK_OCTETS: Final = 64 * 1024
-"""A chunk grows up to here: what is added one by one is copied so often."""
+"""A chunk grows up to here: what is added one by one is copied each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,10 @@ class TextColumn:
 
     def extend(self, texts: Sequence[str]) -> None:
         """Add a text for each further message."""
-        if not texts:
-            return
+        for at in range(0, len(texts), CHUNK_TEXTS):
+            self._extend(texts[at : at + CHUNK_TEXTS])
+
+    def _extend(self, texts: Sequence[str]) -> None:
         added = "\0".join(texts)
         if added.count("\0") == len(texts) - 1:
             # PERF: encoded at once; TEXT_END stands in no text, so it may stand in for what parts them.
@@ -64,6 +67,16 @@ class TextColumn:
             before, earlier = self._chunks.pop()
             count, octets = before + count, earlier + octets
         self._chunks.append((count, octets))
+
+    def texts(self) -> list[str]:
+        """All of them, one by one."""
+        found: list[str] = []
+        for count, octets in self._chunks:
+            joined = octets[:-1].replace(TEXT_END, b"\0").decode("utf-8", "surrogatepass").split("\0")
+            if len(joined) != count:  # one has that character itself
+                joined = [text.decode("utf-8", "surrogatepass") for text in octets.split(TEXT_END)[:count]]
+            found += joined
+        return found
 
     def snapshot(self, places: "array[int] | None" = None) -> Texts:
         """The texts so far, or those at these places."""

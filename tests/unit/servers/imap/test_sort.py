@@ -189,6 +189,7 @@ async def test_many_messages_are_sorted_and_threaded_beside_the_event_loop(
         monkeypatch.setattr(f"postino.servers.imap.{module}.IN_PLACE", 3)
     monkeypatch.setattr(key_cache, "READ_IN_PLACE", 3)
     monkeypatch.setattr(key_cache, "PIECE", 7)
+    monkeypatch.setattr(key_cache, "MOST_APART", 10)
     async with mailbox(tmp_path, 2) as (_, client, letters):
         told = await client.ask(b"q UID SORT (SUBJECT) UTF-8 ALL\r\n")
         expected = " ".join(map(str, in_order(letters.by_uid, [("SUBJECT", False)])))

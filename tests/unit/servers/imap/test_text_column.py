@@ -18,6 +18,7 @@ def test_each_text_that_has_it_is_found(parts: list[list[str]], wanted: str) -> 
         column.extend(part)
     every = [text for part in parts for text in part]
     assert column.count == len(every)
+    assert column.texts() == every
     assert list(column.snapshot().containing(wanted)) == [wanted in text for text in every]
 
 
