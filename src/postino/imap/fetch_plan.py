@@ -30,6 +30,8 @@ from postino.mime.transfer import decode_transfer
 class Need(Enum):
     """A column of the store that an item is made of; named like the store's."""
 
+    __hash__ = object.__hash__
+
     INTERNAL_DATE = auto()
     SAVE_DATE = auto()
     SIZE = auto()
@@ -142,6 +144,11 @@ class FetchPlan:
     tells_mod_seq: bool
 
     @property
+    def is_one_whole(self) -> bool:
+        """Whether it takes no more than a message's header and body: see whole_response()."""
+        return self.whole is not None and self.stored is None
+
+    @property
     def is_from_memory(self) -> bool:
         """Whether the view alone can answer."""
         return not self.needs
@@ -196,6 +203,15 @@ class FetchPlan:
             pieces[0:-1:2] = [form % row for row in zip(self.heads(batch), map(len, bodies), strict=True)]
         pieces[0] = pieces[0][len(b")\r\n") :] if bodies else b""
         return pieces
+
+    def whole_response(self, message: Batch, header: bytes, body: bytes) -> list[bytes]:
+        """As whole_responses(), for one message when is_one_whole."""
+        assert self.whole is not None
+        (head,) = self.heads(message)
+        size = len(body)
+        if not self.whole_has_header:
+            header = b""
+        return [b"%b%b {%d}\r\n%b" % (head, self.whole, len(header) + size, header), body, b")\r\n"]
 
     def find(self, item: BodyItem, octets: Octets) -> Found | None:
         """What an item apart is for one message; None is answered NIL (0 for BINARY.SIZE)."""

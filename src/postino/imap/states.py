@@ -71,6 +71,9 @@ from postino.imap.search_key import uses_sequence_numbers
 class State(Enum):
     """Where a session is."""
 
+    # PERF: the hash of an enum's member is otherwise made by Python, twice a command.
+    __hash__ = object.__hash__
+
     NOT_AUTHENTICATED = "not authenticated"
     AUTHENTICATED = "authenticated"
     SELECTED = "selected"

@@ -144,6 +144,19 @@ def fetch_rows(
     return rows
 
 
+def plain_octets(
+    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, uid: int
+) -> tuple[bytes, bytes] | None:
+    """Header and body of one message, if it is there and its body is stored with it as it is."""
+    row = tx.one(
+        "SELECT o.codec, o.header, o.body FROM message m CROSS JOIN octets o"
+        " ON o.account_id=m.account_id AND o.content_id=m.content_id"
+        " WHERE m.account_id=? AND m.mailbox_id=? AND m.uid=?",
+        (account_id, mailbox_id, uid),
+    )
+    return (row[1], row[2]) if row is not None and row[0] == Codec.RAW else None
+
+
 @lru_cache(maxsize=256)
 def _query(columns: frozenset[Column]) -> str:
     select = ", ".join(["m.uid", *(_SQL[column] for column in sorted(columns))])

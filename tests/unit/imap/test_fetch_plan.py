@@ -98,6 +98,27 @@ def test_whole_messages_come_in_pieces(item: BodySection, answer: bytes) -> None
     assert any(piece is made.columns[Need.BODY][0] for piece in pieces)
 
 
+@pytest.mark.parametrize("item", [WHOLE, TEXT])
+def test_one_whole_message_is_told_like_several(item: BodySection) -> None:
+    plan = compile_fetch((FetchAtt.UID, item, FetchAtt.FLAGS))
+    assert plan.is_one_whole
+    several = batch()
+    one_by_one = [
+        plan.whole_response(Batch([number], [uid], [flags], [0]), header, body)
+        for number, uid, flags, header, body in zip(
+            several.numbers,
+            several.uids,
+            several.flags,
+            several.columns[Need.HEADER],
+            several.columns[Need.BODY],
+            strict=True,
+        )
+    ]
+    assert b"".join(map(b"".join, one_by_one)) == b"".join(plan.whole_responses(several))
+    assert not compile_fetch((FetchAtt.ENVELOPE, item)).is_one_whole
+    assert not compile_fetch((item, BodySection(Section((1,)), None, peek=True))).is_one_whole
+
+
 def test_one_list_of_items_has_one_name_whatever_else_is_asked() -> None:
     first = compile_fetch((FetchAtt.UID, FetchAtt.ENVELOPE)).stored
     second = compile_fetch((FetchAtt.ENVELOPE, FetchAtt.FLAGS)).stored

@@ -39,7 +39,15 @@ from postino.servers.imap.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import may
 from postino.servers.imap.resync import require_qresync, say_vanished
 from postino.store.blobs import BlobStore
-from postino.store.fetch import BodySource, Column, StoredBody, body_octets, fetch_rows, open_body
+from postino.store.fetch import (
+    BodySource,
+    Column,
+    StoredBody,
+    body_octets,
+    fetch_rows,
+    open_body,
+    plain_octets,
+)
 from postino.store.messages import FlagChange, FlagMode, store_flags
 from postino.store.tx import Tx, TxFunction
 
@@ -75,9 +83,11 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
         require_qresync(session)
     if command.changed_since is not None or FetchAtt.MOD_SEQ in command.items:
         enable_condstore(session)
-    await selected.load()
+    if not selected.view.is_loaded:
+        await selected.load()
     spans = selected.resolve(command.numbers, by_uid=command.by_uid)
-    await selected.sync()
+    if not selected.is_current:
+        await selected.sync()
     if command.partial is not None:
         # First so many messages, then what changed among them (RFC 9394 §3.4).
         spans = _part(spans, command.partial)
@@ -104,6 +114,8 @@ async def run_fetch(session: "ImapSession", command: Fetch) -> Completion:
         is_known = selected.view.with_state(spans)
         await say_from_view(session, plan, is_known)
         is_whole = is_known == spans
+    elif plan.is_one_whole and len(spans) == 1 and _say_whole(session, selected, plan, spans[0]):
+        is_whole = True
     else:
         try:
             is_whole = await _Reader(session, selected, plan).run(spans)
@@ -139,6 +151,33 @@ async def say_from_view(session: "ImapSession", plan: FetchPlan, spans: list[Spa
             session.send_now()
             # A client that reads as fast as we write must not keep the others waiting.
             await asyncio.sleep(0)
+
+
+def _say_whole(session: "ImapSession", selected: "SelectedMailbox", plan: FetchPlan, span: Span) -> bool:
+    """Answer with one whole message, as it is fetched to be read; False when that is not so simple.
+
+    PERF: it takes a third less than what is made for thousands (bench: imap.fetch.single).
+    """
+    view = selected.view
+    if span[1] - span[0] != 1 or view.gone([span]):
+        return False
+    message = _told(view, [span])
+    (uid,) = message.uids
+    octets = session.context.store.read_now(
+        lambda tx: plain_octets(tx, selected.account_id, selected.id, uid)
+    )
+    if octets is None:
+        return False
+    _say_pieces(session, plan.whole_response(message, *octets))
+    return True
+
+
+def _say_pieces(session: "ImapSession", pieces: list[bytes]) -> None:
+    if len(pieces) <= FEW_PIECES and sum(map(len, pieces)) <= PIECE_OCTETS // 4:
+        # PERF: copying so few costs less than sending them apart from the tagged answer.
+        session.say(b"".join(pieces))
+    else:
+        session.say_pieces(pieces)
 
 
 def is_short(spans: list[Span]) -> bool:
@@ -342,12 +381,7 @@ class _Reader:
         plan = self.plan
         bodies = batch.columns.get(Need.BODY, ())
         if plan.whole is not None and all(type(body) is bytes for body in bodies):
-            pieces = plan.whole_responses(batch)
-            if len(pieces) <= FEW_PIECES and sum(map(len, pieces)) <= PIECE_OCTETS // 4:
-                # PERF: copying so few costs less than sending them apart from the tagged answer.
-                self.session.say(b"".join(pieces))
-            else:
-                self.session.say_pieces(pieces)
+            _say_pieces(self.session, plan.whole_responses(batch))
             return
         headers = batch.columns[Need.HEADER]
         count = len(headers)
