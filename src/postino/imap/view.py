@@ -125,11 +125,18 @@ class View:
         self._messages = len(uids)
         self.is_loaded = True
 
+    def give_up(self) -> tuple["array[int]", "array[int]", list[FlagSet]] | None:
+        """Forget the messages; gives UIDs, mod-sequences and flags if they are the mailbox's at `mod_seq`."""
+        columns = self._uids, self._mod_seqs, self._flags
+        is_whole = self.is_loaded and not self._expunged
+        self.is_loaded = False
+        self._uids, self._mod_seqs, self._flags = _NO_UIDS, _NO_MOD_SEQS, _NO_FLAG_SETS
+        return columns if is_whole else None
+
     def unload(self) -> None:
         """Forget the messages, for load() to restore; nothing must be pending."""
         assert not self.has_news
-        self.is_loaded = False
-        self._uids, self._mod_seqs, self._flags = _NO_UIDS, _NO_MOD_SEQS, _NO_FLAG_SETS
+        self.give_up()
 
     def fold(
         self,

@@ -16,6 +16,7 @@ from postino.servers.account_sessions import AccountSessions
 from postino.servers.imap.key_cache import KeyCache
 from postino.servers.imap.known_mailboxes import KnownMailboxes
 from postino.servers.imap.list_cache import ListCache
+from postino.servers.imap.state_cache import StateCache
 
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery
@@ -48,4 +49,5 @@ class ServerContext:
     sessions: AccountSessions = field(default_factory=AccountSessions)
     list_cache: ListCache = field(default_factory=ListCache)
     key_cache: KeyCache = field(default_factory=KeyCache)
+    state_cache: StateCache = field(default_factory=StateCache)
     known_mailboxes: KnownMailboxes = field(default_factory=KnownMailboxes)

@@ -61,6 +61,7 @@ async def run_select(session: "ImapSession", command: Select) -> Completion:
     selected = SelectedMailbox(
         session.context.store,
         session.context.bus,
+        session.context.state_cache,
         reached,
         read_only=command.read_only,
         mark=mark,

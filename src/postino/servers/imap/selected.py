@@ -17,6 +17,7 @@ from postino.core.rights import Rights
 from postino.imap.numbers import Numbers, SavedResult
 from postino.imap.view import Span, View
 from postino.servers.imap.followed import SearchContexts
+from postino.servers.imap.state_cache import MailboxState, StateCache
 from postino.store.access import Reached
 from postino.store.acl import rights_of
 from postino.store.changes import Changes, Messages, changes_since, load_messages
@@ -35,6 +36,7 @@ class SelectedMailbox:
     __slots__ = (
         "_bus",
         "_mark",
+        "_states",
         "_store",
         "account_id",
         "contexts",
@@ -50,11 +52,19 @@ class SelectedMailbox:
     )
 
     def __init__(
-        self, store: Store, bus: Bus, reached: Reached, *, read_only: bool, mark: bytes = b""
+        self,
+        store: Store,
+        bus: Bus,
+        states: StateCache,
+        reached: Reached,
+        *,
+        read_only: bool,
+        mark: bytes = b"",
     ) -> None:
         """`mark` is the store's from just before `reached` was read."""
         self._store = store
         self._bus = bus
+        self._states = states
         self._mark = mark
         """The database's state in which the view was compared with it last."""
         mailbox = reached.mailbox
@@ -78,6 +88,7 @@ class SelectedMailbox:
     def close(self) -> None:
         """Stop listening."""
         self.on_news = None
+        self._remember()
         self._bus.unsubscribe(self.account_id, self.id, self._hear)
 
     def _hear(self, change: MailboxChange) -> None:
@@ -138,9 +149,10 @@ class SelectedMailbox:
         if self.view.is_loaded:
             return
         if self.view.told > READ_IN_PLACE:
-            changes, messages = await self._store.read(self._everything)
+            known = self._states.get(self.account_id, self.id)
+            changes, messages = await self._store.read(lambda tx: self._everything(tx, known))
         else:
-            changes, messages = self._store.read_now(self._everything)
+            changes, messages = self._store.read_now(lambda tx: self._everything(tx, None))
         self._load(messages, changes)
 
     def rights_now(self) -> Rights:
@@ -153,7 +165,14 @@ class SelectedMailbox:
     def rest(self) -> None:
         """Let go of a large mailbox's messages: the session has been idle, and may be so for hours."""
         if self.view.told > READ_IN_PLACE and not self.view.has_news:
-            self.view.unload()
+            self._remember()
+
+    def _remember(self) -> None:
+        """Let go of a large mailbox's messages, but keep them for whoever asks next."""
+        view = self.view
+        if view.told > READ_IN_PLACE and (columns := view.give_up()) is not None:
+            state = MailboxState(Messages(*columns), view.mod_seq, view.uid_next)
+            self._states.put(self.account_id, self.id, state)
 
     def resolve(self, numbers: Numbers, *, by_uid: bool) -> list[Span]:
         """The messages a command means; the view must be loaded."""
@@ -172,8 +191,11 @@ class SelectedMailbox:
             return changes, load_messages(tx, self.account_id, self.id)
         return changes, None
 
-    def _everything(self, tx: Tx) -> tuple[Changes, Messages]:
-        return self._changes(tx), load_messages(tx, self.account_id, self.id)
+    def _everything(self, tx: Tx, known: MailboxState | None) -> tuple[Changes, Messages]:
+        changes = self._changes(tx)
+        # PERF: 2 ms for 200,000 messages of which few changed, instead of 100.
+        messages = known.up_to_date(tx, self.account_id, self.id) if known is not None else None
+        return changes, messages or load_messages(tx, self.account_id, self.id)
 
     # And after it
 
