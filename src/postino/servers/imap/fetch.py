@@ -64,8 +64,10 @@ BATCH_OCTETS: Final = 1024 * 1024
 """Octets of messages read at once; a larger message is sent in pieces."""
 PIECE_OCTETS: Final = 256 * 1024
 FEW_PIECES: Final = 9
-SHORT_STORE: Final = 200
-"""Changing the flags of so many takes less than a millisecond: the event loop does it itself."""
+SHORT_KNOWN: Final = 2_000
+"""Changing flags that are known takes half a millisecond for so many: the event loop does it itself."""
+SHORT_UNKNOWN: Final = 200
+"""As many when they must be read first."""
 SLOW_SECONDS: Final = 0.01
 """A FETCH that once took this long for a batch has its next ones read in a thread."""
 
@@ -180,9 +182,10 @@ def _say_pieces(session: "ImapSession", pieces: list[bytes]) -> None:
         session.say_pieces(pieces)
 
 
-def is_short(spans: list[Span]) -> bool:
+def is_short(spans: list[Span], *, are_known: bool) -> bool:
     """Whether changing the flags of these messages may be done on the event loop."""
-    return sum(end - first for first, end in spans) <= SHORT_STORE
+    count = sum(end - first for first, end in spans)
+    return count <= (SHORT_KNOWN if are_known else SHORT_UNKNOWN)
 
 
 async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans: list[Span]) -> bool:
@@ -195,7 +198,7 @@ async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans:
     stored = await session.context.store.write(
         lambda tx: store_flags(tx, selected.account_id, selected.id, wanted, change),
         durable=False,
-        short=len(uids) <= SHORT_STORE,
+        short=len(uids) <= SHORT_UNKNOWN,
     )
     selected.view.stored(stored.changed, change.applied_to, is_silent=False)
     selected.view.follow(stored.previous_mod_seq, stored.mod_seq)

@@ -62,7 +62,8 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
     if command.unchanged_since is None and not selected.is_current:
         # PERF: what is known need not be read (below), and others may have changed some of it meanwhile.
         await selected.sync()
-    if command.unchanged_since is None and not view.gone(spans):
+    is_known = command.unchanged_since is None and not view.gone(spans)
+    if is_known:
         counts = view.flag_counts(spans)
         outcome = {old: new for old in counts if (new := change.applied_to(old)) != old}
         is_all = len(outcome) == len(counts)
@@ -79,7 +80,8 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
         def run(tx: Tx) -> FlagsStored:
             return store_flags(tx, selected.account_id, selected.id, uids, change, command.unchanged_since)
 
-    stored = await session.context.store.write(run, durable=False, short=is_short(spans))
+    is_brief = is_short(spans, are_known=is_known and change.leaves_keywords)
+    stored = await session.context.store.write(run, durable=False, short=is_brief)
     if stored.was_known:
         if is_all:
             view.restamp_all(outcome, spans, stored.mod_seq)
