@@ -175,6 +175,20 @@ class FetchPlan:
             return text % tuple(self._numbers(batch))
         return text % tuple(chain.from_iterable(zip(self._numbers(batch), *columns, strict=True)))
 
+    def joined_responses(self, batch: Batch, stored: bytes, end: bytes) -> bytes:
+        """As responses(), where what StoredItems.answers made is one text, `end` between the messages.
+
+        PERF: making the text a template spares cutting it up: 0.2 us of 0.9 for an ENVELOPE.
+        """
+        assert self.stored is not None
+        assert self.template.endswith(_STORED_LAST)
+        before = self.template[: -len(_STORED_LAST)]
+        if b"%" in stored:
+            stored = stored.replace(b"%", b"%%")
+        text = before + stored.replace(end, b")\r\n" + before) + b")\r\n"
+        columns = [source(batch) for source in self.sources]
+        return text % tuple(chain.from_iterable(zip(self._numbers(batch), *columns, strict=True)))
+
     def _numbers(self, batch: Batch) -> Sequence[int]:
         return batch.uids if self.uid_only else batch.numbers
 
@@ -348,6 +362,7 @@ def _object_id(fragment: bytes, need: Need) -> tuple[bytes, tuple[ColumnSource, 
 
 
 _FLAGS: Final = b"FLAGS %b"
+_STORED_LAST: Final = b"%b)\r\n"
 _TOLD: Final[dict[FetchAtt, tuple[bytes, Source]]] = {
     FetchAtt.FLAGS: (_FLAGS, _wires),
     FetchAtt.UID: (b"UID %d", lambda batch: batch.uids),

@@ -34,7 +34,7 @@ from postino.mime.part import Part, unpack_index
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.general import enable_condstore
-from postino.servers.imap.list_cache import Shelf
+from postino.servers.imap.list_cache import ANSWER_END, Shelf
 from postino.servers.imap.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import may
 from postino.servers.imap.resync import require_qresync, say_vanished
@@ -233,9 +233,14 @@ class _Reader:
         count = sum(end - first for first, end in spans)
         is_whole = True
         for group in self._list_groups(spans, shelf, count):
-            batch, kept = self._listed(group, shelf)
-            is_whole = is_whole and kept
-            octets = self.plan.responses(batch)
+            batch = _told(self.selected.view, group)
+            joined = shelf.joined(batch.uids)
+            if joined is not None and not self.selected.view.gone(group):
+                octets = self.plan.joined_responses(batch, joined, ANSWER_END)
+            else:
+                batch, kept = self._listed(group, batch, shelf)
+                is_whole = is_whole and kept
+                octets = self.plan.responses(batch)
             # The client reads the batch before while this one is made.
             await session.flush()
             session.say(octets)
@@ -254,9 +259,8 @@ class _Reader:
         # Whole headers are as large as their senders like.
         return self._groups_by_size(spans) if Need.HEADER in self.needs else _groups(spans, ROW_BATCH)
 
-    def _listed(self, group: list[Span], shelf: Shelf) -> tuple[Batch, bool]:
+    def _listed(self, group: list[Span], batch: Batch, shelf: Shelf) -> tuple[Batch, bool]:
         """The messages of a group with their answers; False when some are gone."""
-        batch = _told(self.selected.view, group)
         answers = shelf.find(batch.uids)
         if not all(answers):
             self._read_missing(group, batch, answers, shelf)

@@ -33,7 +33,7 @@ MOST_PACKED: Final = 1024 * 1024
 USUAL_GAIN: Final = 4
 """How much smaller packs are at least, as a rule."""
 _LEVEL: Final = -1
-_END: Final = b"\0"
+ANSWER_END: Final = b"\0"
 
 
 class _Pack:
@@ -46,16 +46,20 @@ class _Pack:
         self.packed = packed
         self.octets = PACK_OCTETS + len(packed) + uids.itemsize * len(uids)
 
-    def answers(self) -> list[bytes]:
-        """In the order of `uids`."""
+    def joined(self) -> bytes:
+        """In the order of `uids`, ANSWER_END in between."""
         # One for each time: they are not to be used by two threads, and cost 1 us.
-        return zstandard.ZstdDecompressor().decompress(self.packed).split(_END)
+        return zstandard.ZstdDecompressor().decompress(self.packed)
+
+    def are(self, uids: "array[int]") -> bool:
+        """Whether the answers are those of these messages."""
+        return len(uids) == len(self.uids) and uids.tobytes() == self.uids.tobytes()
 
 
 def _pack(uids: Sequence[int], answers: Sequence[bytes]) -> _Pack | None:
     """The answers as a pack; None when they cannot be told apart in it."""
-    joined = _END.join(answers)
-    if joined.count(_END) != len(answers) - 1:
+    joined = ANSWER_END.join(answers)
+    if joined.count(ANSWER_END) != len(answers) - 1:
         return None
     # PERF: level -1 takes 0.8 us for an ENVELOPE, once, and 0.2 back, and leaves a fifth of it; level 3 takes
     # twice as long to leave a sixth.
@@ -101,13 +105,27 @@ class Shelf:
         found += map(self.answers.get, uids[at:])
         return found
 
+    def joined(self, uids: Sequence[int]) -> bytes | None:
+        """The answers for these, ANSWER_END in between, if they are just what some packs hold."""
+        number = bisect_left(self._first, uids[0]) if self._packs and uids else 0
+        wanted = array("I", uids)
+        packs: list[_Pack] = []
+        at = 0
+        while at < len(wanted) and number < len(self._packs):
+            pack = self._packs[number]
+            after = at + len(pack.uids)
+            if not pack.are(wanted[at:after]):
+                return None
+            packs.append(pack)
+            at, number = after, number + 1
+        return ANSWER_END.join([pack.joined() for pack in packs]) if packs and at == len(wanted) else None
+
     def _in_pack(self, pack: _Pack, uids: Sequence[int]) -> list[bytes | None]:
         if self._unpacked is not None and self._unpacked[0] is pack:
             answers = self._unpacked[1]
         else:
-            answers = pack.answers()
-        wanted = array("I", uids)
-        if len(wanted) == len(pack.uids) and wanted.tobytes() == pack.uids.tobytes():
+            answers = pack.joined().split(ANSWER_END)
+        if pack.are(array("I", uids)):
             self._unpacked = None
             return list(answers)
         self._unpacked = pack, answers

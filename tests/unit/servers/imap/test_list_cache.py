@@ -6,7 +6,14 @@ from pathlib import Path
 
 from postino.core.address import parse_address
 from postino.core.ids import AccountId, MailboxId
-from postino.servers.imap.list_cache import ENTRY_OCTETS, LEAST_PACKED, SHELF_OCTETS, ListCache, Shelf
+from postino.servers.imap.list_cache import (
+    ANSWER_END,
+    ENTRY_OCTETS,
+    LEAST_PACKED,
+    SHELF_OCTETS,
+    ListCache,
+    Shelf,
+)
 from postino.store import accounts
 from postino.store.store import Store
 from tests.support import world as worlds
@@ -84,6 +91,24 @@ def test_a_large_shelf_is_kept_compressed() -> None:
         assert shelf.find(part) == [_answer(uid) for uid in part]
     around = range(50, kept.stop + 50)
     assert shelf.find(around) == [_answer(uid) if uid in kept else None for uid in around]
+
+
+def test_whole_packs_are_given_in_one() -> None:
+    kept = range(100, 100 + 4 * LEAST_PACKED)
+    _, shelf = _packing_cache(kept)
+    assert shelf.joined(kept) == ANSWER_END.join([_answer(uid) for uid in kept])
+    second = kept[LEAST_PACKED : 2 * LEAST_PACKED]
+    assert shelf.joined(second) == ANSWER_END.join([_answer(uid) for uid in second])
+    for part in (
+        kept[1:],
+        kept[:-1],
+        kept[::2],
+        range(99, kept.stop),
+        range(100, kept.stop + 1),
+        range(1, 2),
+        (),
+    ):
+        assert shelf.joined(part) is None
 
 
 def test_new_answers_between_and_beside_packs_are_found() -> None:
@@ -188,6 +213,26 @@ async def test_lists_stay_right_while_the_mailbox_changes(tmp_path: Path) -> Non
         first = await _ask(client, LIST)
         assert first.count(b" FETCH (") == 2
         assert first == await _ask(client, LIST)
+
+
+async def _three_hundred(store: Store, ids: dict[str, AccountId]) -> None:
+    for number in range(1, 301):
+        await add(store, ids["ann"], b"Subject: number %d, 100%%d\r\n\r\ntext\r\n" % number)
+
+
+async def test_lists_from_packs_are_those_made_afresh(tmp_path: Path) -> None:
+    async with (
+        open_world(tmp_path, seed_name="list-cache-packs", seed=_three_hundred) as world,
+        _session(world) as client,
+    ):
+        world.context.list_cache = cache = ListCache(200_000)
+        for command in (b"NOOP", b"STORE 7,90:100 +FLAGS (\\Seen \\Deleted)", b"EXPUNGE", b"COPY 3 INBOX"):
+            await _ask(client, command)
+            first = await _ask(client, LIST)
+            assert first == await _ask(client, LIST) == await _afresh(world)
+        assert b"number 3, 100%d" in first
+        (shelf,) = cache._shelves.values()
+        assert shelf._packs
 
 
 async def test_a_message_gone_meanwhile_is_not_told_from_memory(tmp_path: Path) -> None:
