@@ -175,17 +175,18 @@ class FetchPlan:
             return text % tuple(self._numbers(batch))
         return text % tuple(chain.from_iterable(zip(self._numbers(batch), *columns, strict=True)))
 
-    def joined_responses(self, batch: Batch, stored: bytes, end: bytes) -> bytes:
-        """As responses(), where what StoredItems.answers made is one text, `end` between the messages.
-
-        PERF: making the text a template spares cutting it up: 0.2 us of 0.9 for an ENVELOPE.
-        """
-        assert self.stored is not None
+    @property
+    def between(self) -> bytes:
+        """What stands in a template for many messages between their StoredItems.answers."""
         assert self.template.endswith(_STORED_LAST)
-        before = self.template[: -len(_STORED_LAST)]
-        if b"%" in stored:
-            stored = stored.replace(b"%", b"%%")
-        text = before + stored.replace(end, b")\r\n" + before) + b")\r\n"
+        return _RESPONSE_END + self.template[: -len(_STORED_LAST)]
+
+    def joined_responses(self, batch: Batch, stored: bytes) -> bytes:
+        """As responses(), where what StoredItems.answers made is one template already, with `between` in it.
+
+        PERF: a third of what it takes to put each answer into its place.
+        """
+        text = self.between[len(_RESPONSE_END) :] + stored + _RESPONSE_END
         columns = [source(batch) for source in self.sources]
         return text % tuple(chain.from_iterable(zip(self._numbers(batch), *columns, strict=True)))
 
@@ -362,7 +363,8 @@ def _object_id(fragment: bytes, need: Need) -> tuple[bytes, tuple[ColumnSource, 
 
 
 _FLAGS: Final = b"FLAGS %b"
-_STORED_LAST: Final = b"%b)\r\n"
+_RESPONSE_END: Final = b")\r\n"
+_STORED_LAST: Final = b"%b" + _RESPONSE_END
 _TOLD: Final[dict[FetchAtt, tuple[bytes, Source]]] = {
     FetchAtt.FLAGS: (_FLAGS, _wires),
     FetchAtt.UID: (b"UID %d", lambda batch: batch.uids),

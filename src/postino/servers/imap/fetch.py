@@ -34,7 +34,7 @@ from postino.mime.part import Part, unpack_index
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.general import enable_condstore
-from postino.servers.imap.list_cache import ANSWER_END, Shelf
+from postino.servers.imap.list_cache import Shelf
 from postino.servers.imap.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import may
 from postino.servers.imap.resync import require_qresync, say_vanished
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 # PERF: batches this long cost the other sessions about a millisecond each (bench: imap fetch).
 MEMORY_BATCH: Final = 4_096
-KNOWN_BATCH: Final = 2_048
+KNOWN_BATCH: Final = 1_024
 ROW_BATCH: Final = 512
 OCTETS_BATCH: Final = 256
 BATCH_OCTETS: Final = 1024 * 1024
@@ -228,7 +228,7 @@ class _Reader:
         session = self.session
         assert self.plan.stored is not None
         shelf = session.context.list_cache.shelf(
-            self.selected.account_id, self.selected.id, self.plan.stored.template
+            self.selected.account_id, self.selected.id, self.plan.stored.template, self.plan.between
         )
         count = sum(end - first for first, end in spans)
         is_whole = True
@@ -236,7 +236,7 @@ class _Reader:
             batch = _told(self.selected.view, group)
             joined = shelf.joined(batch.uids)
             if joined is not None and not self.selected.view.gone(group):
-                octets = self.plan.joined_responses(batch, joined, ANSWER_END)
+                octets = self.plan.joined_responses(batch, joined)
             else:
                 batch, kept = self._listed(group, batch, shelf)
                 is_whole = is_whole and kept

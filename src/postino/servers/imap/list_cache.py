@@ -33,7 +33,6 @@ MOST_PACKED: Final = 1024 * 1024
 USUAL_GAIN: Final = 4
 """How much smaller packs are at least, as a rule."""
 _LEVEL: Final = -1
-ANSWER_END: Final = b"\0"
 
 
 class _Pack:
@@ -47,7 +46,7 @@ class _Pack:
         self.octets = PACK_OCTETS + len(packed) + uids.itemsize * len(uids)
 
     def joined(self) -> bytes:
-        """In the order of `uids`, ANSWER_END in between."""
+        """In the order of `uids`, as Shelf.joined."""
         # One for each time: they are not to be used by two threads, and cost 1 us.
         return zstandard.ZstdDecompressor().decompress(self.packed)
 
@@ -56,10 +55,10 @@ class _Pack:
         return len(uids) == len(self.uids) and uids.tobytes() == self.uids.tobytes()
 
 
-def _pack(uids: Sequence[int], answers: Sequence[bytes]) -> _Pack | None:
+def _pack(uids: Sequence[int], answers: Sequence[bytes], between: bytes) -> _Pack | None:
     """The answers as a pack; None when they cannot be told apart in it."""
-    joined = ANSWER_END.join(answers)
-    if joined.count(ANSWER_END) != len(answers) - 1:
+    joined = between.join([answer.replace(b"%", b"%%") if b"%" in answer else answer for answer in answers])
+    if joined.count(between) != len(answers) - 1:
         return None
     # PERF: level -1 takes 0.8 us for an ENVELOPE, once, and 0.2 back, and leaves a fifth of it; level 3 takes
     # twice as long to leave a sixth.
@@ -69,9 +68,20 @@ def _pack(uids: Sequence[int], answers: Sequence[bytes]) -> _Pack | None:
 class Shelf:
     """The answers to one list of items, of one mailbox."""
 
-    __slots__ = ("_first", "_packs", "_unpacked", "answers", "count", "is_kept", "octets", "said_octets")
+    __slots__ = (
+        "_between",
+        "_first",
+        "_packs",
+        "_unpacked",
+        "answers",
+        "count",
+        "is_kept",
+        "octets",
+        "said_octets",
+    )
 
-    def __init__(self, octets: int) -> None:
+    def __init__(self, octets: int, between: bytes) -> None:
+        self._between = between
         self.answers: dict[int, bytes] = {}
         """By UID; perhaps of messages that are expunged by now."""
         self._packs: list[_Pack] = []
@@ -106,7 +116,10 @@ class Shelf:
         return found
 
     def joined(self, uids: Sequence[int]) -> bytes | None:
-        """The answers for these, ANSWER_END in between, if they are just what some packs hold."""
+        """The answers for these as a template, if they are just what some packs hold.
+
+        In between stands what the shelf was made with.
+        """
         number = bisect_left(self._first, uids[0]) if self._packs and uids else 0
         wanted = array("I", uids)
         packs: list[_Pack] = []
@@ -118,13 +131,14 @@ class Shelf:
                 return None
             packs.append(pack)
             at, number = after, number + 1
-        return ANSWER_END.join([pack.joined() for pack in packs]) if packs and at == len(wanted) else None
+        return self._between.join([pack.joined() for pack in packs]) if packs and at == len(wanted) else None
 
     def _in_pack(self, pack: _Pack, uids: Sequence[int]) -> list[bytes | None]:
         if self._unpacked is not None and self._unpacked[0] is pack:
             answers = self._unpacked[1]
         else:
-            answers = pack.joined().split(ANSWER_END)
+            answers = pack.joined().split(self._between)
+            answers = [answer.replace(b"%%", b"%") if b"%" in answer else answer for answer in answers]
         if pack.are(array("I", uids)):
             self._unpacked = None
             return list(answers)
@@ -144,7 +158,7 @@ class Shelf:
             return None
         if place < len(self._packs) and self._first[place] <= uids[-1]:
             return None
-        pack = _pack(uids, answers)
+        pack = _pack(uids, answers, self._between)
         if pack is None:
             return None
         self._packs.insert(place, pack)
@@ -158,14 +172,19 @@ class ListCache:
     def __init__(self, octets: int = DEFAULT_OCTETS) -> None:
         self.octets = octets
         self.used = 0
-        self._shelves: OrderedDict[tuple[AccountId, MailboxId, bytes], Shelf] = OrderedDict()
+        self._shelves: OrderedDict[tuple[AccountId, MailboxId, bytes, bytes], Shelf] = OrderedDict()
 
-    def shelf(self, account_id: AccountId, mailbox_id: MailboxId, items: bytes) -> Shelf:
-        """Where the answers to `items` are kept; good for as long as a command takes."""
-        key = (account_id, mailbox_id, items)
+    def shelf(
+        self, account_id: AccountId, mailbox_id: MailboxId, items: bytes, between: bytes = b"\r\n"
+    ) -> Shelf:
+        """Where the answers to `items` are kept; good for as long as a command takes.
+
+        `between` is the template of what stands between two answers when many are told; it should be in none.
+        """
+        key = (account_id, mailbox_id, items, between)
         found = self._shelves.get(key)
         if found is None:
-            found = self._shelves[key] = Shelf(SHELF_OCTETS + len(items))
+            found = self._shelves[key] = Shelf(SHELF_OCTETS + len(items) + len(between), between)
             self.used += found.octets
             self._make_room()
         else:
