@@ -133,11 +133,6 @@ class View:
         self._uids, self._mod_seqs, self._flags = _NO_UIDS, _NO_MOD_SEQS, _NO_FLAG_SETS
         return columns if is_whole else None
 
-    def unload(self) -> None:
-        """Forget the messages, for load() to restore; nothing must be pending."""
-        assert not self.has_news
-        self.give_up()
-
     def fold(
         self,
         rows: Iterable[MessageRow],

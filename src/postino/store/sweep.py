@@ -170,8 +170,17 @@ def forget_expunged(
     return gone == batch
 
 
-async def sweep_store(store: Store, *, now: Instant, retention_seconds: int = RETENTION_SECONDS) -> int:
-    """Run sweeps until nothing is due, then remove leftover files; give the contents removed."""
+async def sweep_store(
+    store: Store,
+    *,
+    now: Instant,
+    retention_seconds: int = RETENTION_SECONDS,
+    remembered: int = REMEMBERED,
+) -> int:
+    """Run sweeps until nothing is due, then remove leftover files; give the contents removed.
+
+    Of each mailbox the newest `remembered` expunged messages stay known, for QRESYNC.
+    """
     contents = 0
     accounts: set[AccountId] = set()
     more = True
@@ -184,6 +193,10 @@ async def sweep_store(store: Store, *, now: Instant, retention_seconds: int = RE
         more = swept.more
     for account_id in accounts:
         await _forget_threads(store, account_id)
+    for account_id, mailbox_id, mod_seq in await store.read(lambda tx: too_much_expunged(tx, remembered)):
+        key = (account_id, mailbox_id, mod_seq)
+        while await store.write(lambda tx, key=key: forget_expunged(tx, *key)):  # type: ignore[misc]
+            pass
     await remove_leftovers(store, now=now)
     return contents
 

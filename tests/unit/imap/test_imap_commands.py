@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postino.core.flags import flag_set
-from postino.core.ids import Instant
 from postino.core.numset import parse_sequence_set
 from postino.imap import commands as c
 from postino.imap.framer import CommandFrame

@@ -262,7 +262,7 @@ def test_columns_and_questions() -> None:
 
 def test_view_unloaded_and_loaded_again_is_the_same() -> None:
     view = loaded(1, 2, 3)
-    view.unload()
+    view.give_up()
     assert view.told == 3
     load(view, [row(1), row(3)], NumberSet.of([2]))
     change(view, expunged=(2,))

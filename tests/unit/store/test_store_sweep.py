@@ -158,6 +158,14 @@ def test_verify_tells_of_content_that_no_sweep_would_remove(store, ann, inbox):
     store.write_now(lambda tx: tx.run("UPDATE expunge SET swept_uid=0"))
 
 
+async def test_sweeping_the_store_forgets_the_oldest_expunges(store, ann, inbox):
+    store.write_now(lambda tx: [append(tx, ann, inbox, email(), now=NOW) for _ in range(9)])
+    for uid in range(1, 8):
+        store.write_now(lambda tx, uid=uid: expunge(tx, ann, inbox, one(uid), only_deleted=False, now=NOW))
+    await sweep_store(store, now=LATER, remembered=4)
+    assert count(store, "expunged") == 4
+
+
 def test_the_oldest_expunges_are_forgotten_and_what_is_said_of_them_stays_right(store, ann, inbox):
     store.write_now(lambda tx: [append(tx, ann, inbox, email(), now=NOW) for _ in range(12)])
     for uid in (1, 2, 4, 5, 7):
