@@ -25,7 +25,8 @@ from hypothesis.stateful import (
 from postino.core.flags import flag_set
 from postino.core.ids import MailboxId
 from postino.core.numset import NumberSet, parse_sequence_set
-from postino.servers.imap import fetch, select, selected
+from postino.servers.imap.messages import fetch
+from postino.servers.imap.updates import select, selected
 from postino.store import changes, flagging, mailboxes, messages
 from postino.store.accounts import account_by_login
 from postino.store.flagging import prune_flag_log

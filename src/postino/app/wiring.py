@@ -98,7 +98,7 @@ def build_context(
     from postino.delivery.accept import Delivery
     from postino.servers.authentication import Authentication
     from postino.servers.context import ServerContext
-    from postino.servers.imap.list_cache import ListCache
+    from postino.servers.imap.messages.list_cache import ListCache
 
     clock = SystemClock()
     limits = configuration.settings.limits

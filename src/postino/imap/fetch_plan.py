@@ -4,7 +4,7 @@ RFC: 9051 §6.4.5 (items), §7.5.2 (FETCH response), 3501 §6.4.5 (RFC822 items)
     8514 §4.2 (SAVEDATE), 8474 §5 (EMAILID, THREADID), 8970 §3 (PREVIEW).
 Invariants: the answer to an item is the same whichever way makes it, in bulk or message by message;
     octets of messages are never scanned, only cut; StoredItems depend on nothing that can change.
-Not here: reading the rows (servers/imap/fetch.py), finding sections (section.py).
+Not here: reading the rows (servers/imap/messages/fetch.py), finding sections (section.py).
 """
 
 import re

@@ -3,8 +3,8 @@
 RFC: 5092 §6 (messages and parts), §7 (relative URLs), §11 (syntax), 3986 §2.1 (percent encoding).
 Exposure: octets of a client that has logged in.
 Invariants: any octets give a MessageUrl or BadUrl, nothing else.
-Not here: whether this server has such a message (servers/imap/catenate.py); lists of messages, searches
-    and URLAUTH, which name no octets that could be copied.
+Not here: whether this server has such a message (servers/imap/messages/catenate.py); lists of
+    messages, searches and URLAUTH, which name no octets that could be copied.
 """
 
 import re

@@ -6,7 +6,7 @@ Invariants: `_uids` goes strictly upwards and an index in it plus one is the seq
     uses; a message leaves it only when its EXPUNGE is written; messages past `told` are unknown to the
     client, so no number of the client's ever reaches them; the view is the mailbox at `mod_seq`, once what
     is pending has been released.
-Not here: reading the store and writing to the connection (servers/imap/selected.py), FETCH data items
+Not here: reading the store and writing to the connection (servers/imap/updates/selected.py), FETCH data items
     (imap/fetch_plan.py).
 """
 

@@ -13,10 +13,10 @@ from structlog.typing import FilteringBoundLogger
 from postino.core.limits import Limits
 from postino.core.ports import Bus, Clock
 from postino.servers.account_sessions import AccountSessions
-from postino.servers.imap.key_cache import KeyCache
-from postino.servers.imap.known_mailboxes import KnownMailboxes
-from postino.servers.imap.list_cache import ListCache
-from postino.servers.imap.state_cache import StateCache
+from postino.servers.imap.mailboxes.known_mailboxes import KnownMailboxes
+from postino.servers.imap.messages.list_cache import ListCache
+from postino.servers.imap.searching.key_cache import KeyCache
+from postino.servers.imap.updates.state_cache import StateCache
 
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery

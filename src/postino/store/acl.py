@@ -4,7 +4,8 @@ RFC: 4314 §2 (identifiers, negative rights), §3.1 (SETACL), §3.2 (DELETEACL),
 Invariants: an account may do all in its own mailboxes and has no entry there; no entry is empty; entries
     name accounts that exist, or anyone. Rights are the union of what a login and anyone are given, less
     what either is denied.
-Not here: finding a mailbox by the name a viewer has for it (access.py), the commands (servers/imap/acl.py).
+Not here: finding a mailbox by the name a viewer has for it (access.py), the commands
+    (servers/imap/mailboxes/acl.py).
 """
 
 from collections.abc import Iterable, Sequence

@@ -5,7 +5,7 @@ Exposure: bounded in number for each mailbox and in size for each account; a mai
     have their own bounds, so that nobody can use up another's.
 Invariants: a private value is seen by its account alone; the names of what changed after a mod-sequence can
     be told, removed ones too, as long as no more than _REMOVED_KEPT were removed since and there is room.
-Not here: rights and refusals in IMAP's words (servers/imap/metadata.py).
+Not here: rights and refusals in IMAP's words (servers/imap/mailboxes/metadata.py).
 """
 
 from collections.abc import Sequence

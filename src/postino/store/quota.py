@@ -3,7 +3,7 @@
 RFC: 9208 §3 (resources, roots), §5.1-5.3 (STORAGE, MESSAGE, MAILBOX).
 Invariants: what an account uses is what counters.py keeps; a limit of 0 is none, and the settings' limit
     on mailboxes always holds.
-Not here: refusing what has no room (counters.py), who may ask or set (servers/imap/quota.py).
+Not here: refusing what has no room (counters.py), who may ask or set (servers/imap/mailboxes/quota.py).
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 RFC: 8508 §3.4 (REPLACE: nobody sees a moment between, and the quota counts the difference).
 Invariants: the old message goes exactly when the new one comes.
-Not here: which message is meant (servers/imap/append.py).
+Not here: which message is meant (servers/imap/messages/append.py).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """SETACL, DELETEACL, GETACL, LISTRIGHTS and MYRIGHTS: who may do what in a mailbox.
 
 RFC: 4314 §3.1-3.5, §7 (grammar).
-Not here: which identifiers there are, and preparing them with SASLprep (servers/imap/acl.py).
+Not here: which identifiers there are, and preparing them with SASLprep (servers/imap/mailboxes/acl.py).
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,8 @@ RFC: 9051 §6.3.12 (APPEND), 3502 (MULTIAPPEND), 4469 §3 (CATENATE), 6855 §4 (
 Exposure: octets of a client that has logged in, framed and bounded by framer.py.
 Invariants: any text gives items or BadCommand (with the command's tag); a text's literal, if it ends with
     one, is its last item.
-Not here: the literals' octets (framer.AppendData), what becomes of the items (servers/imap/append.py).
+Not here: the literals' octets (framer.AppendData), what becomes of the items
+    (servers/imap/messages/append.py).
 """
 
 import re

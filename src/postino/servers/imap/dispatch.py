@@ -8,14 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from postino.imap import commands
-from postino.servers.imap.acl import run_deleteacl, run_getacl, run_listrights, run_myrights, run_setacl
-from postino.servers.imap.append import run_append_urls
 from postino.servers.imap.completion import Completion
 from postino.servers.imap.compress import run_compress, run_unauthenticate
-from postino.servers.imap.copy import run_copy, run_move
-from postino.servers.imap.esearch import run_esearch
-from postino.servers.imap.expunge import run_expunge, run_uid_expunge
-from postino.servers.imap.fetch import run_fetch
 from postino.servers.imap.general import (
     run_capability,
     run_check,
@@ -26,26 +20,38 @@ from postino.servers.imap.general import (
     run_namespace,
     run_noop,
 )
-from postino.servers.imap.idle import run_idle
-from postino.servers.imap.list import run_list, run_lsub
 from postino.servers.imap.login import run_authenticate, run_login, run_starttls
-from postino.servers.imap.mailboxes import (
+from postino.servers.imap.mailboxes.acl import (
+    run_deleteacl,
+    run_getacl,
+    run_listrights,
+    run_myrights,
+    run_setacl,
+)
+from postino.servers.imap.mailboxes.list import run_list, run_lsub
+from postino.servers.imap.mailboxes.metadata import run_getmetadata, run_setmetadata
+from postino.servers.imap.mailboxes.naming import (
     run_create,
     run_delete,
     run_rename,
     run_subscribe,
     run_unsubscribe,
 )
-from postino.servers.imap.metadata import run_getmetadata, run_setmetadata
-from postino.servers.imap.notify import run_notify
-from postino.servers.imap.quota import run_getquota, run_getquotaroot, run_setquota
-from postino.servers.imap.search import run_search
-from postino.servers.imap.search_context import run_cancel_update
-from postino.servers.imap.select import run_close, run_select, run_unselect
-from postino.servers.imap.sort import run_sort
-from postino.servers.imap.status import run_status
-from postino.servers.imap.store import run_store
-from postino.servers.imap.thread import run_thread
+from postino.servers.imap.mailboxes.quota import run_getquota, run_getquotaroot, run_setquota
+from postino.servers.imap.mailboxes.status import run_status
+from postino.servers.imap.messages.append import run_append_urls
+from postino.servers.imap.messages.copy import run_copy, run_move
+from postino.servers.imap.messages.expunge import run_expunge, run_uid_expunge
+from postino.servers.imap.messages.fetch import run_fetch
+from postino.servers.imap.messages.store import run_store
+from postino.servers.imap.searching.esearch import run_esearch
+from postino.servers.imap.searching.search import run_search
+from postino.servers.imap.searching.search_context import run_cancel_update
+from postino.servers.imap.searching.sort import run_sort
+from postino.servers.imap.searching.thread import run_thread
+from postino.servers.imap.updates.idle import run_idle
+from postino.servers.imap.updates.notify import run_notify
+from postino.servers.imap.updates.select import run_close, run_select, run_unselect
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession

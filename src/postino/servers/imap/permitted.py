@@ -24,8 +24,8 @@ from postino.servers.imap.completion import Completion, no
 from postino.store.messages import FlagChange, FlagMode
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 KNOWN_KEYWORDS: Final = ("$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishing", "$Important")
 """Keywords every mailbox is said to have (RFC 9051 §2.3.2), besides those seen on its messages."""

@@ -50,19 +50,19 @@ from postino.imap.view import UpdateForm
 from postino.net.connection import Connection, ConnectionLost, LoginTakenBack, ServerClosing
 from postino.servers import session_log
 from postino.servers.context import ServerContext
-from postino.servers.imap.append import Appending
 from postino.servers.imap.completion import Completion, refusal
 from postino.servers.imap.dispatch import EXECUTORS
-from postino.servers.imap.news import read_with_news
+from postino.servers.imap.messages.append import Appending
 from postino.servers.imap.permitted import renew_rights
-from postino.servers.imap.search_context import tell_news
+from postino.servers.imap.searching.search_context import tell_news
+from postino.servers.imap.updates.news import read_with_news
 from postino.store.accounts import password_hashes
 from postino.store.changes import TooLongAgo
 
 if TYPE_CHECKING:
     from postino.directory.principal import Principal
-    from postino.servers.imap.notifier import Notifier
-    from postino.servers.imap.selected import SelectedMailbox
+    from postino.servers.imap.updates.notifier import Notifier
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 PROTOCOL: Final = "imap"
 _FLUSH_OCTETS: Final = 64 * 1024

@@ -7,7 +7,7 @@ smallest read takes two system calls and 15 us of a NOOP's 60 (bench: imap.noop)
 Invariants: equal marks mean that nothing was committed between taking them, by any process; a commit under
     way gives a mark of its own. The memory is SQLite's and is mapped while the connection is open; a second
     mapping of the file would, when closed, release SQLite's locks (fcntl gives them up by process).
-Not here: who compares (store/store.py, servers/imap/selected.py).
+Not here: who compares (store/store.py, servers/imap/updates/selected.py).
 """
 
 import ctypes

@@ -9,7 +9,7 @@ import pytest
 from postino.core.errors import NoSuchMailbox
 from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.limits import Limits
-from postino.servers.imap import append, append_groups
+from postino.servers.imap.messages import append, append_groups
 from postino.store.content import NewEmail
 from postino.store.mailboxes import mailbox_by_name
 from postino.store.tx import Tx

@@ -9,7 +9,7 @@ import pytest
 from postino.core.errors import NoSuchMailbox
 from postino.core.ids import AccountId
 from postino.core.rights import Rights
-from postino.servers.imap.known_mailboxes import AT_ONCE, MOST_KEPT, KnownMailboxes
+from postino.servers.imap.mailboxes.known_mailboxes import AT_ONCE, MOST_KEPT, KnownMailboxes
 from postino.store.access import reach_mailbox
 from postino.store.acl import set_acl
 from postino.store.mailboxes import create_mailbox, delete_mailbox

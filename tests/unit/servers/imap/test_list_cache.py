@@ -6,7 +6,7 @@ from pathlib import Path
 
 from postino.core.address import parse_address
 from postino.core.ids import AccountId, MailboxId
-from postino.servers.imap.list_cache import (
+from postino.servers.imap.messages.list_cache import (
     ENTRY_OCTETS,
     LEAST_PACKED,
     SHELF_OCTETS,

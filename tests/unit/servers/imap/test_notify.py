@@ -8,7 +8,7 @@ import pytest
 
 from postino.core.flags import flag_set
 from postino.core.numset import NumberSet
-from postino.servers.imap import news, notifier, selected
+from postino.servers.imap.updates import news, notifier, selected
 from postino.store import mailboxes
 from postino.store.accounts import account_by_login
 from postino.store.messages import FlagChange, FlagMode, append, store_flags

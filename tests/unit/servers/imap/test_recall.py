@@ -11,7 +11,7 @@ import pytest
 from postino.core.flags import flag_set
 from postino.core.numset import NumberSet
 from postino.core.search import BodyContains, Fuzzy, HeaderContains, Negated
-from postino.servers.imap import key_cache, recall, search
+from postino.servers.imap.searching import key_cache, recall, search
 from postino.store.search import search_mailbox
 from tests.support import world as worlds
 from tests.support.memory_network import MemoryClient

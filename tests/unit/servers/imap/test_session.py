@@ -12,8 +12,9 @@ import pytest
 from postino.core.ids import AccountId
 from postino.core.limits import Limits
 from postino.imap.commands import dispatch as grammar
-from postino.servers.imap import append_groups, fetch, news
 from postino.servers.imap.dispatch import EXECUTORS
+from postino.servers.imap.messages import append_groups, fetch
+from postino.servers.imap.updates import news
 from postino.store import mailboxes, messages
 from postino.store.accounts import account_by_login
 from postino.store.content import NewEmail

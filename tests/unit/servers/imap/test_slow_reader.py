@@ -9,7 +9,7 @@ import pytest
 
 from postino.core.ids import AccountId
 from postino.core.numset import NumberSet
-from postino.servers.imap import fetch
+from postino.servers.imap.messages import fetch
 from postino.store import mailboxes, messages
 from postino.store.store import DATABASE_NAME, Store
 from tests.support.memory_network import MemoryClient

@@ -10,7 +10,7 @@ import pytest
 
 from postino.core.numset import parse_sequence_set
 from postino.mime.base_subject import base_subject
-from postino.servers.imap import key_cache
+from postino.servers.imap.searching import key_cache
 from postino.store.store import Store
 from tests.support import world as worlds
 from tests.support.memory_network import MemoryClient
@@ -186,7 +186,7 @@ async def test_many_messages_are_sorted_and_threaded_beside_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("ordering", "thread"):
-        monkeypatch.setattr(f"postino.servers.imap.{module}.IN_PLACE", 3)
+        monkeypatch.setattr(f"postino.servers.imap.searching.{module}.IN_PLACE", 3)
     monkeypatch.setattr(key_cache, "READ_IN_PLACE", 3)
     monkeypatch.setattr(key_cache, "PIECE", 7)
     monkeypatch.setattr(key_cache, "MOST_APART", 10)

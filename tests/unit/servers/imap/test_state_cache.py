@@ -10,8 +10,8 @@ import pytest
 
 from postino.core.flags import NO_FLAGS
 from postino.core.ids import AccountId, MailboxId
-from postino.servers.imap import selected
-from postino.servers.imap.state_cache import MESSAGE_OCTETS, STATE_OCTETS, MailboxState, StateCache
+from postino.servers.imap.updates import selected
+from postino.servers.imap.updates.state_cache import MESSAGE_OCTETS, STATE_OCTETS, MailboxState, StateCache
 from postino.store.changes import Messages, load_messages
 from tests.support.memory_network import MemoryClient
 from tests.support.world import World, open_world, serve_function

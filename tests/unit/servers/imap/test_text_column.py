@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postino.servers.imap.text_column import CHUNK_OCTETS, NOWHERE, TextColumn
+from postino.servers.imap.searching.text_column import CHUNK_OCTETS, NOWHERE, TextColumn
 
 TEXTS = st.text(alphabet="ab\0é€😀", max_size=5)
 

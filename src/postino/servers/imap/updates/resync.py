@@ -15,14 +15,14 @@ from postino.imap.commands import FetchAtt, Numbers, QresyncParam, SavedResult
 from postino.imap.fetch_plan import Batch, compile_fetch
 from postino.imap.responses.message import vanished_response
 from postino.imap.responses.status import highest_mod_seq
-from postino.servers.imap.selected import READ_IN_PLACE
+from postino.servers.imap.updates.selected import READ_IN_PLACE
 from postino.store.access import Reached
 from postino.store.changes import Missed, missed_since, vanished_since
 from postino.store.tx import Tx
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 _BATCH: Final = 4_096
 

@@ -21,16 +21,16 @@ from postino.imap.responses.message import context_response, correlator, ordered
 from postino.imap.responses.status import CLIENT_BUG, no_update, untagged_status
 from postino.imap.search_return import Returning
 from postino.servers.imap.completion import Completion, bad, ok
-from postino.servers.imap.fetch import say_items
-from postino.servers.imap.followed import SearchContext
-from postino.servers.imap.ordering import put_in_order
+from postino.servers.imap.messages.fetch import say_items
+from postino.servers.imap.searching.followed import SearchContext
+from postino.servers.imap.searching.ordering import put_in_order
 from postino.store.changes import changes_since
 from postino.store.search import search_mailbox
 
 if TYPE_CHECKING:
     from postino.imap.view import View
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 
 def require_free_tag(selected: "SelectedMailbox", tag: bytes, returning: Returning | None) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from postino.imap.commands import Sort
 from postino.imap.responses.message import correlator, search_response
 from postino.servers.imap.completion import Completion, no, ok
-from postino.servers.imap.message_limit import limit_search
-from postino.servers.imap.ordering import put_in_order
-from postino.servers.imap.search import answer, begin, find, told_mod_seq
-from postino.servers.imap.search_context import follow, require_free_tag
+from postino.servers.imap.messages.message_limit import limit_search
+from postino.servers.imap.searching.ordering import put_in_order
+from postino.servers.imap.searching.search import answer, begin, find, told_mod_seq
+from postino.servers.imap.searching.search_context import follow, require_free_tag
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession

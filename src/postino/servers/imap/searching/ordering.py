@@ -16,8 +16,8 @@ from postino.store.search import relevancies
 from postino.store.sort import KeyColumn
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 # PERF: ten thousand take some milliseconds; past this many, other sessions of the worker would notice.
 IN_PLACE: Final = 5_000

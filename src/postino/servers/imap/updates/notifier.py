@@ -32,9 +32,9 @@ from postino.imap.responses.metadata import metadata_changed_response
 from postino.imap.responses.status import NOTIFICATION_OVERFLOW, untagged_status
 from postino.imap.states import AnyCommand
 from postino.servers.imap.completion import Completion
-from postino.servers.imap.fetch import say_items
-from postino.servers.imap.metadata import may_annotate
-from postino.servers.imap.watched import Key, Watched, message_news, name_news, read_watched
+from postino.servers.imap.mailboxes.metadata import may_annotate
+from postino.servers.imap.messages.fetch import say_items
+from postino.servers.imap.updates.watched import Key, Watched, message_news, name_news, read_watched
 from postino.store.access import Reached
 from postino.store.acl import rights_of
 from postino.store.annotations import SERVER, annotated_since
@@ -43,8 +43,8 @@ from postino.store.messages import Appended
 from postino.store.tx import Tx
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 READ_IN_PLACE: Final = 500
 """Reading a mailbox's row takes a few microseconds; of more, other sessions of the worker would notice."""

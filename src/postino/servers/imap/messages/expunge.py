@@ -10,9 +10,9 @@ from postino.core.numset import NumberSet
 from postino.core.rights import Rights
 from postino.imap.commands import Expunge, UidExpunge
 from postino.servers.imap.completion import Completion, ok
-from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.messages.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import refusal_to
-from postino.servers.imap.resync import highest_told
+from postino.servers.imap.updates.resync import highest_told
 from postino.store.messages import expunge
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from postino.imap.responses.acl import my_rights_response
 from postino.imap.responses.mailbox import list_line, list_response, list_separator_response
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
-from postino.servers.imap.metadata import listed_metadata
-from postino.servers.imap.status import status_form
+from postino.servers.imap.mailboxes.metadata import listed_metadata
+from postino.servers.imap.mailboxes.status import status_form
 from postino.store.access import Reached, has_visible_children, list_reachable, lists_more_than
 from postino.store.tx import Tx
 

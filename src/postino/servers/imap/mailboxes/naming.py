@@ -14,7 +14,7 @@ from postino.imap.responses import status
 from postino.imap.responses.mailbox import list_response
 from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
-from postino.servers.imap.list import say_name
+from postino.servers.imap.mailboxes.list import say_name
 from postino.store import mailboxes
 from postino.store.access import Reached, reach_mailbox, reach_new, reach_place, rename_place
 from postino.store.tx import Tx

@@ -17,7 +17,7 @@ from postino.imap.fetch_plan import compile_fetch
 from postino.imap.responses.status import TOO_BIG, UNAVAILABLE, bad_url
 from postino.imap.url import BadUrl, MessageUrl, parse_message_url
 from postino.servers.imap.completion import Completion, no
-from postino.servers.imap.fetch import PIECE_OCTETS, StoredOctets
+from postino.servers.imap.messages.fetch import PIECE_OCTETS, StoredOctets
 from postino.store.access import reach_mailbox
 from postino.store.fetch import Column, fetch_rows
 from postino.store.tx import Tx

@@ -12,7 +12,7 @@ from postino.imap.commands import Idle
 from postino.imap.responses.status import continuation
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, bad, ok
-from postino.servers.imap.news import News, tell_news
+from postino.servers.imap.updates.news import News, tell_news
 
 if TYPE_CHECKING:
     from postino.imap.framer import LineFrame

@@ -13,9 +13,9 @@ from postino.imap.commands import Thread
 from postino.imap.responses.thread import thread_response
 from postino.imap.threading import Correspondence, ThreadAlgorithm, make_threads
 from postino.servers.imap.completion import Completion, no, ok
-from postino.servers.imap.key_cache import Values
-from postino.servers.imap.message_limit import limit_search
-from postino.servers.imap.search import begin, find
+from postino.servers.imap.messages.message_limit import limit_search
+from postino.servers.imap.searching.key_cache import Values
+from postino.servers.imap.searching.search import begin, find
 from postino.store.sort import KeyColumn
 
 if TYPE_CHECKING:

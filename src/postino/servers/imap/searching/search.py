@@ -19,15 +19,15 @@ from postino.imap.search_return import RETURN_ALL, Returning
 from postino.imap.view import Span, View
 from postino.servers.imap.completion import Completion, ok
 from postino.servers.imap.general import enable_condstore
-from postino.servers.imap.message_limit import limit_completion, limit_search
-from postino.servers.imap.ordering import relevancy
-from postino.servers.imap.recall import recall
-from postino.servers.imap.search_context import follow, require_free_tag
+from postino.servers.imap.messages.message_limit import limit_completion, limit_search
+from postino.servers.imap.searching.ordering import relevancy
+from postino.servers.imap.searching.recall import recall
+from postino.servers.imap.searching.search_context import follow, require_free_tag
 from postino.store.search import search_mailbox
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 
 async def run_search(session: "ImapSession", command: Search) -> Completion:

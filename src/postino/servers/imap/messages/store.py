@@ -15,9 +15,9 @@ from postino.imap.fetch_plan import FetchPlan, compile_fetch
 from postino.imap.responses.status import EXPUNGE_ISSUED, LIMIT, modified
 from postino.imap.view import Span
 from postino.servers.imap.completion import Completion, no, ok
-from postino.servers.imap.fetch import is_short, say_from_view
 from postino.servers.imap.general import enable_condstore
-from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.messages.fetch import is_short, say_from_view
+from postino.servers.imap.messages.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import permitted_change
 from postino.store.messages import (
     FlagChange,
@@ -30,8 +30,8 @@ from postino.store.messages import (
 from postino.store.tx import Tx
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 FEW: Final = 8
 """So many messages are told one by one; more in bulk, which takes longer to begin with."""

@@ -14,9 +14,9 @@ from postino.imap.commands import Copy, Move
 from postino.imap.responses.status import EXPUNGE_ISSUED, copy_uid, untagged_status
 from postino.imap.view import Span
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
-from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.messages.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import refusal_to
-from postino.servers.imap.resync import highest_told
+from postino.servers.imap.updates.resync import highest_told
 from postino.store import messages
 from postino.store.access import reach_mailbox
 from postino.store.messages import Copied

@@ -11,8 +11,8 @@ from postino.imap.commands import Notify
 from postino.imap.notify_filter import NotifyFilter
 from postino.imap.responses.status import NOTIFICATION_OVERFLOW
 from postino.servers.imap.completion import Completion, no, ok
-from postino.servers.imap.notifier import Notifier
-from postino.servers.imap.watched import first_status, no_access_response
+from postino.servers.imap.updates.notifier import Notifier
+from postino.servers.imap.updates.watched import first_status, no_access_response
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession

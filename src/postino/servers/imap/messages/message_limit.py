@@ -15,8 +15,8 @@ from postino.imap.view import Span
 from postino.servers.imap.completion import Completion
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 
 def within_limit(session: "ImapSession", spans: list[Span]) -> tuple[list[Span], bytes | None]:

@@ -34,10 +34,10 @@ from postino.mime.part import Part, unpack_index
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
 from postino.servers.imap.general import enable_condstore
-from postino.servers.imap.list_cache import Shelf
-from postino.servers.imap.message_limit import limit_completion, within_limit
+from postino.servers.imap.messages.list_cache import Shelf
+from postino.servers.imap.messages.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import may
-from postino.servers.imap.resync import require_qresync, say_vanished
+from postino.servers.imap.updates.resync import require_qresync, say_vanished
 from postino.store.blobs import BlobStore
 from postino.store.fetch import (
     BodySource,
@@ -52,8 +52,8 @@ from postino.store.messages import FlagChange, FlagMode, store_flags
 from postino.store.tx import Tx, TxFunction
 
 if TYPE_CHECKING:
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 # PERF: batches this long cost the other sessions about a millisecond each (bench: imap fetch).
 MEMORY_BATCH: Final = 4_096

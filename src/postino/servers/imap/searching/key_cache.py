@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from postino.core.ids import AccountId, MailboxId
 from postino.core.numset import NumberSet
-from postino.servers.imap.text_column import NOWHERE, TextColumn
+from postino.servers.imap.searching.text_column import NOWHERE, TextColumn
 from postino.store.sort import KeyColumn, read_keys, read_keys_of
 from postino.store.store import Store
 from postino.store.tx import RunTx, TxFunction

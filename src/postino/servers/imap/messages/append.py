@@ -43,9 +43,9 @@ from postino.imap.responses.status import (
     untagged_status,
 )
 from postino.imap.states import require_state, require_uids
-from postino.servers.imap.append_groups import AppendGroups, Job
-from postino.servers.imap.catenate import MAX_URL_OCTETS, add_url
 from postino.servers.imap.completion import Completion, no, ok, refusal, refusal_of_target
+from postino.servers.imap.messages.append_groups import AppendGroups, Job
+from postino.servers.imap.messages.catenate import MAX_URL_OCTETS, add_url
 from postino.store.access import reach_mailbox
 from postino.store.accounts import account_by_id
 from postino.store.content import NewEmail

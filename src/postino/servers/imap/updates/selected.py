@@ -16,8 +16,8 @@ from postino.core.ports import Bus, MailboxChange
 from postino.core.rights import Rights
 from postino.imap.numbers import Numbers, SavedResult
 from postino.imap.view import Span, View
-from postino.servers.imap.followed import SearchContexts
-from postino.servers.imap.state_cache import MailboxState, StateCache
+from postino.servers.imap.searching.followed import SearchContexts
+from postino.servers.imap.updates.state_cache import MailboxState, StateCache
 from postino.store.access import Reached
 from postino.store.acl import rights_of
 from postino.store.changes import Changes, Messages, changes_since, load_messages

@@ -42,15 +42,15 @@ from postino.core.search import (
     UidIn,
 )
 from postino.mime.text import fold
-from postino.servers.imap.key_cache import Values
-from postino.servers.imap.text_column import Texts
+from postino.servers.imap.searching.key_cache import Values
+from postino.servers.imap.searching.text_column import Texts
 from postino.store.sort import KeyColumn
 
 if TYPE_CHECKING:
     from array import array
 
-    from postino.servers.imap.selected import SelectedMailbox
     from postino.servers.imap.session import ImapSession
+    from postino.servers.imap.updates.selected import SelectedMailbox
 
 MOST_VALUES: Final = 500_000
 """More are not read into memory for one search: they would push everybody else's out. A value takes 12 to

@@ -22,8 +22,8 @@ from postino.imap.responses.status import LIMIT
 from postino.imap.search_key import Surroundings, resolve_key
 from postino.servers.imap.completion import Completion, bad, no, ok
 from postino.servers.imap.general import enable_condstore
-from postino.servers.imap.search import answer, begin, find
-from postino.servers.imap.search_context import follow, require_free_tag
+from postino.servers.imap.searching.search import answer, begin, find
+from postino.servers.imap.searching.search_context import follow, require_free_tag
 from postino.store.access import Reached, list_reachable, reach_mailbox
 from postino.store.search import relevancies, search_mailbox
 from postino.store.tx import Tx

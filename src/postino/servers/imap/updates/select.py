@@ -18,10 +18,10 @@ from postino.imap.responses.mailbox import (
 )
 from postino.imap.responses.status import untagged_status
 from postino.servers.imap.completion import Completion, no, ok
-from postino.servers.imap.list import say_name
+from postino.servers.imap.mailboxes.list import say_name
 from postino.servers.imap.permitted import is_read_only, may, say_flags
-from postino.servers.imap.resync import missed_of, require_qresync, say_missed
-from postino.servers.imap.selected import READ_IN_PLACE, SelectedMailbox
+from postino.servers.imap.updates.resync import missed_of, require_qresync, say_missed
+from postino.servers.imap.updates.selected import READ_IN_PLACE, SelectedMailbox
 from postino.store.access import Reached, reach_mailbox
 from postino.store.changes import Missed
 from postino.store.mailboxes import MailboxRow

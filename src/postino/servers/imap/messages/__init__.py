@@ -1,0 +1,1 @@
+"""Commands about messages: read, stored, copied, appended, expunged."""
