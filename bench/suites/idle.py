@@ -74,11 +74,12 @@ class IdleSuite:
             held = self._idle(server, sessions, count)
             time.sleep(1.0)
             grown = _pss_kib(server) - before
-            delivery = self._delivery(server)
+            # Dovecot may leave an idle session without news for half a minute: only Postino promises.
+            delivery = {"idle.delivery": self._delivery(server)} if isinstance(server, PostinoServer) else {}
             for session in held:
                 session.end_idle()  # each is still there and answers
         time.sleep(1.0)
-        return {"idle.memory": grown / count, "idle.sessions": float(count), "idle.delivery": delivery}
+        return {"idle.memory": grown / count, "idle.sessions": float(count), **delivery}
 
     def _delivery(self, server: Server) -> float:
         """Milliseconds from sending a message by SMTP until one of all these sessions is told of it."""
