@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
 from itertools import chain
+from operator import add
 from typing import Any, Final, Protocol, assert_never
 
 from postino.core.flags import FlagSet
@@ -202,20 +203,22 @@ class FetchPlan:
     def whole_responses(self, batch: Batch) -> list[bytes]:
         """The answer when the one item apart is `whole` and every body is at hand as bytes, in pieces.
 
-        PERF: the bodies themselves are pieces: joining them would copy all octets once more.
+        PERF: headers and bodies themselves are pieces: joining them would copy all octets once more.
         """
         assert self.whole is not None
         headers: Sequence[bytes] = batch.columns[Need.HEADER]
         bodies: Sequence[bytes] = batch.columns[Need.BODY]
-        pieces = [b")\r\n"] * (2 * len(bodies) + 1)
-        pieces[1::2] = bodies
+        form = b")\r\n%%b%b {%%d}\r\n" % self.whole.replace(b"%", b"%%")
+        sizes = map(len, bodies)
+        each = 2
         if self.whole_has_header:
-            form = b")\r\n%%b%b {%%d}\r\n%%b" % self.whole.replace(b"%", b"%%")
-            sizes = [len(header) + len(body) for header, body in zip(headers, bodies, strict=True)]
-            pieces[0:-1:2] = [form % row for row in zip(self.heads(batch), sizes, headers, strict=True)]
-        else:
-            form = b")\r\n%%b%b {%%d}\r\n" % self.whole.replace(b"%", b"%%")
-            pieces[0:-1:2] = [form % row for row in zip(self.heads(batch), map(len, bodies), strict=True)]
+            sizes = map(add, sizes, map(len, headers))
+            each = 3
+        pieces = [b")\r\n"] * (each * len(bodies) + 1)
+        if self.whole_has_header:
+            pieces[1::each] = headers
+        pieces[each - 1 :: each] = bodies
+        pieces[0:-1:each] = [form % row for row in zip(self.heads(batch), sizes, strict=True)]
         pieces[0] = pieces[0][len(b")\r\n") :] if bodies else b""
         return pieces
 

@@ -63,7 +63,7 @@ OCTETS_BATCH: Final = 256
 BATCH_OCTETS: Final = 1024 * 1024
 """Octets of messages read at once; a larger message is sent in pieces."""
 PIECE_OCTETS: Final = 256 * 1024
-FEW_PIECES: Final = 9
+FEW_PIECES: Final = 13
 SHORT_KNOWN: Final = 2_000
 """Changing flags that are known takes half a millisecond for so many: the event loop does it itself."""
 SHORT_UNKNOWN: Final = 200
