@@ -3,19 +3,16 @@
 RFC: 9051 §6.4.4 (keys), 7162 §3.1.5 (MODSEQ), 8514 (SAVEDBEFORE, SAVEDSINCE), 5032 (OLDER, YOUNGER).
 Invariants: a condition speaks of `message m` and, where it says `c.`, of `content c`; it holds for exactly
     the messages for which the key does.
-Not here: keys that need texts (search.py).
+Not here: which value a key compares with what (comparison.py), keys that need texts (search.py).
 """
 
 from collections.abc import Sequence
+from operator import ge, gt, le, lt
 from typing import Final, NamedTuple, assert_never
 
 from postino.core.search import (
     AllOf,
     AnyOf,
-    ArrivedBefore,
-    ArrivedFrom,
-    ArrivedSince,
-    ArrivedUntil,
     BodyContains,
     ContentIs,
     Criterion,
@@ -26,29 +23,17 @@ from postino.core.search import (
     HeaderContains,
     ModSeqFrom,
     Negated,
-    SavedBefore,
-    SavedSince,
-    SentBefore,
-    SentSince,
-    SizeOver,
-    SizeUnder,
     TextContains,
     ThreadIs,
     UidIn,
 )
 from postino.mime.text import fold
+from postino.store.comparison import TEXT_COLUMNS, Comparing, comparison_of
 from postino.store.dialect import Dialect
 from postino.store.tx import SqlValue
 
-_DAY: Final = 86_400
 _MAX_SQL_RANGES: Final = 50
-_TEXT_COLUMNS: Final = {
-    "subject": "c.subject_text",
-    "from": "c.from_text",
-    "to": "c.to_text",
-    "cc": "c.cc_text",
-    "bcc": "c.bcc_text",
-}
+_SIGNS: Final = {lt: "<", le: "<=", ge: ">=", gt: ">"}
 
 
 class Sql(NamedTuple):
@@ -69,11 +54,11 @@ NEVER: Final = Sql("1=0", ())
 
 def named_text(key: HeaderContains, dialect: Dialect) -> Sql | None:
     """A key on a field that delivery has put into a column of its own."""
-    column = _TEXT_COLUMNS.get(key.name)
+    column = TEXT_COLUMNS.get(key.name)
     # An empty text asks whether the field is there, which an empty column does not tell.
     if column is None or not key.text:
         return None
-    return Sql(dialect.contains.format(column), (fold(key.text),))
+    return Sql(dialect.contains.format(column.value), (fold(key.text),))
 
 
 def compile_sql(criterion: Criterion, dialect: Dialect, *, by_columns: bool = True) -> Sql | None:
@@ -81,6 +66,9 @@ def compile_sql(criterion: Criterion, dialect: Dialect, *, by_columns: bool = Tr
 
     Without `by_columns` no text is looked into, not even one in a column: the search index is faster.
     """
+    if isinstance(criterion, Comparing):
+        column, compare, operand = comparison_of(criterion)
+        return Sql(f"{column.value} {_SIGNS[compare]} ?", (operand,))
     match criterion:
         case Everything():
             return ALWAYS
@@ -105,28 +93,8 @@ def compile_sql(criterion: Criterion, dialect: Dialect, *, by_columns: bool = Tr
                 " OR ".join(["m.uid BETWEEN ? AND ?"] * len(uids.ranges)),
                 tuple(number for pair in uids.ranges for number in pair),
             )
-        case SizeOver(octets):
-            return Sql("m.size > ?", (octets,))
-        case SizeUnder(octets):
-            return Sql("m.size < ?", (octets,))
-        case ArrivedBefore(day):
-            return Sql("m.internal_date < ?", (day * _DAY,))
-        case ArrivedSince(day):
-            return Sql("m.internal_date >= ?", (day * _DAY,))
-        case SentBefore(day):
-            return Sql("c.sent_day < ?", (day,))
-        case SentSince(day):
-            return Sql("c.sent_day >= ?", (day,))
-        case SavedBefore(day):
-            return Sql("m.save_date < ?", (day * _DAY,))
-        case SavedSince(day):
-            return Sql("m.save_date >= ?", (day * _DAY,))
         case ModSeqFrom(mod_seq):
             return Sql("m.mod_seq >= ?", (mod_seq,))
-        case ArrivedUntil(instant):
-            return Sql("m.internal_date <= ?", (instant,))
-        case ArrivedFrom(instant):
-            return Sql("m.internal_date >= ?", (instant,))
         case ContentIs(account_id, content_id):
             return Sql("m.account_id = ? AND m.content_id = ?", (account_id, content_id))
         case ThreadIs(account_id, thread_id):

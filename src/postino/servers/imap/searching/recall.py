@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress, repeat
-from operator import contains, ge, gt, le, lt
+from operator import contains, ge
 from typing import TYPE_CHECKING, Any, Final
 
 from postino.core.flags import FlagSet
@@ -20,10 +20,6 @@ from postino.core.numset import NumberSet
 from postino.core.search import (
     AllOf,
     AnyOf,
-    ArrivedBefore,
-    ArrivedFrom,
-    ArrivedSince,
-    ArrivedUntil,
     BodyContains,
     Criterion,
     Everything,
@@ -32,18 +28,13 @@ from postino.core.search import (
     HeaderContains,
     ModSeqFrom,
     Negated,
-    SavedBefore,
-    SavedSince,
-    SentBefore,
-    SentSince,
-    SizeOver,
-    SizeUnder,
     TextContains,
     UidIn,
 )
 from postino.mime.text import fold
 from postino.servers.imap.searching.key_cache import Values
 from postino.servers.imap.searching.text_column import Texts
+from postino.store.comparison import TEXT_COLUMNS, Comparing, comparison_of
 from postino.store.sort import KeyColumn
 
 if TYPE_CHECKING:
@@ -57,14 +48,6 @@ MOST_VALUES: Final = 500_000
 some 70 octets, so these may be half of the room."""
 # PERF: a key takes 50 us for 1,000 messages; past this many, other sessions of the worker would notice.
 IN_PLACE: Final = 20_000
-_DAY: Final = 86_400
-_TEXTS: Final = {
-    "subject": KeyColumn.SUBJECT_TEXT,
-    "from": KeyColumn.FROM_TEXT,
-    "to": KeyColumn.TO_TEXT,
-    "cc": KeyColumn.CC_TEXT,
-    "bcc": KeyColumn.BCC_TEXT,
-}
 
 
 async def recall(
@@ -123,32 +106,12 @@ def _columns(criterion: Criterion) -> list[KeyColumn | None] | None:
 
 def _comparison(criterion: Criterion) -> tuple[KeyColumn, Callable[[Any, Any], bool], str | int] | None:
     """A key as `compare(column, operand)`."""
-    match criterion:
-        case HeaderContains(name, text) if name in _TEXTS and text:
-            # An empty text asks whether the field is there, which an empty column does not tell.
-            return _TEXTS[name], contains, fold(text)
-        case SizeOver(octets):
-            return KeyColumn.SIZE, gt, octets
-        case SizeUnder(octets):
-            return KeyColumn.SIZE, lt, octets
-        case ArrivedBefore(day):
-            return KeyColumn.INTERNAL_DATE, lt, day * _DAY
-        case ArrivedSince(day):
-            return KeyColumn.INTERNAL_DATE, ge, day * _DAY
-        case ArrivedUntil(instant):
-            return KeyColumn.INTERNAL_DATE, le, instant
-        case ArrivedFrom(instant):
-            return KeyColumn.INTERNAL_DATE, ge, instant
-        case SavedBefore(day):
-            return KeyColumn.SAVE_DATE, lt, day * _DAY
-        case SavedSince(day):
-            return KeyColumn.SAVE_DATE, ge, day * _DAY
-        case SentBefore(day):
-            return KeyColumn.SENT_DAY, lt, day
-        case SentSince(day):
-            return KeyColumn.SENT_DAY, ge, day
-        case _:
-            return None
+    if isinstance(criterion, Comparing):
+        return comparison_of(criterion)
+    if isinstance(criterion, HeaderContains) and criterion.name in TEXT_COLUMNS and criterion.text:
+        # An empty text asks whether the field is there, which an empty column does not tell.
+        return TEXT_COLUMNS[criterion.name], contains, fold(criterion.text)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
