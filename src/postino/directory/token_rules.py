@@ -5,7 +5,7 @@ Not here: looking into a token (tokens.py, which takes a library that servers wi
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from postino.core.errors import AuthenticationFailed, PostinoError
 
@@ -24,17 +24,8 @@ Algorithm = Literal[
     "HS384",
     "HS512",
 ]
-ALGORITHMS: Final[tuple[Algorithm, ...]] = (
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "Ed25519",
+ALGORITHMS: Final[tuple[Algorithm, ...]] = tuple(
+    each for each in get_args(Algorithm) if not each.startswith("HS")
 )
 """Those with a public key. With HS256 and the like the issuer and this server share a secret."""
 

@@ -40,6 +40,7 @@ __all__ = [
     "add_alias",
     "create_account",
     "create_domain",
+    "is_admin",
     "is_local_domain",
     "list_accounts",
     "list_aliases",
@@ -222,6 +223,11 @@ def set_admin(tx: Tx, account_id: AccountId, is_admin: bool) -> None:
     """Let the account set quotas and the server's annotations by IMAP, or no longer. Raises NoSuchAccount."""
     if not tx.run("UPDATE account SET is_admin=? WHERE id=?", (int(is_admin), account_id)):
         raise NoSuchAccount("The account does not exist any more")
+
+
+def is_admin(tx: Tx, account_id: AccountId) -> bool:
+    """Whether the account may set quotas and the server's annotations. Raises NoSuchAccount."""
+    return account_by_id(tx, account_id).is_admin
 
 
 def remove_account(tx: Tx, account_id: AccountId) -> list[str]:

@@ -14,7 +14,7 @@ from postino.imap.responses.acl import acl_response, list_rights_response, my_ri
 from postino.sasl.saslprep import saslprep
 from postino.servers.imap.completion import Completion, ok
 from postino.store.access import Reached, reach_known, reach_mailbox
-from postino.store.accounts import account_by_id
+from postino.store.accounts import is_admin
 from postino.store.acl import (
     ANYONE,
     delete_acl,
@@ -56,7 +56,7 @@ def _require_may_share_with_all(tx: Tx, session: "ImapSession", reached: Reached
     """Raise NoPermission when the account may not put one more mailbox into everybody's LIST."""
     # SECURITY: what one account shares with anyone makes every other account's answers longer.
     others = shared_with_anyone(tx, reached.account_id, but=reached.mailbox.id)
-    if others >= session.limits.acl_anyone and not account_by_id(tx, session.account_id).is_admin:
+    if others >= session.limits.acl_anyone and not is_admin(tx, session.account_id):
         raise NoPermission("Only an administrator shares with anyone here; name the accounts one by one")
 
 

@@ -21,7 +21,7 @@ from postino.imap.responses import status
 from postino.imap.responses.metadata import TOO_MANY, long_entries, max_size, metadata_response
 from postino.servers.imap.completion import Completion, no, ok
 from postino.store.access import Reached, reach_mailbox
-from postino.store.accounts import account_by_id
+from postino.store.accounts import is_admin
 from postino.store.annotations import (
     SERVER,
     SPECIAL_USE,
@@ -88,7 +88,7 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
         is_of_all = place.account_id == SERVER and is_shared
         # DEVIATION: RFC 5464 §3.2.1.1 has /shared/admin read-only for every client; an administrator's is
         # how it gets its value here.
-        if is_of_all and not account_by_id(tx, session.account_id).is_admin:
+        if is_of_all and not is_admin(tx, session.account_id):
             return no("Only an administrator may change what all share", status.NO_PERMISSION)
         return set_annotations(
             tx, place, values, most=limits.annotations, most_octets=limits.annotation_total_octets

@@ -16,7 +16,7 @@ from postino.imap.responses import status
 from postino.imap.responses.quota import quota_response, quotaroot_response
 from postino.servers.imap.completion import Completion, no, ok
 from postino.store.access import reach_mailbox
-from postino.store.accounts import account_by_id
+from postino.store.accounts import is_admin
 from postino.store.quota import QuotaRoot, quota_root, quota_root_by_login, set_quotas
 from postino.store.tx import Tx
 
@@ -32,7 +32,11 @@ async def run_getquota(session: "ImapSession", command: GetQuota) -> Completion:
 
     def look(tx: Tx) -> QuotaRoot | None:
         root = _find(tx, command.root)
-        if root is not None and root.account_id != session.account_id and not _is_admin(tx, session):
+        if (
+            root is not None
+            and root.account_id != session.account_id
+            and not is_admin(tx, session.account_id)
+        ):
             return None
         return root
 
@@ -69,7 +73,7 @@ async def run_setquota(session: "ImapSession", command: SetQuota) -> Completion:
         return no("A limit is at least 1; leave a resource out to have it without limit", status.CANNOT)
 
     def change(tx: Tx) -> QuotaRoot | Completion:
-        if not _is_admin(tx, session):
+        if not is_admin(tx, session.account_id):
             return no("Only an administrator of this server may set quotas", status.NO_PERMISSION)
         root = _find(tx, command.root)
         if root is None:
@@ -97,10 +101,6 @@ def _find(tx: Tx, root: bytes) -> QuotaRoot | None:
     except (UnicodeDecodeError, BadAddress):
         return None
     return quota_root_by_login(tx, login)
-
-
-def _is_admin(tx: Tx, session: "ImapSession") -> bool:
-    return account_by_id(tx, session.account_id).is_admin
 
 
 def _no_such_root() -> Completion:
