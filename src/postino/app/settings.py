@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from postino.core.limits import Count, Limits, Octets, Seconds, about
 from postino.directory.token_rules import ALGORITHMS, Algorithm
+from postino.outbound.settings import OutboundSettings, RouteSettings
 
 FILE_NAME: Final = "postino.toml"
 
@@ -266,6 +267,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     store: StoreSettings = StoreSettings()
     login: LoginSettings = LoginSettings()
     oauth: OauthSettings = OauthSettings()
+    outbound: OutboundSettings = OutboundSettings()
     limits: Limits = Limits()
 
 
@@ -277,6 +279,8 @@ __all__ = [
     "LoginSettings",
     "NamedCertificate",
     "OauthSettings",
+    "OutboundSettings",
+    "RouteSettings",
     "ServerSettings",
     "Settings",
     "StoreSettings",

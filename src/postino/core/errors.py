@@ -47,6 +47,10 @@ class DiskFull(TemporarilyUnavailable):
     """The file system has no room; nothing was kept, and what is there can still be read."""
 
 
+class DnsFailure(TemporarilyUnavailable):
+    """The DNS gives no answer now: a time-out, SERVFAIL, or an answer that makes no sense."""
+
+
 class StoreError(PostinoError):
     """A store function refused, before it wrote anything."""
 

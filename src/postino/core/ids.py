@@ -24,3 +24,6 @@ NAMES = MailboxId(0)
 
 EVERYBODY = AccountId(0)
 """In a MailboxChange with NAMES: every account: a mailbox shared with anyone changed."""
+
+QUEUE = MailboxId(-1)
+"""In a MailboxChange of EVERYBODY: something entered the queue, or what waits there may go sooner."""

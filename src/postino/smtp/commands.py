@@ -18,6 +18,7 @@ from typing import Final
 
 from postino.core.address import Address
 from postino.smtp import replies
+from postino.smtp.envelope import BodyType
 from postino.smtp.paths import ReversePath, parse_forward_path, parse_path
 from postino.smtp.reply import BadCommand
 
@@ -28,14 +29,6 @@ class Greeting(Enum):
     EHLO = "EHLO"
     HELO = "HELO"
     LHLO = "LHLO"
-
-
-class BodyType(Enum):
-    """MAIL's BODY parameter."""
-
-    SEVEN_BIT = "7BIT"
-    EIGHT_BIT_MIME = "8BITMIME"
-    BINARY_MIME = "BINARYMIME"
 
 
 @dataclass(frozen=True, slots=True)

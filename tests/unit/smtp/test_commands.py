@@ -11,7 +11,6 @@ from postino.smtp import replies
 from postino.smtp.commands import (
     AuthCommand,
     BdatCommand,
-    BodyType,
     Command,
     Greeting,
     HelloCommand,
@@ -21,6 +20,7 @@ from postino.smtp.commands import (
     VrfyCommand,
     parse_command,
 )
+from postino.smtp.envelope import BodyType
 from postino.smtp.reply import BadCommand, Reply
 
 GOOD: list[tuple[str, Command]] = [

@@ -30,7 +30,6 @@ from postino.smtp import replies
 from postino.smtp.commands import (
     AuthCommand,
     BdatCommand,
-    BodyType,
     Command,
     Greeting,
     HelloCommand,
@@ -40,6 +39,7 @@ from postino.smtp.commands import (
     VrfyCommand,
     parse_command,
 )
+from postino.smtp.envelope import BodyType
 from postino.smtp.extensions import hello_reply
 from postino.smtp.paths import path_text
 from postino.smtp.received import Arrival, protocol_name

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from postino.core.address import Address
 from postino.core.ids import AccountId
 from postino.delivery.incoming import IncomingMessage
-from postino.smtp.commands import BodyType, MailCommand
+from postino.smtp.commands import MailCommand
+from postino.smtp.envelope import BodyType
 from postino.smtp.framer import LineEndings
 from postino.store.accounts import ResolvedRecipient
 

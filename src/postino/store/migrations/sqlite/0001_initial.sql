@@ -14,6 +14,11 @@ CREATE TABLE account (
   scram_sha256  TEXT NOT NULL,                 -- iterations:salt:stored_key:server_key, base64
   scram_sha1    TEXT NOT NULL DEFAULT '',      -- likewise; '' unless login.scram_sha1 was on at the time
   is_admin      INTEGER NOT NULL DEFAULT 0,    -- may set quotas and the server's annotations by IMAP
+  save_sent     INTEGER NOT NULL DEFAULT 0,    -- what it submits is filed in its \Sent mailbox by the server
+  undo_seconds  INTEGER NOT NULL DEFAULT 0,    -- what it submits waits this long, to be taken back
+  daily_messages   INTEGER NOT NULL DEFAULT -1, -- it may submit a day; -1: as the settings say, 0 without limit
+  daily_recipients INTEGER NOT NULL DEFAULT -1, -- people it never wrote to before, a day; likewise
+  forward_keeps INTEGER NOT NULL DEFAULT 1,    -- whether what is forwarded is delivered here too
   quota_octets  INTEGER NOT NULL,              -- 0 = without limit, as the next two
   quota_messages  INTEGER NOT NULL DEFAULT 0,
   quota_mailboxes INTEGER NOT NULL DEFAULT 0,
@@ -33,6 +38,73 @@ CREATE TABLE address (
   PRIMARY KEY (domain_id, local_part, account_id)
 ) WITHOUT ROWID;
 CREATE INDEX address_of_account ON address (account_id);
+
+-- Addresses an account may send as, beside those whose mail it receives. local_part '' is every one of the domain.
+CREATE TABLE identity (
+  account_id  INTEGER NOT NULL REFERENCES account(id),
+  local_part  TEXT NOT NULL,
+  domain      TEXT NOT NULL,                   -- need not be one of ours
+  PRIMARY KEY (account_id, local_part, domain)
+) WITHOUT ROWID;
+
+-- Where mail for an address goes beyond this server: members of an alias elsewhere, and an account's own
+-- address that is forwarded.
+CREATE TABLE forward (
+  domain_id   INTEGER NOT NULL REFERENCES domain(id),
+  local_part  TEXT NOT NULL,
+  target      TEXT NOT NULL,                   -- an address elsewhere
+  PRIMARY KEY (domain_id, local_part, target)
+) WITHOUT ROWID;
+
+-- What an account has submitted on a day (UTC), for its limits.
+CREATE TABLE sending (
+  account_id  INTEGER NOT NULL,
+  day         INTEGER NOT NULL,                -- since 1970
+  messages    INTEGER NOT NULL DEFAULT 0,
+  recipients  INTEGER NOT NULL DEFAULT 0,      -- new ones
+  told        INTEGER NOT NULL DEFAULT 0,      -- the operator was told that a limit was reached
+  PRIMARY KEY (account_id, day)
+) WITHOUT ROWID;
+
+-- People an account has written to: they are not new.
+CREATE TABLE correspondent (
+  account_id  INTEGER NOT NULL,
+  id_hash     INTEGER NOT NULL,                -- of Address.key
+  last_day    INTEGER NOT NULL,
+  PRIMARY KEY (account_id, id_hash)
+) WITHOUT ROWID;
+
+-- Keys that sign a domain's mail (DKIM). use_at and retire_at move it through published, used and retired.
+CREATE TABLE dkim_key (
+  domain_id   INTEGER NOT NULL REFERENCES domain(id),
+  selector    TEXT NOT NULL,
+  algorithm   TEXT NOT NULL,                   -- 'rsa' or 'ed25519'
+  private_key BLOB NOT NULL,                   -- PKCS #8, DER
+  created_at  INTEGER NOT NULL,
+  use_at      INTEGER NOT NULL,                -- signs from then on
+  retire_at   INTEGER NOT NULL DEFAULT 0,      -- signs no longer from then on; 0: not planned
+  remove_at   INTEGER NOT NULL DEFAULT 0,      -- its record may go from then on
+  PRIMARY KEY (domain_id, selector)
+) WITHOUT ROWID;
+
+-- MTA-STS policies of other domains (RFC 8461 5.1).
+CREATE TABLE sts_policy (
+  domain      TEXT PRIMARY KEY,
+  policy_id   TEXT NOT NULL,                   -- of the TXT record
+  policy      TEXT NOT NULL,                   -- the file as it was fetched
+  fetched_at  INTEGER NOT NULL,
+  expires_at  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- How connections to other domains' servers fared, counted for TLS reports (RFC 8460).
+CREATE TABLE tls_result (
+  day         INTEGER NOT NULL,                -- since 1970, UTC
+  domain      TEXT NOT NULL,
+  policy      TEXT NOT NULL,                   -- JSON: type, strings, mx patterns
+  failure     TEXT NOT NULL,                   -- JSON: what went wrong and where; '' for successes
+  sessions    INTEGER NOT NULL,
+  PRIMARY KEY (day, domain, policy, failure)
+) WITHOUT ROWID;
 
 CREATE TABLE mailbox (
   account_id       INTEGER NOT NULL REFERENCES account(id),
@@ -202,6 +274,71 @@ CREATE TABLE expunge (
   PRIMARY KEY (account_id, mailbox_id, mod_seq)
 ) WITHOUT ROWID;
 CREATE INDEX expunge_at ON expunge (expunged_at);
+
+-- Mail that waits to go elsewhere; docs/states/queue.md has the states. Belongs to no account's range:
+-- it is looked for by time and by destination.
+CREATE TABLE queue_message (
+  id           INTEGER PRIMARY KEY AUTOINCREMENT, -- shown to people, so never given twice
+  kind         INTEGER NOT NULL,               -- store.queue.values.QueueKind
+  account_id   INTEGER NOT NULL,               -- who submitted it or whose address forwards it; 0 nobody
+  reverse_path TEXT NOT NULL,                  -- '' for <>
+  message_id   TEXT NOT NULL,                  -- our name for it (Received, log), not the Message-ID field
+  options      BLOB NOT NULL,                  -- MailOptions, msgpack; '' for none
+  size         INTEGER NOT NULL,
+  created_at   INTEGER NOT NULL,
+  expires_at   INTEGER NOT NULL
+);
+
+-- One row for each recipient that is not settled yet; the message goes with its last.
+CREATE TABLE queue_recipient (
+  queue_id     INTEGER NOT NULL,
+  number       INTEGER NOT NULL,
+  address      TEXT NOT NULL,
+  domain       TEXT NOT NULL,                  -- lower case; what destinations are paused by
+  notify       INTEGER NOT NULL DEFAULT 0,     -- smtp.envelope.Notify
+  original     TEXT NOT NULL DEFAULT '',       -- ORCPT
+  state        INTEGER NOT NULL DEFAULT 0,     -- store.queue.values.RecipientState
+  urgency      INTEGER NOT NULL DEFAULT 0,     -- 0 - MT-PRIORITY: lower goes first
+  next_at      INTEGER NOT NULL,               -- due; while leased, when the lease ends
+  lease        TEXT NOT NULL DEFAULT '',       -- LeaseToken, '' for none
+  attempts     INTEGER NOT NULL DEFAULT 0,
+  first_failed_at INTEGER NOT NULL DEFAULT 0,
+  delay_told_at   INTEGER NOT NULL DEFAULT 0,
+  last_at      INTEGER NOT NULL DEFAULT 0,
+  last_status  TEXT NOT NULL DEFAULT '',
+  last_reply   TEXT NOT NULL DEFAULT '',
+  last_remote  TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (queue_id, number)
+) WITHOUT ROWID;
+CREATE INDEX queue_due ON queue_recipient (urgency, next_at) WHERE state=0;
+CREATE INDEX queue_domain ON queue_recipient (domain, state);
+
+-- The octets to send, as in `octets`.
+CREATE TABLE queue_octets (
+  queue_id    INTEGER PRIMARY KEY,
+  header      BLOB NOT NULL,
+  codec       INTEGER NOT NULL,
+  body        BLOB,
+  blob_id     TEXT,
+  blob_offset INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX queue_octets_blob ON queue_octets (blob_id) WHERE blob_id IS NOT NULL;
+
+-- Destinations about which there is something to remember: paused by the operator.
+CREATE TABLE queue_destination (
+  domain      TEXT PRIMARY KEY,
+  paused_at   INTEGER NOT NULL DEFAULT 0,      -- 0: not paused
+  reason      TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+
+-- Addresses nothing is sent to: by the operator, or after failures that will not end by themselves.
+CREATE TABLE suppression (
+  address     TEXT PRIMARY KEY,                -- Address.key
+  reason      TEXT NOT NULL,
+  failures    INTEGER NOT NULL DEFAULT 0,      -- in a row; refused from queue.suppress_after on
+  by_operator INTEGER NOT NULL DEFAULT 0,
+  changed_at  INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- Small facts about the database itself: clean_shutdown, next_uid_validity, annotation_mod_seq.
 CREATE TABLE setting (

@@ -1,0 +1,1 @@
+"""Asking the DNS: one resolver with a cache, over dnspython."""

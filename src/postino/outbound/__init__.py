@@ -1,0 +1,1 @@
+"""The way out: dispatching the queue, finding servers, TLS policy, the attempt, retries and reports."""

@@ -1,0 +1,1 @@
+"""The few pages this server shows over HTTPS: its domains' MTA-STS policies and mail programs' settings."""
