@@ -42,7 +42,7 @@ class HostTls:
     implicit: bool = False
     """From the first octet (port 465) instead of STARTTLS."""
     tlsa: tuple[TlsaRecord, ...] = ()
-    """For DANE: the certificate must match one of them; authorities do not count then, nor names but for usage 2."""
+    """DANE: the certificate must match one of them. Authorities do not count then, names only for usage 2."""
     names: tuple[str, ...] = ()
     """One of which the certificate must name; `*.example.net` for one label (RFC 8461 §4.1)."""
     authorities: str = ""
@@ -63,7 +63,7 @@ class Host:
     port: int
     tls: HostTls = OPPORTUNISTIC
     addresses: tuple[str, ...] = ()
-    """IP addresses in the order to try them, IPv6 and IPv4 in turn. Empty: look them up when its turn comes."""
+    """IP addresses in the order to try them, IPv6 and IPv4 in turn. Empty: to be looked up at its turn."""
     unix_path: str = ""
     """Instead of addresses, a Unix socket (LMTP on this machine)."""
 
@@ -84,7 +84,7 @@ class Target:
 
 
 class Undeliverable(PostinoError):
-    """There is no way to this destination and will be none: its domain does not exist, has a null MX, ..."""
+    """There is no way to this destination and will be none: no such domain, a null MX, ..."""
 
     def __init__(self, sentence: str, status: str) -> None:
         super().__init__(sentence)
