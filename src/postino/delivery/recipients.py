@@ -11,7 +11,7 @@ from typing import Final
 
 from postino.core.address import Address, domain_key
 from postino.store import accounts
-from postino.store.accounts import ResolvedRecipient
+from postino.store.accounts import Resolved, ResolvedRecipient
 from postino.store.store import Store
 from postino.store.tx import Tx
 
@@ -28,11 +28,11 @@ class Recipients:
         self._store = store
         self._message_octets = message_octets
         self._steady = steady
-        self._remembered: dict[Address, list[ResolvedRecipient]] = {}
+        self._remembered: dict[Address, Resolved] = {}
         self._forget_at = 0.0
 
-    def resolve(self, address: Address, separator: str, hostname: str) -> list[ResolvedRecipient] | None:
-        """The accounts that receive mail for `address`, none for an unknown one, None for another's domain.
+    def resolve(self, address: Address, separator: str, hostname: str) -> Resolved | None:
+        """Who receives mail for `address`, nobody for an unknown one, None for another's domain.
 
         An address without a domain is this server's own postmaster (RFC 5321 §4.5.1).
         """
@@ -48,7 +48,7 @@ class Recipients:
             if remembered is not None:
                 return remembered
 
-        def look(tx: Tx) -> list[ResolvedRecipient] | None:
+        def look(tx: Tx) -> Resolved | None:
             if not address.domain:
                 return _own_postmaster(tx, hostname, separator)
             # Who cannot say SMTPUTF8 writes the A-labels of a domain we know by its U-labels.
@@ -62,7 +62,7 @@ class Recipients:
             return found
 
         found = self._store.read_now(look)
-        if found and all(map(self._is_far_from_full, found)):
+        if found and all(map(self._is_far_from_full, found.accounts)):
             self._remembered[address] = found
         return found
 
@@ -73,7 +73,7 @@ class Recipients:
         return not quota or quota - recipient.used_octets > _ROOM_FACTOR * self._message_octets()
 
 
-def _own_postmaster(tx: Tx, hostname: str, separator: str) -> list[ResolvedRecipient]:
+def _own_postmaster(tx: Tx, hostname: str, separator: str) -> Resolved:
     """Who answers for this server: postmaster at its name, else at the first domain that has one.
 
     Mail for postmaster must be taken (RFC 5321 §4.5.1), so at last it is the first account ever made.

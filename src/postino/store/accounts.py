@@ -16,10 +16,13 @@ from postino.store.acl import drop_identifier
 from postino.store.addresses import (
     ACCOUNT_ADDRESS,
     AliasRow,
+    Forward,
+    Resolved,
     ResolvedRecipient,
     add_alias,
     domain_id,
     is_local_domain,
+    is_taken,
     list_aliases,
     local_key,
     oldest_account,
@@ -27,6 +30,7 @@ from postino.store.addresses import (
     resolve,
 )
 from postino.store.bodies import Codec
+from postino.store.forwards import drop_forwarding
 from postino.store.mailboxes import create_mailbox
 from postino.store.tx import Row, Tx
 
@@ -34,6 +38,8 @@ __all__ = [
     "AccountRow",
     "AliasRow",
     "DomainRow",
+    "Forward",
+    "Resolved",
     "ResolvedRecipient",
     "account_by_id",
     "account_by_login",
@@ -122,7 +128,10 @@ def remove_domain(tx: Tx, name: str) -> None:
     found = domain_id(tx, name)
     if found is None:
         raise StoreError(f"There is no domain {name}; `postino domain list` shows those there are")
-    if tx.one("SELECT 1 FROM address WHERE domain_id=?", (found,)):
+    if tx.one(
+        "SELECT 1 FROM address WHERE domain_id=? UNION ALL SELECT 1 FROM forward WHERE domain_id=?",
+        (found, found),
+    ):
         raise NotPermitted(f"The domain {name} has accounts or aliases; remove those first")
     tx.run("DELETE FROM domain WHERE id=?", (found,))
 
@@ -153,7 +162,7 @@ def create_account(
     local = local_key(address)
     if not local:
         raise NotPermitted("An account needs a name before the @")
-    if tx.one("SELECT 1 FROM address WHERE domain_id=? AND local_part=?", (domain, local)):
+    if is_taken(tx, domain, local):
         raise AlreadyExists(f"The address {address} is in use already; choose another")
     row = tx.one(
         "INSERT INTO account (login, password_hash, scram_sha256, quota_octets, created_at)"
@@ -240,6 +249,7 @@ def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
     if account is None:
         raise NoSuchAccount("The account does not exist any more")
     drop_identifier(tx, account[0])
+    drop_forwarding(tx, account_id)
     named = tx.all(
         "SELECT DISTINCT codec, blob_id FROM octets WHERE account_id=? AND blob_id IS NOT NULL", (account_id,)
     )

@@ -1,18 +1,22 @@
-"""Which accounts receive the mail of an address: their own, aliases, and a domain's catch-all.
+"""Who receives the mail of an address: accounts, through their own addresses, aliases and a domain's
+catch-all, and addresses elsewhere that it is forwarded to.
 
-RFC: 5321 §2.3.11, 5233 §1 (subaddress).
+RFC: 5321 §2.3.11, §3.9.1 (aliases), 5233 §1 (subaddress).
 Invariants: an address is one account's own or an alias, never both; a local part of "" in the
     database is the domain's catch-all.
+Not here: changing what is forwarded (forwards.py), the message that is sent on (delivery/forwarding.py).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postino.core.address import Address, parse_domain
+import msgspec
+
+from postino.core.address import Address, parse_address, parse_domain
 from postino.core.errors import AlreadyExists, NoSuchAccount, StoreError
 from postino.core.ids import AccountId, DomainId
-from postino.store.tx import Tx
+from postino.store.tx import Row, Tx
 
 ACCOUNT_ADDRESS: Final = 0
 ALIAS: Final = 1
@@ -30,17 +34,49 @@ class ResolvedRecipient:
     used_messages: int = 0
 
 
+class Forward(msgspec.Struct, frozen=True, gc=False):
+    """One address elsewhere to which mail for an address here is sent on."""
+
+    target: Address
+    via: Address
+    """The address here whose mail it is: an alias, an account's own, or what a catch-all was written to."""
+    account_id: AccountId
+    """Whose address that is; 0 for an alias."""
+
+
+class Resolved(msgspec.Struct, frozen=True, gc=False):
+    """Where mail for one address goes; nowhere when nobody has the address."""
+
+    accounts: Sequence[ResolvedRecipient] = ()
+    """Those that get it into their mailboxes."""
+    forwards: Sequence[Forward] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.accounts or self.forwards)
+
+    def reaches(self, account_id: AccountId) -> bool:
+        """Whether the address is this account's, also when all its mail is sent on."""
+        return any(found.account_id == account_id for found in self.accounts) or any(
+            found.account_id == account_id for found in self.forwards
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class AliasRow:
-    """An alias and the accounts behind it. A catch-all has an empty local part."""
+    """An alias and who is behind it. A catch-all has an empty local part."""
 
     address: Address
     logins: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    """Addresses elsewhere."""
 
 
 def catch_all(domain: str) -> Address:
     """What add_alias and remove_alias take for every address of `domain` that nobody has."""
     return Address("", parse_domain(domain))
+
+
+NOBODY: Final = Resolved()
 
 
 def local_key(address: Address) -> str:
@@ -59,38 +95,84 @@ def is_local_domain(tx: Tx, domain: str) -> bool:
     return domain_id(tx, domain) is not None
 
 
-def resolve(tx: Tx, address: Address, separator: str) -> list[ResolvedRecipient]:
-    """Who receives mail for `address`: that very address, else without its detail, else the catch-all.
+_RECEIVERS: Final = (
+    "SELECT p.local_part, a.id, a.login, a.quota_octets, a.used_octets, a.quota_messages, a.used_messages,"
+    " a.forwards, a.forward_keeps, ''"
+    " FROM domain d JOIN address p ON p.domain_id=d.id JOIN account a ON a.id=p.account_id"
+    " WHERE d.name=? AND p.local_part IN (?, ?, '')"
+    " UNION ALL SELECT f.local_part, 0, '', 0, 0, 0, 0, 0, 0, f.target"
+    " FROM domain d JOIN forward f ON f.domain_id=d.id WHERE d.name=? AND f.local_part IN (?, ?, '')"
+    " ORDER BY 2, 10"
+)
+_OWN_FORWARDS: Final = (
+    "SELECT p.local_part, d.name, f.target FROM address p JOIN domain d ON d.id=p.domain_id"
+    " JOIN forward f ON f.domain_id=p.domain_id AND f.local_part=p.local_part"
+    " WHERE p.account_id=? AND p.kind=? ORDER BY f.target"
+)
 
-    An empty list: nobody here.
-    """
+
+def resolve(tx: Tx, address: Address, separator: str) -> Resolved:
+    """Who receives mail for `address`: that very address, else without its detail, else the catch-all."""
     exact = local_key(address)
     user = local_key(Address(address.detail(separator)[0], address.domain))
-    rows = tx.all(
-        "SELECT p.local_part, a.id, a.login, a.quota_octets, a.used_octets, a.quota_messages, a.used_messages"
-        " FROM domain d JOIN address p ON p.domain_id=d.id JOIN account a ON a.id=p.account_id"
-        " WHERE d.name=? AND p.local_part IN (?, ?, '') ORDER BY a.id",
-        (address.domain, exact, user),
-    )
+    name = (address.domain, exact, user)
+    rows = tx.all(_RECEIVERS, name + name)
     # The exact address may be empty only as the catch-all itself, which nobody writes to.
     for wanted in (exact, user, ""):
-        found = [ResolvedRecipient(*row[1:]) for row in rows if row[0] == wanted]
-        if found:
-            return found
-    return []
+        found = [row for row in rows if row[0] == wanted]
+        if not found:
+            continue
+        receivers = [row for row in found if row[1]]
+        if len(receivers) == len(found) and not any(row[7] for row in receivers):
+            # PERF: nothing is forwarded, as for nearly every address.
+            return Resolved([ResolvedRecipient(*row[1:7]) for row in receivers])
+        via = Address(wanted, address.domain) if wanted else address
+        return _with_forwards(tx, via, receivers, [row[9] for row in found if not row[1]])
+    return NOBODY
 
 
-def oldest_account(tx: Tx) -> list[ResolvedRecipient]:
-    """The account that was made first, as resolve() gives it; empty where there is none."""
+def _with_forwards(tx: Tx, via: Address, receivers: Sequence[Row], targets: Sequence[str]) -> Resolved:
+    """`targets` are those of the address itself; accounts behind it may have their own."""
+    found: dict[Address, Forward] = {}
+    kept = []
+    for row in receivers:
+        account_id = AccountId(row[1])
+        if row[8] or not row[7]:
+            kept.append(ResolvedRecipient(*row[1:7]))
+        if row[7]:
+            for local, domain, target in tx.all(_OWN_FORWARDS, (account_id, ACCOUNT_ADDRESS)):
+                to = parse_address(target)
+                found.setdefault(to, Forward(to, Address(local, domain), account_id))
+    for target in targets:
+        to = parse_address(target)
+        found.setdefault(to, Forward(to, via, AccountId(0)))
+    return Resolved(kept, list(found.values()))
+
+
+def oldest_account(tx: Tx) -> Resolved:
+    """The account that was made first, as resolve() gives it; nobody where there is none."""
     rows = tx.all(
         "SELECT id, login, quota_octets, used_octets, quota_messages, used_messages"
         " FROM account ORDER BY id LIMIT 1"
     )
-    return [ResolvedRecipient(*row) for row in rows]
+    return Resolved([ResolvedRecipient(*row) for row in rows])
 
 
-def add_alias(tx: Tx, address: Address, account_ids: Sequence[AccountId]) -> None:
-    """Let these accounts receive the address's mail too, beside those that do.
+def is_taken(tx: Tx, domain: DomainId, local: str) -> bool:
+    """Whether an account or an alias has the address."""
+    return bool(
+        tx.one(
+            "SELECT 1 FROM address WHERE domain_id=? AND local_part=?"
+            " UNION ALL SELECT 1 FROM forward WHERE domain_id=? AND local_part=?",
+            (domain, local, domain, local),
+        )
+    )
+
+
+def add_alias(
+    tx: Tx, address: Address, account_ids: Sequence[AccountId], targets: Sequence[Address] = ()
+) -> None:
+    """Let these accounts and addresses elsewhere receive the address's mail too, beside those who do.
 
     Raises AlreadyExists when it is an account's own address, StoreError for a domain that is not ours.
     """
@@ -113,20 +195,46 @@ def add_alias(tx: Tx, address: Address, account_ids: Sequence[AccountId]) -> Non
             " ON CONFLICT DO NOTHING",
             (domain, local, account_id, ALIAS),
         )
+    add_targets(tx, domain, local, targets)
 
 
-def remove_alias(tx: Tx, address: Address, account_ids: Sequence[AccountId] | None = None) -> None:
-    """Remove an alias, or only these accounts from it. Raises StoreError when there is none."""
+def add_targets(tx: Tx, domain: DomainId, local: str, targets: Sequence[Address]) -> None:
+    """Note that the address is forwarded to these, too."""
+    tx.run_many(
+        "INSERT INTO forward (domain_id, local_part, target) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [(domain, local, str(target)) for target in targets],
+    )
+
+
+def remove_alias(
+    tx: Tx,
+    address: Address,
+    account_ids: Sequence[AccountId] | None = None,
+    targets: Sequence[Address] = (),
+) -> None:
+    """Remove an alias, or only these from it. Raises StoreError when there is none."""
     removed = 0
     domain = domain_id(tx, address.domain)
     if domain is not None:
-        key = (domain, local_key(address), ALIAS)
+        local = local_key(address)
+        key = (domain, local, ALIAS)
         where = "domain_id=? AND local_part=? AND kind=?"
         if account_ids is None:
+            is_own = tx.one(
+                "SELECT 1 FROM address WHERE domain_id=? AND local_part=? AND kind=?",
+                (domain, local, ACCOUNT_ADDRESS),
+            )
             removed = tx.run(f"DELETE FROM address WHERE {where}", key)
+            if not is_own:
+                removed += tx.run("DELETE FROM forward WHERE domain_id=? AND local_part=?", (domain, local))
         else:
             for account_id in account_ids:
                 removed += tx.run(f"DELETE FROM address WHERE {where} AND account_id=?", (*key, account_id))
+            for target in targets:
+                removed += tx.run(
+                    "DELETE FROM forward WHERE domain_id=? AND local_part=? AND target=?",
+                    (domain, local, str(target)),
+                )
     if not removed:
         raise StoreError(f"There is no alias {address}; `postino alias list` shows those there are")
 
@@ -134,11 +242,20 @@ def remove_alias(tx: Tx, address: Address, account_ids: Sequence[AccountId] | No
 def list_aliases(tx: Tx) -> list[AliasRow]:
     """Every alias, by domain and local part."""
     rows = tx.all(
-        "SELECT p.local_part, d.name, a.login FROM address p JOIN domain d ON d.id=p.domain_id"
-        " JOIN account a ON a.id=p.account_id WHERE p.kind=? ORDER BY d.name, p.local_part, a.login",
-        (ALIAS,),
+        "SELECT p.local_part, d.name, a.login, '' FROM address p JOIN domain d ON d.id=p.domain_id"
+        " JOIN account a ON a.id=p.account_id WHERE p.kind=?"
+        " UNION ALL SELECT f.local_part, d.name, '', f.target"
+        " FROM forward f JOIN domain d ON d.id=f.domain_id"
+        " WHERE NOT EXISTS (SELECT 1 FROM address p WHERE p.domain_id=f.domain_id"
+        " AND p.local_part=f.local_part AND p.kind=?)"
+        " ORDER BY 2, 1, 3, 4",
+        (ALIAS, ACCOUNT_ADDRESS),
     )
-    found: dict[tuple[str, str], list[str]] = {}
-    for local, domain, login in rows:
-        found.setdefault((local, domain), []).append(login)
-    return [AliasRow(Address(*key), tuple(logins)) for key, logins in found.items()]
+    found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
+    for local, domain, login, target in rows:
+        logins, targets = found.setdefault((local, domain), ([], []))
+        if login:
+            logins.append(login)
+        else:
+            targets.append(target)
+    return [AliasRow(Address(*key), tuple(to), tuple(beyond)) for key, (to, beyond) in found.items()]

@@ -1,5 +1,6 @@
 """Delivery: trace fields for each recipient, one write for all, facts that fit what is stored."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from postino.delivery.recipients import REMEMBER_SECONDS, Recipients
 from postino.mime.header import LISTED_FIELDS
 from postino.smtp.received import Arrival
 from postino.store import accounts
+from postino.store.accounts import ResolvedRecipient
 from postino.store.quota import set_quotas
 from tests.support.world import NOW, open_world
 
@@ -25,6 +27,12 @@ MULTIPART = (
 )
 
 
+def resolved(recipients: Recipients, address: Address) -> Sequence[ResolvedRecipient]:
+    found = recipients.resolve(address, "+", "h")
+    assert found is not None
+    return found.accounts
+
+
 async def inbound(world: object, octets: bytes, *addresses: str) -> Inbound:
     context = world.context  # type: ignore[attr-defined]
     message = IncomingMessage(context.store, context.limits)
@@ -32,7 +40,7 @@ async def inbound(world: object, octets: bytes, *addresses: str) -> Inbound:
     found = [
         recipient
         for address in addresses
-        for recipient in context.delivery.recipients.resolve(Address(address, "example.org"), "+", "h") or []
+        for recipient in resolved(context.delivery.recipients, Address(address, "example.org"))
     ]
     return Inbound(
         Envelope(
@@ -118,12 +126,12 @@ async def test_recipients_are_remembered_for_a_moment_unless_they_may_run_full(t
         now = 100.0
         recipients = Recipients(world.store, lambda: 1000, lambda: now)
         ann, bob, new = (Address(name, "example.org") for name in ("ann", "bob", "new"))
-        bob_id = (recipients.resolve(bob, "+", "h") or [])[0].account_id
+        bob_id = resolved(recipients, bob)[0].account_id
         await world.store.write(lambda tx: set_quotas(tx, bob_id, octets=15_000))
         now += REMEMBER_SECONDS
-        assert [r.login for r in recipients.resolve(ann, "+", "h") or []] == ["ann@example.org"]
-        assert (recipients.resolve(bob, "+", "h") or [])[0].quota_octets == 15_000
-        assert recipients.resolve(new, "+", "h") == []
+        assert [r.login for r in resolved(recipients, ann)] == ["ann@example.org"]
+        assert resolved(recipients, bob)[0].quota_octets == 15_000
+        assert resolved(recipients, new) == ()
         assert recipients.resolve(Address("ann", "other.example"), "+", "h") is None
         assert set(recipients._remembered) == {ann}
 
@@ -132,8 +140,8 @@ async def test_recipients_are_remembered_for_a_moment_unless_they_may_run_full(t
             set_quotas(tx, bob_id, octets=25_000)  # type: ignore[arg-type]
 
         await world.store.write(change)
-        assert [r.login for r in recipients.resolve(new, "+", "h") or []] == ["new@example.org"]
-        assert (recipients.resolve(bob, "+", "h") or [])[0].quota_octets == 25_000
+        assert [r.login for r in resolved(recipients, new)] == ["new@example.org"]
+        assert resolved(recipients, bob)[0].quota_octets == 25_000
         assert recipients.resolve(ann, "+", "h") is recipients.resolve(ann, "+", "h")
         held = recipients.resolve(ann, "+", "h")
         now += REMEMBER_SECONDS

@@ -27,7 +27,7 @@ from tests.support.stored import NOW, email, make_account, make_accounts
 
 def logins(store, address, separator="+"):
     found = store.read_now(lambda tx: resolve(tx, parse_address(address), separator))
-    return [one.login for one in found]
+    return [one.login for one in found.accounts]
 
 
 def test_account_has_the_mailboxes_programs_expect(store):

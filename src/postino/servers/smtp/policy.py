@@ -5,6 +5,7 @@ Invariants: every function is a short read of the directory and gives a Reply fo
 Not here: the order of commands (smtp/states.py), passwords (servers/authentication.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +24,7 @@ from postino.store.accounts import ResolvedRecipient
 def owns_address(context: ServerContext, account_id: AccountId, address: Address) -> bool:
     """Whether mail to `address` comes to the account, so that it may send as that address."""
     found = context.delivery.recipients.resolve(address, context.subaddress_separator, context.hostname)
-    return found is not None and any(recipient.account_id == account_id for recipient in found)
+    return found is not None and found.reaches(account_id)
 
 
 def refuse_sender(context: ServerContext, account_id: AccountId | None, mail: MailCommand) -> Reply | None:
@@ -51,7 +52,7 @@ _NO_OUTBOUND: Final = RecipientRefused(Reason.RELAYING, replies.NO_OUTBOUND_YET)
 
 def resolve_recipient(
     context: ServerContext, forward_path: Address, *, octets: int, logged_in: bool
-) -> list[ResolvedRecipient] | RecipientRefused:
+) -> Sequence[ResolvedRecipient] | RecipientRefused:
     """The accounts that mail to `forward_path` goes to, or why it goes to none.
 
     `octets` is the announced size, 0 when unknown. An alias is refused when any of its accounts is
@@ -62,11 +63,13 @@ def resolve_recipient(
         return _NO_OUTBOUND if logged_in else _NO_RELAYING
     if not found:
         return _UNKNOWN
-    for recipient in found:
+    if found.forwards:
+        return _NO_OUTBOUND
+    for recipient in found.accounts:
         full = refuse_room(recipient, octets)
         if full is not None:
             return RecipientRefused(Reason.MAILBOX_FULL, full)
-    return found
+    return found.accounts
 
 
 def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:

@@ -5,6 +5,7 @@ Invariants: an account is in `accounts` once, however many recipients lead to it
 Not here: who may be a recipient (policy.py), reading the message (session.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from postino.core.address import Address
@@ -30,7 +31,7 @@ class MailTransaction:
     line_endings: LineEndings | None = None
     """None for BINARYMIME, where a CR or LF is an octet like any other."""
 
-    def add_recipient(self, forward_path: Address, found: list[ResolvedRecipient]) -> None:
+    def add_recipient(self, forward_path: Address, found: Sequence[ResolvedRecipient]) -> None:
         """Note a recipient that was taken."""
         for recipient in found:
             self.accounts.setdefault(recipient.account_id, recipient)

@@ -18,6 +18,7 @@ CREATE TABLE account (
   undo_seconds  INTEGER NOT NULL DEFAULT 0,    -- what it submits waits this long, to be taken back
   daily_messages   INTEGER NOT NULL DEFAULT -1, -- it may submit a day; -1: as the settings say, 0 without limit
   daily_recipients INTEGER NOT NULL DEFAULT -1, -- people it never wrote to before, a day; likewise
+  forwards      INTEGER NOT NULL DEFAULT 0,    -- whether its own address has rows in forward
   forward_keeps INTEGER NOT NULL DEFAULT 1,    -- whether what is forwarded is delivered here too
   quota_octets  INTEGER NOT NULL,              -- 0 = without limit, as the next two
   quota_messages  INTEGER NOT NULL DEFAULT 0,
