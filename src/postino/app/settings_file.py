@@ -21,6 +21,7 @@ from postino.app.settings_schema import Setting, Table, find_table, tables
 from postino.app.units import parse_duration, parse_size
 from postino.core.errors import SettingsError
 from postino.net.sockets import ListenAddress, parse_listen_address
+from postino.outbound.routes import check_routes
 
 _AT: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 _ALLOWED: Final = {
@@ -99,6 +100,7 @@ def read_settings(text: str, *, base: Path, file: Path | None = None) -> Configu
         configuration.listen()
         _check_tls(settings)
         _check_oauth(settings)
+        check_routes(settings.outbound)
     except SettingsError as error:
         raise SettingsError(f"{name}: {error}") from error
     return configuration

@@ -23,7 +23,7 @@ from postino.app.logging import LogLevel, make_logger
 from postino.app.paths import DataPaths
 from postino.app.reload import read_again
 from postino.app.settings_file import Configuration
-from postino.app.wiring import load_servers, make_missing_certificate, open_certificates
+from postino.app.wiring import load_servers, make_missing_certificate, open_certificates, open_routes
 from postino.app.worker import CANNOT_START, READY, STORE_OPEN, WorkerStart, run_worker
 from postino.core.errors import PostinoError, SettingsError
 from postino.net.sockets import bind
@@ -100,8 +100,9 @@ class Supervisor:
         # Before the fork, so that the workers share it.
         load_servers()
         self._give_root_up(user)
-        # A wrong certificate is better told now, in one sentence, than by each worker.
+        # A wrong certificate or route is better told now, in one sentence, than by each worker.
         open_certificates(self.configuration)
+        open_routes(self.configuration)
         self._catch_signals()
         gc.collect()
         gc.freeze()

@@ -11,9 +11,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from postino.app.clock import SystemClock
 from postino.app.paths import DataPaths
 from postino.app.settings_file import Configuration
+from postino.core.errors import SettingsError
 
 # PERF: what only a server needs is imported by the functions that need it, so that
 # `postino account add` starts in half the time.
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from postino.net.connection import Connection
     from postino.net.listener import Service
     from postino.net.tls import CertificateFiles, CertificateStore
+    from postino.outbound.routes import Routes
     from postino.servers.context import ServerContext
     from postino.servers.metrics import Metrics
     from postino.servers.token_keys import TokenChecker
@@ -208,6 +212,37 @@ def _session(protocol: str, context: "ServerContext", name: str) -> "Callable[[C
     role = {"smtp": SmtpRole.MX, "submission": SmtpRole.SUBMISSION, "lmtp": SmtpRole.LMTP}[protocol]
     implicit = name in IMPLICIT_TLS
     return lambda connection: serve_smtp(context, connection, role=role, implicit_tls=implicit)
+
+
+def open_routes(configuration: Configuration) -> "Routes":
+    """The ways out that the settings name, their passwords read. Raises SettingsError."""
+    from postino.outbound.routes import Routes, read_password_file
+
+    outbound = configuration.settings.outbound
+    routes = []
+    for number, route in enumerate(outbound.routes):
+        changes = {}
+        if route.authorities:
+            changes["authorities"] = str(_require_authorities(configuration.path(route.authorities), number))
+        if route.host.startswith("unix:"):
+            path = route.host.removeprefix("unix:")
+            changes["host"] = f"unix:{(configuration.data / path).absolute()}"
+        routes.append(msgspec.structs.replace(route, **changes))
+    return Routes(
+        msgspec.structs.replace(outbound, routes=tuple(routes)),
+        lambda file: read_password_file(configuration.path(file)),
+    )
+
+
+def _require_authorities(file: Path, number: int) -> Path:
+    try:
+        ssl.create_default_context(cafile=str(file))
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"outbound.routes.authorities, in [[outbound.routes]] number {number + 1}: {file} cannot be used "
+            f"({error.strerror or error}); name a PEM file of certificates"
+        ) from error
+    return file
 
 
 def certificate_files(

@@ -21,7 +21,8 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     host: Annotated[
         str,
         Meta(
-            description="The server to send to, HOST, HOST:PORT or unix:PATH; empty goes by MX after all.",
+            description="The server to send to, HOST, HOST:PORT or unix:PATH; the port is 25, with a login 587, with "
+            "tls implicit 465. Empty goes by MX after all.",
             extra={"example": "smtp.example.net:587"},
         ),
     ] = ""
@@ -35,16 +36,17 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     senders: Annotated[
         tuple[str, ...],
         Meta(
-            description="Senders it is for, addresses or domains; empty takes every one.",
+            description="Senders it is for, addresses or domains, <> for reports of ours; empty takes every one.",
             extra={"example": ["example.org"]},
         ),
     ] = ()
     protocol: Annotated[Literal["smtp", "lmtp"], about("What is spoken there.")] = "smtp"
     tls: Annotated[
         TlsRule,
-        about(
-            "opportunistic: TLS where offered; required: always, whatever the certificate; verified: with a "
-            "certificate for the host; implicit: verified, from the first octet (465); none: never."
+        Meta(
+            description="opportunistic: TLS where offered; required: always, whatever the certificate; verified: "
+            "with a certificate for the host; implicit: verified, from the first octet (465); none: never.",
+            extra={"example": "verified"},
         ),
     ] = "opportunistic"
     login: Annotated[
