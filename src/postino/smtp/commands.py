@@ -1,10 +1,10 @@
 """SMTP commands as values, and their grammar: one complete line in, one command out.
 
-RFC: 5321 §4.1.1, 1870 §3 (SIZE), 6152 §2 (BODY), 3030 §2-§3 (BDAT, BINARYMIME), 6531 §3.4
-    (SMTPUTF8), 4954 §4-§5 (AUTH), 3207 §4 (STARTTLS), 2033 §4.1 (LHLO).
+RFC: 5321 §4.1.1, 3030 §2 (BDAT), 4954 §4 (AUTH), 3207 §4 (STARTTLS), 2033 §4.1 (LHLO).
 Exposure: unauthenticated octets, one line of bounded length at a time.
 Invariants: any line gives a command or BadCommand, never another error, in linear time.
-Not here: framing (framer.py), whether a command may come now (states.py).
+Not here: framing (framer.py), the parameters of MAIL and RCPT (parameters.py), whether a command may come
+    now (states.py).
 """
 
 import base64
@@ -18,7 +18,8 @@ from typing import Final
 
 from postino.core.address import Address
 from postino.smtp import replies
-from postino.smtp.envelope import BodyType
+from postino.smtp.envelope import NO_MAIL_OPTIONS, NO_RCPT_OPTIONS, MailOptions, RcptOptions
+from postino.smtp.parameters import Hold, read_mail_parameters, read_rcpt_parameters
 from postino.smtp.paths import ReversePath, parse_forward_path, parse_path
 from postino.smtp.reply import BadCommand
 
@@ -46,15 +47,19 @@ class MailCommand:
     reverse_path: ReversePath
     size: int = 0
     """Announced octets; 0 when not announced."""
-    body: BodyType = BodyType.SEVEN_BIT
-    smtputf8: bool = False
+    options: MailOptions = NO_MAIL_OPTIONS
+    """`deliver_by` is not known before the time is: see `by_seconds`."""
+    hold: Hold | None = None
+    by_seconds: int = 0
+    """What BY said, from when the line came; meaningful with options.by_mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class RcptCommand:
-    """RCPT TO:<forward-path>. An empty domain means the server's own postmaster."""
+    """RCPT TO:<forward-path> and its parameters. An empty domain means the server's own postmaster."""
 
     forward_path: Address
+    options: RcptOptions = NO_RCPT_OPTIONS
 
     @property
     def is_ascii(self) -> bool:
@@ -104,14 +109,9 @@ Command = HelloCommand | MailCommand | RcptCommand | BdatCommand | AuthCommand |
 _BRACKETED: Final = r'<(?:[^<>"\x00-\x1f\x7f]++|"(?:[^"\\\x00-\x1f\x7f]|\\.)*+")*+>'
 _MAIL: Final = re.compile(rf"FROM: *+({_BRACKETED})((?: ++[^ ]++)*+) *+", re.IGNORECASE)
 _RCPT: Final = re.compile(rf"TO: *+({_BRACKETED})((?: ++[^ ]++)*+) *+", re.IGNORECASE)
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^\x00-\x20=\x7f]++))?")
-# RFC 3461 §4: xtext, as in AUTH=<mailbox>.
-_XTEXT: Final = re.compile(r"(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[0-9A-F]{2})++")
-_SIZE: Final = re.compile(r"[0-9]{1,20}")
 _BDAT: Final = re.compile(r"([0-9]{1,20})( +LAST)? *", re.IGNORECASE)
 _MECHANISM: Final = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _REPEATED_PATHS: Final = 2048
-_BODY_TYPES: Final = {kind.value: kind for kind in BodyType}
 
 
 def parse_command(line: bytes) -> Command:
@@ -142,27 +142,10 @@ def _parse_mail(text: str) -> Command:
         if not path.isascii():
             raise BadCommand(replies.SMTPUTF8_NEEDED)
         return MailCommand(reverse_path)
-    size, body, smtputf8 = 0, BodyType.SEVEN_BIT, False
-    for name, value in _parameters(match[2]):
-        if name == "SIZE":
-            size = int(_require(_SIZE, value))
-        elif name == "BODY":
-            kind = _BODY_TYPES.get((value or "").upper())
-            if kind is None:
-                raise BadCommand(replies.BAD_PARAMETER)
-            body = kind
-        elif name == "SMTPUTF8":
-            _refuse_value(value)
-            smtputf8 = True
-        elif name == "AUTH":
-            # Who first submitted it, as the client says (RFC 4954 §5). Nobody here trusts a
-            # client so far, so it is checked and forgotten, as the RFC asks.
-            _require(_XTEXT, value)
-        else:
-            raise BadCommand(replies.UNKNOWN_PARAMETER)
-    if not smtputf8 and not path.isascii():
+    found = read_mail_parameters(match[2])
+    if not found.options.smtputf8 and not path.isascii():
         raise BadCommand(replies.SMTPUTF8_NEEDED)
-    return MailCommand(reverse_path, size, body, smtputf8)
+    return MailCommand(reverse_path, found.size, found.options, found.hold, found.by_seconds)
 
 
 def _parse_rcpt(text: str) -> Command:
@@ -173,33 +156,8 @@ def _parse_rcpt(text: str) -> Command:
     if forward_path is None:
         raise BadCommand(replies.BAD_RECIPIENT)
     if match[2]:
-        for _ in _parameters(match[2]):
-            raise BadCommand(replies.UNKNOWN_PARAMETER)
+        return RcptCommand(forward_path, read_rcpt_parameters(match[2]))
     return RcptCommand(forward_path)
-
-
-def _parameters(text: str) -> list[tuple[str, str | None]]:
-    """Esmtp-params (RFC 5321 §4.1.2), names in upper case, none twice."""
-    found: dict[str, str | None] = {}
-    for word in text.split(" "):
-        if not word:
-            continue
-        match = _PARAMETER.fullmatch(word)
-        if match is None or match[1].upper() in found:
-            raise BadCommand(replies.BAD_PARAMETER)
-        found[match[1].upper()] = match[2]
-    return list(found.items())
-
-
-def _require(pattern: re.Pattern[str], value: str | None) -> str:
-    if value is None or not pattern.fullmatch(value):
-        raise BadCommand(replies.BAD_PARAMETER)
-    return value
-
-
-def _refuse_value(value: str | None) -> None:
-    if value is not None:
-        raise BadCommand(replies.BAD_PARAMETER)
 
 
 def _parse_hello(greeting: Greeting) -> Callable[[str], Command]:

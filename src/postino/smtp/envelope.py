@@ -61,6 +61,8 @@ class MailOptions(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     by_trace: bool = False
     deliver_by: int = 0
     """The instant BY named; meaningful with by_mode only."""
+    hold: str = ""
+    """What FUTURERELEASE asked for, for reports (RFC 4865 §5.1.2): `for;3600`; empty when nothing."""
 
 
 NO_MAIL_OPTIONS = MailOptions()

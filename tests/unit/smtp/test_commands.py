@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postino.core.address import Address
+from postino.core.ids import Instant
 from postino.smtp import replies
 from postino.smtp.commands import (
     AuthCommand,
@@ -20,7 +21,8 @@ from postino.smtp.commands import (
     VrfyCommand,
     parse_command,
 )
-from postino.smtp.envelope import BodyType
+from postino.smtp.envelope import BodyType, ByMode, MailOptions, Notify, RcptOptions, Return
+from postino.smtp.parameters import Hold, read_mail_parameters, read_rcpt_parameters
 from postino.smtp.reply import BadCommand, Reply
 
 GOOD: list[tuple[str, Command]] = [
@@ -66,22 +68,105 @@ GOOD: list[tuple[str, Command]] = [
     ),
     (
         "MAIL FROM:<ned@ymir.claremont.edu> BODY=8BITMIME",
-        MailCommand(Address("ned", "ymir.claremont.edu"), body=BodyType.EIGHT_BIT_MIME),
+        MailCommand(Address("ned", "ymir.claremont.edu"), options=MailOptions(body=BodyType.EIGHT_BIT_MIME)),
     ),
     (
         "MAIL FROM:<ned@ymir.claremont.edu> BODY=BINARYMIME",
-        MailCommand(Address("ned", "ymir.claremont.edu"), body=BodyType.BINARY_MIME),
+        MailCommand(Address("ned", "ymir.claremont.edu"), options=MailOptions(body=BodyType.BINARY_MIME)),
     ),
     ("mail from:<a@b.c> body=7bit size=1", MailCommand(Address("a", "b.c"), 1)),
     ("BDAT 86 LAST", BdatCommand(86, True)),
     ("bdat 100000", BdatCommand(100_000, False)),
     ("BDAT 0 last", BdatCommand(0, True)),
     # RFC 6531 §3.3
-    ("MAIL FROM:<ü@exämple.org> SMTPUTF8", MailCommand(Address("ü", "exämple.org"), smtputf8=True)),
+    (
+        "MAIL FROM:<ü@exämple.org> SMTPUTF8",
+        MailCommand(Address("ü", "exämple.org"), options=MailOptions(smtputf8=True)),
+    ),
     ("RCPT TO:<дядя@пример.рф>", RcptCommand(Address("дядя", "пример.рф"))),
     # RFC 4954 §5
     ("MAIL FROM:<e=mc2@example.com> AUTH=e+3Dmc2@example.com", MailCommand(Address("e=mc2", "example.com"))),
     ("MAIL FROM:<a@b.c> AUTH=<>", MailCommand(Address("a", "b.c"))),
+    # RFC 3461 §10.1, §10.3 (examples), §4.1 (any case)
+    (
+        "MAIL FROM:<Alice@Example.ORG> RET=HDRS ENVID=QQ314159",
+        MailCommand(
+            Address("Alice", "example.org"), options=MailOptions(ret=Return.HEADERS, envid="QQ314159")
+        ),
+    ),
+    (
+        "RCPT TO:<Bob@Example.COM> NOTIFY=SUCCESS ORCPT=rfc822;Bob@Example.COM",
+        RcptCommand(
+            Address("Bob", "example.com"),
+            RcptOptions(notify=Notify.SUCCESS, original="rfc822;Bob@Example.COM"),
+        ),
+    ),
+    (
+        "RCPT TO:<Dana@Ivory.EDU> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Dana@Ivory.EDU",
+        RcptCommand(
+            Address("Dana", "ivory.edu"),
+            RcptOptions(notify=Notify.SUCCESS | Notify.FAILURE, original="rfc822;Dana@Ivory.EDU"),
+        ),
+    ),
+    ("RCPT TO:<a@b.c> notify=never", RcptCommand(Address("a", "b.c"), RcptOptions(notify=Notify.NEVER))),
+    ("RCPT TO:<a@b.c> NOTIFY=delay", RcptCommand(Address("a", "b.c"), RcptOptions(notify=Notify.DELAY))),
+    # §4: xtext
+    (
+        "MAIL FROM:<a@b.c> ENVID=a+2Bb+3Dc+20d",
+        MailCommand(Address("a", "b.c"), options=MailOptions(envid="a+b=c d")),
+    ),
+    (
+        "RCPT TO:<+@b.c> ORCPT=rfc822;+2B@b.c",
+        RcptCommand(Address("+", "b.c"), RcptOptions(original="rfc822;+@b.c")),
+    ),
+    # RFC 6533 §3
+    (
+        "RCPT TO:<a@b.c> ORCPT=utf-8;\\x{FC}\\x{2B}@b.c",
+        RcptCommand(Address("a", "b.c"), RcptOptions(original="utf-8;ü+@b.c")),
+    ),
+    (
+        "RCPT TO:<ü@b.c> ORCPT=utf-8;ü@b.c",
+        RcptCommand(Address("ü", "b.c"), RcptOptions(original="utf-8;ü@b.c")),
+    ),
+    # RFC 8689 §2
+    ("MAIL FROM:<a@b.c> REQUIRETLS", MailCommand(Address("a", "b.c"), options=MailOptions(require_tls=True))),
+    # RFC 6710 §8, RFC 2852 §6
+    (
+        "MAIL FROM:<eljefe@example.com> BY=125;R ENVID=QQ314159 MT-PRIORITY=3",
+        MailCommand(
+            Address("eljefe", "example.com"),
+            options=MailOptions(by_mode=ByMode.RETURN, envid="QQ314159", priority=3),
+            by_seconds=125,
+        ),
+    ),
+    ("MAIL FROM:<a@b.c> MT-PRIORITY=-9", MailCommand(Address("a", "b.c"), options=MailOptions(priority=-9))),
+    (
+        "MAIL FROM:<eljefe@bigbiz.com> BY=120;R",
+        MailCommand(
+            Address("eljefe", "bigbiz.com"), options=MailOptions(by_mode=ByMode.RETURN), by_seconds=120
+        ),
+    ),
+    (
+        "MAIL FROM:<a@b.c> BY=-5;nt",
+        MailCommand(
+            Address("a", "b.c"), options=MailOptions(by_mode=ByMode.NOTIFY, by_trace=True), by_seconds=-5
+        ),
+    ),
+    # RFC 4865 §3
+    (
+        "MAIL FROM:<a@b.c> HOLDFOR=86400",
+        MailCommand(
+            Address("a", "b.c"), options=MailOptions(hold="for;86400"), hold=Hold(86400, text="for;86400")
+        ),
+    ),
+    (
+        "MAIL FROM:<a@b.c> HOLDUNTIL=2026-01-01T00:00:01Z",
+        MailCommand(
+            Address("a", "b.c"),
+            options=MailOptions(hold="until;2026-01-01T00:00:01Z"),
+            hold=Hold(until=Instant(1_767_225_601), text="until;2026-01-01T00:00:01Z"),
+        ),
+    ),
     # RFC 4954 §4.1
     ("AUTH PLAIN dGVzdAB0ZXN0ADEyMzQ=", AuthCommand("PLAIN", b"test\0test\x001234")),
     ("AUTH plain", AuthCommand("PLAIN", None)),
@@ -146,6 +231,52 @@ BAD: list[tuple[bytes, Reply]] = [
     (b"MAIL FROM:<a@b.c> SIZE=" + b"1" * 21, replies.BAD_PARAMETER),
     (b"MAIL FROM:<a@b.c> SIZE=1 SIZE=1", replies.BAD_PARAMETER),
     (b"MAIL FROM:<a@b.c> BODY=9BIT", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> RET=ALL", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> RET=", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> RET=FULL ret=FULL", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> ENVID", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> ENVID=a+", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> ENVID=a+2b", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> ENVID=a+00", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> ENVID=a+0Ab", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> ENVID=a+FC", replies.BAD_PARAMETER),
+    ("MAIL FROM:<a@b.c> SMTPUTF8 ENVID=ü".encode(), replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> ENVID=" + b"a" * 101, replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> REQUIRETLS=yes", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> MT-PRIORITY=10", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> MT-PRIORITY=-0", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> MT-PRIORITY=+1", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> MT-PRIORITY", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> BY", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> BY=1", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> BY=0;R", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> BY=-1;R", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> BY=1;X", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> BY=1;RTT", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> BY=1234567890;N", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDFOR=0", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDFOR=-5", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDFOR=1234567890", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDUNTIL=tomorrow", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDUNTIL=2026-02-30T00:00:00Z", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDUNTIL=2026-02-01T25:00:00Z", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDUNTIL=2026-02-01T00:00:00+02:00", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> HOLDFOR=5 HOLDUNTIL=2026-02-01T00:00:00Z", replies.BAD_PARAMETER),
+    (b"MAIL FROM:<a@b.c> NOTIFY=NEVER", replies.UNKNOWN_PARAMETER),
+    (b"RCPT TO:<a@b.c> NOTIFY", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> NOTIFY=NEVER,DELAY", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> NOTIFY=SUCCESS,", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> NOTIFY=WHENEVER", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> NOTIFY=DELAY NOTIFY=DELAY", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=a@b.c", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=;a@b.c", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=rfc822;", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=rfc822;+C3+BC@b.c", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=utf-8;\\x{D800}@b.c", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=utf-8;\\x{FFFFFF}@b.c", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=utf-8;\\x{0A}@b.c", replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> ORCPT=rfc822;" + b"a" * 500, replies.BAD_PARAMETER),
+    (b"RCPT TO:<a@b.c> RET=FULL", replies.UNKNOWN_PARAMETER),
     (b"MAIL FROM:<a@b.c> BODY", replies.BAD_PARAMETER),
     (b"MAIL FROM:<a@b.c> SMTPUTF8=yes", replies.BAD_PARAMETER),
     (b"MAIL FROM:<a@b.c> AUTH", replies.BAD_PARAMETER),
@@ -156,7 +287,6 @@ BAD: list[tuple[bytes, Reply]] = [
     (b"RCPT TO:<>", replies.BAD_RECIPIENT),
     (b"RCPT TO:<a@b@c>", replies.BAD_RECIPIENT),
     (b'RCPT TO:<"a@b.c>', replies.BAD_RCPT),
-    (b"RCPT TO:<a@b.c> NOTIFY=NEVER", replies.UNKNOWN_PARAMETER),
     (b"DATA now", replies.NO_ARGUMENT_ALLOWED),
     (b"RSET x", replies.NO_ARGUMENT_ALLOWED),
     (b"QUIT x", replies.NO_ARGUMENT_ALLOWED),
@@ -209,6 +339,57 @@ def test_a_bdat_that_cannot_be_read_ends_the_session(line: bytes) -> None:
 def test_any_line_gives_a_command_or_a_refusal(line: bytes) -> None:
     with contextlib.suppress(BadCommand):
         parse_command(line)
+
+
+_PARAMETER_WORDS = st.sampled_from(
+    [
+        "SIZE",
+        "BODY",
+        "SMTPUTF8",
+        "RET",
+        "ENVID",
+        "NOTIFY",
+        "ORCPT",
+        "REQUIRETLS",
+        "MT-PRIORITY",
+        "BY",
+        "HOLDFOR",
+        "HOLDUNTIL",
+        "AUTH",
+        "X",
+    ]
+)
+_PARAMETER_VALUES = st.one_of(
+    st.text(alphabet="0159-+;:,.RNTZ=rfc8utxSUCENVR{}\\ü", max_size=25),
+    st.sampled_from(
+        [
+            "HDRS",
+            "FULL",
+            "NEVER",
+            "SUCCESS,DELAY",
+            "2026-01-01T00:00:00Z",
+            "1;N",
+            "-1;R",
+            "rfc822;a+2Bb",
+            "utf-8;\\x{FC}",
+        ]
+    ),
+)
+
+
+@given(st.lists(st.tuples(_PARAMETER_WORDS, st.none() | _PARAMETER_VALUES), max_size=4))
+def test_any_parameters_give_a_command_or_a_refusal(parameters: list[tuple[str, str | None]]) -> None:
+    text = "".join(f" {name}" if value is None else f" {name}={value}" for name, value in parameters)
+    for line in (f"MAIL FROM:<a@b.c>{text}", f"RCPT TO:<a@b.c>{text}"):
+        with contextlib.suppress(BadCommand):
+            parse_command(line.encode())
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30))
+def test_xtext_is_decoded_to_what_was_encoded(text: str) -> None:
+    encoded = "".join(f"+{ord(ch):02X}" if ch in "+= " else ch for ch in text)
+    assert read_mail_parameters(f" ENVID={encoded}").options.envid == text
+    assert read_rcpt_parameters(f" ORCPT=x400;{encoded}").original == f"x400;{text}"
 
 
 @given(st.from_regex(r"[a-z \"\\.@+]{1,20}", fullmatch=True), st.sampled_from(["example.org", "[192.0.2.1]"]))

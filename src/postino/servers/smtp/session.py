@@ -310,7 +310,7 @@ class SmtpSession:
         transaction = self._transaction
         assert transaction is not None
         forward_path = command.forward_path
-        if not (transaction.mail.smtputf8 or command.is_ascii):
+        if not (transaction.mail.options.smtputf8 or command.is_ascii):
             raise BadCommand(replies.SMTPUTF8_NEEDED)
         most = self._limits.recipients
         if len(transaction.forward_paths) >= most or transaction.refused_recipients >= most:
@@ -340,7 +340,7 @@ class SmtpSession:
     async def _data(self) -> None:
         transaction = self._transaction
         assert transaction is not None
-        if transaction.mail.body is BodyType.BINARY_MIME:
+        if transaction.mail.options.body is BodyType.BINARY_MIME:
             raise BadCommand(replies.BINARY_NEEDS_BDAT)
         self._wire.reply(replies.START_DATA)
         await self._receiver.read_data(transaction)
@@ -375,7 +375,7 @@ class SmtpSession:
             extended=hello.greeting is not Greeting.HELO,
             tls=bool(tls),
             login=self._principal is not None,
-            smtputf8=transaction.mail.smtputf8,
+            smtputf8=transaction.mail.options.smtputf8,
         )
         return Arrival(hello.host, self._connection.peer.address, protocol, tls)
 

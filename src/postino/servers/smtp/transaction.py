@@ -45,7 +45,7 @@ class MailTransaction:
     def begin_message(self, message: IncomingMessage) -> None:
         """The first octets come now."""
         self.message = message
-        if self.mail.body is not BodyType.BINARY_MIME:
+        if self.mail.options.body is not BodyType.BINARY_MIME:
             self.line_endings = LineEndings()
 
     def discard(self) -> None:
