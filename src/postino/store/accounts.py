@@ -278,10 +278,13 @@ def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
 
 
 def drop_unnamed(tx: Tx, named: list[Row]) -> list[str]:
-    """Of (codec, blob_id) pairs, remove the shared bodies no octets row names; give the blobs likewise."""
+    """Of (codec, blob_id) pairs, remove the shared bodies no mail names, queued or not; give such blobs."""
     blobs: list[str] = []
     for codec, blob_id in named:
-        if tx.one("SELECT 1 FROM octets WHERE blob_id=?", (blob_id,)):
+        if tx.one(
+            "SELECT 1 FROM octets WHERE blob_id=? UNION ALL SELECT 1 FROM queue_octets WHERE blob_id=?",
+            (blob_id, blob_id),
+        ):
             continue
         if codec == Codec.SHARED:
             tx.run("DELETE FROM shared_body WHERE id=?", (blob_id,))

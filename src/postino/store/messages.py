@@ -12,8 +12,7 @@ from typing import Final
 
 from postino.core.ids import AccountId, Instant, MailboxId, ModSeq
 from postino.core.ports import MailboxChange
-from postino.store.bodies import Codec, pack
-from postino.store.content import Appended, InlineBody, NewEmail, SealedBlob
+from postino.store.content import Appended, NewEmail
 from postino.store.counters import DELETED, SEEN, add_to_mailbox, charge
 from postino.store.flagging import (
     FlagChange,
@@ -23,6 +22,7 @@ from postino.store.flagging import (
     store_flags,
     store_known_flags,
 )
+from postino.store.shared_bodies import SharedBodies, stored_body
 from postino.store.threads import join_thread
 from postino.store.transfer import Copied, Expunged, copy, expunge, move
 from postino.store.tx import SqlValue, Tx
@@ -47,8 +47,6 @@ __all__ = [
 
 Delivery = tuple[AccountId, MailboxId | None, NewEmail]
 """A message for a mailbox of an account; None is its INBOX."""
-StoredBody = tuple[int, bytes | None, str | None, int]
-"""The columns codec, body, blob_id and blob_offset."""
 
 
 def append(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, new: NewEmail, *, now: Instant) -> Appended:
@@ -57,7 +55,7 @@ def append(tx: Tx, account_id: AccountId, mailbox_id: MailboxId, new: NewEmail, 
     A SealedBlob must be on disk already: once this is committed, a crash leaves no row without its
     octets. Raises OverQuota before anything is written, NoSuchMailbox, NoSuchAccount.
     """
-    return _append(tx, account_id, mailbox_id, new, _stored_body(new), now)
+    return _append(tx, account_id, mailbox_id, new, now)
 
 
 def append_many(
@@ -93,56 +91,31 @@ def append_many(
     )
     tx.run_many(_INSERT_CONTENT, [_content_row(tx, account_id, at.mod_seq, new) for new, at in placed])
     tx.run_many(
-        _INSERT_OCTETS, [(account_id, at.mod_seq, new.header, *_stored_body(new)) for new, at in placed]
+        _INSERT_OCTETS, [(account_id, at.mod_seq, new.header, *stored_body(new.body)) for new, at in placed]
     )
     tx.note_change(MailboxChange(account_id, mailbox_id, mod_seq))
     return done
 
 
-def deliver(tx: Tx, deliveries: Sequence[Delivery], now: Instant) -> list[Appended]:
-    """Append each message, all or none; a body that several accounts receive is stored once.
+def deliver(
+    tx: Tx,
+    deliveries: Sequence[Delivery],
+    now: Instant,
+    *,
+    shared: SharedBodies | None = None,
+    over_quota: bool = False,
+) -> list[Appended]:
+    """Append each message, all or none; a body that several of them hold is stored once.
 
-    Raises OverQuota naming the account, NoSuchMailbox, NoSuchAccount.
+    `shared` knows of bodies that other rows of this transaction hold too. With `over_quota` there is always
+    room. Raises OverQuota naming the account, NoSuchMailbox, NoSuchAccount.
     """
-    if len(deliveries) == 1:
-        account_id, mailbox_id, new = deliveries[0]
-        return [_append(tx, account_id, mailbox_id, new, _stored_body(new), now)]
-    receivers: dict[int, set[AccountId]] = {}
-    for account_id, _, new in deliveries:
-        receivers.setdefault(_body_key(new), set()).add(account_id)
-    stored: dict[int, StoredBody] = {}
-    appended: list[Appended] = []
-    for account_id, mailbox_id, new in deliveries:
-        key = _body_key(new)
-        body = stored.get(key)
-        share_as: StoredBody | None = None
-        if body is None:
-            body = stored[key] = _stored_body(new)
-            if len(receivers[key]) > 1 and body[1] is not None:
-                share_as = body
-        done = _append(tx, account_id, mailbox_id, new, body, now, share=share_as is not None)
-        if share_as is not None:
-            stored[key] = (Codec.SHARED, None, _shared_id(account_id, done.mod_seq), 0)
-        appended.append(done)
-    return appended
-
-
-def _body_key(new: NewEmail) -> int:
-    # One message for many accounts is one bytes object; comparing octets would cost more than it finds.
-    return id(new.body.octets) if isinstance(new.body, InlineBody) else id(new.body)
-
-
-def _shared_id(account_id: AccountId, content_id: int) -> str:
-    """Named after its first receiver, which no other body can be: content ids are given once."""
-    return f"{account_id}-{content_id}"
-
-
-def _stored_body(new: NewEmail) -> StoredBody:
-    body = new.body
-    if isinstance(body, SealedBlob):
-        return Codec.BLOB, None, body.blob_id, body.offset
-    codec, octets = pack(body.octets)
-    return codec, octets, None, 0
+    if shared is None and len(deliveries) > 1:
+        shared = SharedBodies([new.body for _, _, new in deliveries])
+    return [
+        _append(tx, account_id, mailbox_id, new, now, shared, over_quota=over_quota)
+        for account_id, mailbox_id, new in deliveries
+    ]
 
 
 def _append(
@@ -150,14 +123,14 @@ def _append(
     account_id: AccountId,
     mailbox_id: MailboxId | None,
     new: NewEmail,
-    body: StoredBody,
     now: Instant,
+    shared: SharedBodies | None = None,
     *,
-    share: bool = False,
+    over_quota: bool = False,
 ) -> Appended:
     flags = new.flags
     size = new.facts.size
-    mod_seq = charge(tx, account_id, size, 1)
+    mod_seq = charge(tx, account_id, size, 1, over_quota=over_quota)
     mailbox_id, uid_validity, uid = add_to_mailbox(
         tx,
         account_id,
@@ -170,10 +143,8 @@ def _append(
     )
     tx.run(_INSERT_MESSAGE, _message_row(account_id, mailbox_id, uid, mod_seq, new, now))
     tx.run(_INSERT_CONTENT, _content_row(tx, account_id, mod_seq, new))
-    if share:
-        shared_id = _shared_id(account_id, mod_seq)
-        tx.run("INSERT INTO shared_body (id, codec, body) VALUES (?, ?, ?)", (shared_id, body[0], body[1]))
-        body = (Codec.SHARED, None, shared_id, 0)
+    # Named after its first receiver, which no other body can be: content ids are given once.
+    body = stored_body(new.body) if shared is None else shared.put(tx, new.body, f"{account_id}-{mod_seq}")
     tx.run(_INSERT_OCTETS, (account_id, mod_seq, new.header, *body))
     tx.note_change(MailboxChange(account_id, mailbox_id, ModSeq(mod_seq)))
     return Appended(uid_validity, uid, mod_seq)

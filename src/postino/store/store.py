@@ -22,6 +22,7 @@ from postino.store.content import Body, InlineBody, SealedBlob
 from postino.store.engine.sqlite import SqliteEngine
 from postino.store.engine.sqlite_connection import SqliteOptions, open_connection, require_sqlite
 from postino.store.engine.sqlite_schema import migrate, require_current
+from postino.store.queue.lease import release_leases
 from postino.store.text_index.folder import FOLDER, TextIndexes, note_run
 from postino.store.tx import Tx
 
@@ -98,7 +99,8 @@ def open_store(
 
     `first` is for whoever begins a run of the server: the only process, or the supervisor before its
     workers. It brings the schema up to date and, when the last run did not end in order, moves every
-    mod-sequence forward. Everyone else finds the database as it is, except that a missing one is made.
+    mod-sequence forward; what was leased from the queue is due again. Everyone else finds the database as
+    it is, except that a missing one is made.
 
     Raises StoreError, DatabaseTooNew, DatabaseDamaged, TemporarilyUnavailable.
     """
@@ -140,6 +142,8 @@ def _begin_run(tx: Tx) -> None:
     if clean is not None and clean[0] == "0":
         tx.run("UPDATE account SET mod_seq=mod_seq+?", (MOD_SEQ_JUMP,))
     note_run(tx, secrets.token_hex(8))
+    # Whoever held a lease was part of an earlier run.
+    release_leases(tx)
     _note_clean(tx, "0")
 
 

@@ -218,7 +218,9 @@ async def remove_leftovers(store: Store, *, now: Instant) -> int:
         text = json.dumps([blob_id for blob_id, _ in some if blob_id is not None])
         rows = await store.read(
             lambda tx, text=text: tx.all(  # type: ignore[misc]
-                f"SELECT blob_id FROM octets WHERE blob_id IN ({tx.dialect.member_texts})", (text,)
+                f"SELECT blob_id FROM octets WHERE blob_id IN ({tx.dialect.member_texts}) UNION ALL"
+                f" SELECT blob_id FROM queue_octets WHERE blob_id IN ({tx.dialect.member_texts})",
+                (text, text),
             )
         )
         named = {blob_id for (blob_id,) in rows}

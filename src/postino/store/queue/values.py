@@ -36,9 +36,10 @@ class RecipientState(IntEnum):
     WAITING = 0
     """Due at next_at."""
     HELD = 1
-    """By the operator, or until its sender's time to take it back is over; next_at is not looked at."""
+    """By the operator; next_at is not looked at, and it does not expire. (Mail to be sent later, or that its
+    sender may still take back, is WAITING, with that time as its next_at.)"""
     PARKED = 2
-    """Its destination is paused."""
+    """Its destination is paused; likewise."""
 
 
 class NewRecipient(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -152,4 +153,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     next_at: Instant = Instant(0)
     """For DEFERRED: when to try again."""
     counts: bool = True
-    """Whether it was an attempt. Not so when the destination was busy, paused or backing off."""
+    """Whether it was an attempt. Not so when the destination was busy, paused or backing off; then only
+    next_at is kept of it."""
+    delay_told: bool = False
+    """For DEFERRED: its sender is told in the same write that it is late, or needs not be told."""

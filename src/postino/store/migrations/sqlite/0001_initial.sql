@@ -63,6 +63,8 @@ CREATE TABLE sending (
   day         INTEGER NOT NULL,                -- since 1970
   messages    INTEGER NOT NULL DEFAULT 0,
   recipients  INTEGER NOT NULL DEFAULT 0,      -- new ones
+  minute      INTEGER NOT NULL DEFAULT 0,      -- since 1970, of the last message
+  burst       INTEGER NOT NULL DEFAULT 0,      -- messages within that minute
   told        INTEGER NOT NULL DEFAULT 0,      -- the operator was told that a limit was reached
   PRIMARY KEY (account_id, day)
 ) WITHOUT ROWID;
@@ -247,7 +249,7 @@ CREATE TABLE octets (
 );
 CREATE INDEX octets_blob ON octets (blob_id) WHERE blob_id IS NOT NULL;
 
--- One body for a message that went to several accounts; belongs to no account.
+-- One body for a message that went to several accounts or into the queue too; belongs to no account.
 CREATE TABLE shared_body (
   id     TEXT NOT NULL PRIMARY KEY,
   codec  INTEGER NOT NULL,                     -- 0 as is, 1 zstd
@@ -286,6 +288,7 @@ CREATE TABLE queue_message (
   message_id   TEXT NOT NULL,                  -- our name for it (Received, log), not the Message-ID field
   options      BLOB NOT NULL,                  -- MailOptions, msgpack; '' for none
   size         INTEGER NOT NULL,
+  recipients   INTEGER NOT NULL,               -- how many it had when it was accepted
   created_at   INTEGER NOT NULL,
   expires_at   INTEGER NOT NULL
 );
@@ -305,14 +308,17 @@ CREATE TABLE queue_recipient (
   attempts     INTEGER NOT NULL DEFAULT 0,
   first_failed_at INTEGER NOT NULL DEFAULT 0,
   delay_told_at   INTEGER NOT NULL DEFAULT 0,
+  notice_at    INTEGER NOT NULL DEFAULT 0,     -- somebody must be told something then, attempts or not; 0: no
   last_at      INTEGER NOT NULL DEFAULT 0,
   last_status  TEXT NOT NULL DEFAULT '',
   last_reply   TEXT NOT NULL DEFAULT '',
   last_remote  TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (queue_id, number)
 ) WITHOUT ROWID;
-CREATE INDEX queue_due ON queue_recipient (urgency, next_at) WHERE state=0;
+-- With the domain, so that those of destinations that are busy are passed over within the index.
+CREATE INDEX queue_due ON queue_recipient (urgency, next_at, domain) WHERE state=0;
 CREATE INDEX queue_domain ON queue_recipient (domain, state);
+CREATE INDEX queue_notice ON queue_recipient (notice_at) WHERE notice_at<>0;
 
 -- The octets to send, as in `octets`.
 CREATE TABLE queue_octets (
@@ -325,11 +331,13 @@ CREATE TABLE queue_octets (
 );
 CREATE INDEX queue_octets_blob ON queue_octets (blob_id) WHERE blob_id IS NOT NULL;
 
--- Destinations about which there is something to remember: paused by the operator.
+-- Destinations for which the operator decided something; a row goes with its last decision.
 CREATE TABLE queue_destination (
   domain      TEXT PRIMARY KEY,
   paused_at   INTEGER NOT NULL DEFAULT 0,      -- 0: not paused
-  reason      TEXT NOT NULL DEFAULT ''
+  reason      TEXT NOT NULL DEFAULT '',
+  route       TEXT NOT NULL DEFAULT '',        -- HOST:PORT its mail goes to instead; '' for none
+  routed_at   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 -- Addresses nothing is sent to: by the operator, or after failures that will not end by themselves.

@@ -1,0 +1,56 @@
+"""Recipients about whom somebody must be told something, whether or not there was an attempt just now.
+
+RFC: 5321 §4.5.4.1 (giving up), 2852 §4 (deadlines), 3461 §6.2 (delayed).
+Invariants: a recipient that is due is not given up before one more attempt, as after a long outage; held and parked recipients are never given up by time alone.
+Not here: what is told (outbound/reports.py).
+"""
+
+from postino.core.ids import Instant
+from postino.smtp.envelope import ByMode, MailOptions
+from postino.store.queue.rows import RECIPIENT_COLUMNS, messages_of
+from postino.store.queue.values import LeaseToken, QueuedMessage
+from postino.store.tx import Tx
+
+
+def notice_at(
+    *,
+    created_at: int,
+    expires_at: int,
+    options: MailOptions,
+    delay_told_at: int,
+    delay_notice_seconds: int,
+) -> int:
+    """When the sender of a recipient that waits must be told next; 0 for never. An `expires_at` of 0 is none."""
+    times = [expires_at] if expires_at else []
+    if delay_notice_seconds and not delay_told_at:
+        times.append(created_at + delay_notice_seconds)
+    if options.by_mode is ByMode.RETURN or (
+        options.by_mode is ByMode.NOTIFY and delay_told_at < options.deliver_by
+    ):
+        times.append(options.deliver_by)
+    return min(times, default=0)
+
+
+def take_overdue(
+    tx: Tx, token: LeaseToken, *, now: Instant, until: Instant, most: int
+) -> list[QueuedMessage]:
+    """Lease up to `most` recipients whose sender must be told something now: late, too late, given up.
+
+    Those that are due are left to the next attempt. `next_at` of each is what it was: whoever does not give
+    one up settles it as DEFERRED, counting no attempt, until then. Needs no sync.
+    """
+    rows = tx.all(
+        f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipient WHERE notice_at<>0 AND notice_at<=? AND next_at>?"
+        " AND lease='' ORDER BY notice_at, queue_id, number LIMIT ?",
+        (now, now, most),
+    )
+    rows += tx.all(
+        f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipient WHERE notice_at<>0 AND notice_at<=? AND next_at<=?"
+        " AND lease='' AND state=2 ORDER BY notice_at, queue_id, number LIMIT ?",
+        (now, now, most - len(rows)),
+    )
+    tx.run_many(
+        "UPDATE queue_recipient SET lease=?, next_at=? WHERE queue_id=? AND number=?",
+        [(token, until, row[0], row[1]) for row in rows],
+    )
+    return messages_of(tx, rows)
