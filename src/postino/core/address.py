@@ -75,6 +75,16 @@ def _u_label(label: str) -> str:
     return found if is_whole and unicodedata.normalize("NFKC", found).lower() == found else label
 
 
+def ascii_domain(domain: str) -> str:
+    """The domain as the DNS and servers without SMTPUTF8 take it: U-labels as A-labels, lower case."""
+    if domain.isascii():
+        return domain.lower()
+    labels = unicodedata.normalize("NFC", domain).lower().split(".")
+    return ".".join(
+        label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii") for label in labels
+    )
+
+
 def parse_domain(text: str) -> str:
     """Normalise a domain name to lower case NFC U-labels without a final dot. Raises BadAddress."""
     domain = domain_key(unicodedata.normalize("NFC", text).lower().removesuffix("."))

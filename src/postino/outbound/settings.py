@@ -105,6 +105,13 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             extra={"example": ["127.0.0.1#53"]},
         ),
     ] = ()
+    private_addresses: Annotated[
+        bool,
+        about(
+            "Whether other domains' mail exchangers may have addresses of private networks or of this machine. "
+            "Routes always may."
+        ),
+    ] = False
     port: Annotated[
         int, Meta(ge=1, le=65535, extra={"unit": "count"}), about("Where mail exchangers listen.")
     ] = 25
