@@ -49,6 +49,8 @@ class HostTls:
     """PEM file of those who vouch for the certificate; empty for this machine's."""
     testing: bool = False
     """MTA-STS mode testing: a failure is only counted for the report, and mail goes all the same."""
+    policy: str = ""
+    """What TLS reports call all this; goes into TlsOutcome as it is."""
 
 
 OPPORTUNISTIC = HostTls()
@@ -81,6 +83,8 @@ class Target:
     login: str = ""
     password: str = ""
     source_addresses: tuple[str, ...] = ()
+    domain: str = ""
+    """Whose mail exchangers the hosts are; empty for a route's host. Goes into TlsOutcome."""
 
 
 class Undeliverable(PostinoError):
