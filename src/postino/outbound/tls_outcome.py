@@ -2,32 +2,24 @@
 
 RFC: 8460 §4.3 (result types) and §4.3.4 (what need not be told).
 Invariants: telling costs a session nothing it waits for.
-Not here: counting (tls_counts.py), reporting (tls_reporting.py).
+Not here: why a handshake failed (net/tls_client.py), counting (tls_counts.py), reporting (tls_reporting.py).
 
-One outcome for each connection whose host answered: with `failure` None after STARTTLS as the policy wants it,
-else with the reason. What happened before any octet of TLS could flow (no connection, a 421 greeting) is not
-told (RFC 8460 §4.3.4).
+One outcome for each connection whose host answered EHLO: with `failure` empty after a STARTTLS that is as the
+policy wants it, else with the reason. What happened before (no connection, a 421 greeting) is not told.
 """
 
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 
-class TlsFailure(Enum):
-    """The result types of RFC 8460 §4.3, as reports spell them."""
+class PolicyFailure(Enum):
+    """The result types that no handshake can have: the policy itself could not be had."""
 
-    STARTTLS_NOT_SUPPORTED = "starttls-not-supported"
-    CERTIFICATE_HOST_MISMATCH = "certificate-host-mismatch"
-    CERTIFICATE_EXPIRED = "certificate-expired"
-    CERTIFICATE_NOT_TRUSTED = "certificate-not-trusted"
-    VALIDATION_FAILURE = "validation-failure"
     TLSA_INVALID = "tlsa-invalid"
     DNSSEC_INVALID = "dnssec-invalid"
-    STS_POLICY_FETCH_ERROR = "sts-policy-fetch-error"
-    STS_POLICY_INVALID = "sts-policy-invalid"
+    STS_FETCH_ERROR = "sts-policy-fetch-error"
+    STS_INVALID = "sts-policy-invalid"
     STS_WEBPKI_INVALID = "sts-webpki-invalid"
 
 
@@ -41,7 +33,8 @@ class TlsOutcome:
     """HostTls.policy of the host."""
     host: str
     """Host.name."""
-    failure: TlsFailure | None = None
+    failure: str = ""
+    """A result type of RFC 8460 §4.3: the value of a TlsProblem or a PolicyFailure; empty for success."""
     reason: str = ""
     """What exactly, in few words; no more than a line."""
     remote_address: str = ""
@@ -52,21 +45,3 @@ class TlsOutcome:
 
 TlsNote = Callable[[TlsOutcome], None]
 """Told each outcome; never raises, never waits."""
-
-# X509_V_ERR_* of OpenSSL, which ssl.SSLCertVerificationError.verify_code has.
-_EXPIRED: Final = frozenset({9, 10})
-_OTHER_NAME: Final = frozenset({62, 63, 64})
-
-
-def failure_of(error: Exception) -> tuple[TlsFailure, str]:
-    """What a handshake that failed this way counts as, with its reason."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.verify_message or str(error.reason)
-        if error.verify_code in _EXPIRED:
-            return TlsFailure.CERTIFICATE_EXPIRED, reason
-        if error.verify_code in _OTHER_NAME:
-            return TlsFailure.CERTIFICATE_HOST_MISMATCH, reason
-        return TlsFailure.CERTIFICATE_NOT_TRUSTED, reason
-    if isinstance(error, ssl.SSLError):
-        return TlsFailure.VALIDATION_FAILURE, str(error.reason or error)
-    return TlsFailure.VALIDATION_FAILURE, str(error) or type(error).__name__
