@@ -63,6 +63,14 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Meta(max_length=1),
         about("Character that ends the name in ann+shop@example.org; empty turns subaddresses off."),
     ] = "+"
+    local_senders: Annotated[
+        tuple[str, ...],
+        example(
+            "Whom users of this machine may send as by `postino send`, USER:ADDRESS or USER:DOMAIN, * for "
+            "every user. Root and the server's user may send as anybody, others as USER@hostname.",
+            ["www-data:example.org", "backup:reports@example.org"],
+        ),
+    ] = ()
     log_format: Annotated[
         Literal["auto", "json", "text"],
         about(
@@ -104,6 +112,23 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     pop3s: Annotated[
         tuple[str, ...], about("Older mail programs, TLS from the start. Takes effect at a start.")
     ] = ("*:995",)
+    https: Annotated[
+        tuple[str, ...],
+        example(
+            "A small web service: the MTA-STS policy of our domains at mta-sts.DOMAIN, and how mail programs "
+            "set themselves up at autoconfig.DOMAIN and autodiscover.DOMAIN. Takes effect at a start.",
+            ["*:443"],
+        ),
+    ] = ()
+    local: Annotated[
+        tuple[str, ...],
+        example(
+            "Mail from programs of this machine, by `postino send`, without a login: the system says who "
+            "they are. The socket's directory decides who may come: the default's lets root and the server's "
+            "user in, /run/postino everybody. Takes effect at a start.",
+            ["unix:run/submit.sock", "unix:/run/postino/submit.sock"],
+        ),
+    ] = ("unix:run/submit.sock",)
     metrics: Annotated[
         tuple[str, ...],
         about("GET /metrics for Prometheus, without a password: loopback only. Takes effect at a start."),
@@ -258,6 +283,28 @@ class OauthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     keys_seconds: Annotated[Seconds, about("Time after which the keys are asked for again.")] = 3600.0
 
 
+class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the web service (listen.https) tells other servers and mail programs."""
+
+    mta_sts: Annotated[
+        Literal["none", "testing", "enforce"],
+        about(
+            "The mode of the MTA-STS policy of our domains (RFC 8461). testing: who cannot reach us with TLS "
+            "only reports it; enforce: they do not send; none: a policy of before is taken back."
+        ),
+    ] = "testing"
+    mta_sts_mx: Annotated[
+        tuple[str, ...],
+        example(
+            "The mail exchangers the policy allows; empty takes server.hostname.",
+            ["mail.example.org", "backup.example.net"],
+        ),
+    ] = ()
+    mta_sts_seconds: Annotated[
+        Seconds, about("How long others may keep the policy; weeks, once mta_sts is enforce.")
+    ] = 7 * 86_400.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole settings file."""
 
@@ -268,6 +315,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     login: LoginSettings = LoginSettings()
     oauth: OauthSettings = OauthSettings()
     outbound: OutboundSettings = OutboundSettings()
+    web: WebSettings = WebSettings()
     limits: Limits = Limits()
 
 
@@ -285,4 +333,5 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "TlsSettings",
+    "WebSettings",
 ]

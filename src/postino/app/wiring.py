@@ -44,18 +44,22 @@ PROTOCOLS: Final = {
     "imaps": "imap",
     "pop3": "pop3",
     "pop3s": "pop3",
+    "https": "https",
+    "local": "local",
 }
 """What is spoken by each service of [listen]."""
 
 EXPIRY_WARNING_DAYS: Final = 14
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-IMPLICIT_TLS: Final = frozenset({"submissions", "imaps", "pop3s"})
+IMPLICIT_TLS: Final = frozenset({"submissions", "imaps", "pop3s", "https"})
 _REFUSALS: Final = {
     "smtp": b"421 4.7.0 Too many connections, try again later\r\n",
     "submission": b"421 4.7.0 Too many connections, try again later\r\n",
     "lmtp": b"421 4.3.2 Too many connections, try again later\r\n",
     "imap": b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
     "pop3": b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
+    "https": b"",
+    "local": b"421 4.3.2 Too many connections, try again later\r\n",
 }
 
 
@@ -66,6 +70,7 @@ _SERVER_MODULES: Final = (
     "postino.servers.imap.session",
     "postino.servers.pop3",
     "postino.servers.smtp",
+    "postino.servers.web.session",
     "postino.store.sweep",
     "postino.app.indexing",
     "postino.net.self_signed",
@@ -99,6 +104,7 @@ def build_context(
     certificates: "CertificateStore",
 ) -> "ServerContext":
     """What every session of a worker is given."""
+    from postino.app.offered import make_offer
     from postino.delivery.accept import Delivery
     from postino.servers.authentication import Authentication
     from postino.servers.context import ServerContext
@@ -130,12 +136,16 @@ def build_context(
         tls_context=certificates.asking_context,
         relay_tls_context=certificates.context,
         subaddress_separator=configuration.settings.server.subaddress_separator,
+        local_senders=configuration.settings.server.local_senders,
+        offer=make_offer(configuration),
         list_cache=ListCache(configuration.settings.store.list_cache_octets),
     )
 
 
 def change_settings(context: "ServerContext", level: "LogLevel", configuration: Configuration) -> None:
     """Make new settings hold for what begins from now on; sessions under way keep what they read."""
+    from postino.app.offered import make_offer
+
     limits: Limits = configuration.settings.limits
     context.limits = limits
     context.delivery.limits = limits
@@ -143,6 +153,8 @@ def change_settings(context: "ServerContext", level: "LogLevel", configuration: 
     context.authentication.scram_sha1 = configuration.settings.login.scram_sha1
     context.authentication.tokens = _token_checker(configuration, context.clock, context.log)
     context.subaddress_separator = configuration.settings.server.subaddress_separator
+    context.local_senders = configuration.settings.server.local_senders
+    context.offer = make_offer(configuration)
     level.set(configuration.settings.server.log_level)
 
 
@@ -195,7 +207,11 @@ def service(name: str, context: "ServerContext") -> "Service":
     from postino.net.listener import Service
 
     protocol = PROTOCOLS[name]
-    return Service(name, _session(protocol, context, name), name in IMPLICIT_TLS, _REFUSALS[protocol])
+    # A browser that is asked for a certificate asks its user.
+    tls_context = context.relay_tls_context if protocol == "https" else None
+    return Service(
+        name, _session(protocol, context, name), name in IMPLICIT_TLS, _REFUSALS[protocol], tls_context
+    )
 
 
 def _session(protocol: str, context: "ServerContext", name: str) -> "Callable[[Connection], Awaitable[None]]":
@@ -207,10 +223,20 @@ def _session(protocol: str, context: "ServerContext", name: str) -> "Callable[[C
         from postino.servers.pop3 import serve_pop3
 
         return lambda connection: serve_pop3(context, connection)
+    if protocol == "https":
+        from postino.servers.web.session import serve_web
+
+        return lambda connection: serve_web(context, connection)
     from postino.servers.smtp import SmtpRole, serve_smtp
 
-    role = {"smtp": SmtpRole.MX, "submission": SmtpRole.SUBMISSION, "lmtp": SmtpRole.LMTP}[protocol]
-    implicit = name in IMPLICIT_TLS
+    role = {
+        "smtp": SmtpRole.MX,
+        "submission": SmtpRole.SUBMISSION,
+        "lmtp": SmtpRole.LMTP,
+        "local": SmtpRole.LOCAL,
+    }[protocol]
+    # Nothing leaves the machine on a Unix socket, so TLS is not offered there.
+    implicit = name in IMPLICIT_TLS or role is SmtpRole.LOCAL
     return lambda connection: serve_smtp(context, connection, role=role, implicit_tls=implicit)
 
 

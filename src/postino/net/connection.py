@@ -9,16 +9,21 @@ Not here: framing (smtp/, imap/, pop3/), which certificate to show (net/tls.py),
 
 import asyncio
 import math
+import socket
 import ssl
+import struct
 from dataclasses import dataclass
 from typing import Final, cast
 
 from postino.net.compression import Deflater, Inflater
+from postino.net.tls_client import shown_certificates
 from postino.net.tls_memory import tls_begins
 
 READ_PAUSE_OCTETS: Final = 256 * 1024
 LINGER_SECONDS: Final = 2.0
 _RECEIVE_OCTETS: Final = 64 * 1024
+_CREDENTIALS: Final = struct.Struct("3i")
+"""struct ucred: process, user, group."""
 _TIMER_SECONDS: Final = 0.002
 """What the loop's timers, which count milliseconds, may ring early."""
 
@@ -30,6 +35,14 @@ _receive_view: Final = memoryview(_receive_buffer)
 
 class ConnectionLost(ConnectionError):
     """The other side is gone, or did not read what it asked for in time."""
+
+
+class HandshakeFailed(ConnectionLost):
+    """TLS could not be agreed on; `cause` is what OpenSSL or the network says."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"TLS handshake failed: {cause}")
+        self.cause = cause
 
 
 class ServerClosing(TimeoutError):
@@ -139,6 +152,14 @@ class Connection(asyncio.BufferedProtocol):
     def is_closed(self) -> bool:
         """Whether the transport is gone or going; reading gives the end, writing goes nowhere."""
         return self._closing or self._lost or self._transport is None or self._transport.is_closing()
+
+    def peer_user_id(self) -> int | None:
+        """Whose process is at the other end of a Unix socket, as the system says; None for others."""
+        found = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if found is None or found.family != socket.AF_UNIX:
+            return None
+        credentials = found.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(credentials)[1])
 
     def tls_version(self) -> str:
         """`TLSv1.3 TLS_AES_256_GCM_SHA384`, or empty without TLS; for logs and Received fields."""
@@ -257,12 +278,57 @@ class Connection(asyncio.BufferedProtocol):
         if self._lost:
             raise ConnectionLost("the connection is closed")
 
+    async def drain_or_reply(self, timeout_seconds: float = 300.0) -> None:
+        """As drain(), but also return when octets or the end of the stream are at hand.
+
+        For a client that sends much: a server that has said no already may never read the rest.
+        """
+        if self._lost or not self._write_paused or self._unread or self._end:
+            return
+        waiter = self._write_waiter = self._read_waiter = self._loop.create_future()
+        self._read_deadline = math.inf
+        timer = self._loop.call_later(timeout_seconds, self._time_out, waiter)
+        try:
+            await waiter
+        except TimeoutError:
+            self.abort()
+            raise ConnectionLost("the server does not read") from None
+        finally:
+            timer.cancel()
+            self._write_waiter = self._read_waiter = None
+
+    def peer_certificates(self) -> tuple[bytes, ...]:
+        """What the other side showed, each as DER, its own first; nothing of it need be verified."""
+        found = self._transport.get_extra_info("ssl_object") if self._transport else None
+        return () if found is None else shown_certificates(cast("ssl.SSLObject", found))
+
     async def start_tls(self, context: ssl.SSLContext, *, timeout_seconds: float = 30.0) -> None:
         """Switch to TLS as the server. Raises ConnectionLost when the handshake fails.
 
         SECURITY: octets that came before the switch are thrown away here, so a command smuggled in
         behind STARTTLS is never read as if it had come over TLS (RFC 3207 §4.2).
         """
+        await self._start_tls(context, None, timeout_seconds)
+
+    async def start_tls_as_client(
+        self, context: ssl.SSLContext, server_name: str | None, *, timeout_seconds: float = 30.0
+    ) -> None:
+        """Switch to TLS as the client, asking for `server_name`. Raises HandshakeFailed, ConnectionLost.
+
+        SECURITY: there must be no octet of plaintext at hand; whoever sent one is not to be trusted
+        (RFC 3207 §4.2), and the caller ends the session before it comes here. One that is still on its way is
+        read as TLS, and is none.
+        """
+        assert not self._unread
+        await self._start_tls(context, server_name, timeout_seconds, is_client=True)
+
+    async def _start_tls(
+        self,
+        context: ssl.SSLContext,
+        server_name: str | None,
+        timeout_seconds: float,
+        is_client: bool = False,
+    ) -> None:
         transport = self._transport
         if transport is None or self._lost:
             raise ConnectionLost("the connection is closed")
@@ -275,13 +341,14 @@ class Connection(asyncio.BufferedProtocol):
                 transport,
                 self,
                 context,
-                server_side=True,
+                server_side=not is_client,
+                server_hostname=server_name,
                 ssl_handshake_timeout=timeout_seconds,
                 ssl_shutdown_timeout=LINGER_SECONDS,
             )
         except (OSError, EOFError) as error:
             self.abort()
-            raise ConnectionLost(f"TLS handshake failed: {error}") from error
+            raise HandshakeFailed(error) from error
         if upgraded is None or self._lost:
             raise ConnectionLost("the connection was lost during the TLS handshake")
         self._transport = upgraded

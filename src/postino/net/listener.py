@@ -49,6 +49,8 @@ class Service:
     implicit_tls: bool = False
     refusal: bytes = b""
     """What a client hears in the clear when there are too many connections."""
+    tls_context: Callable[[], ssl.SSLContext | None] | None = None
+    """For implicit TLS, instead of the one all listeners have."""
 
 
 class Listeners:
@@ -191,7 +193,8 @@ class Listeners:
                 del self._by_address[address]
 
     async def _open(self, accepted: socket.socket, address: str, service: Service) -> Connection | None:
-        context = self._tls_context() if service.implicit_tls else None
+        find_context = service.tls_context or self._tls_context
+        context = find_context() if service.implicit_tls else None
         # What the loop returns beside the transport is the TLS layer on uvloop, so we keep our own.
         connection = Connection()
         try:

@@ -17,6 +17,7 @@ from postino.servers.imap.mailboxes.known_mailboxes import KnownMailboxes
 from postino.servers.imap.messages.list_cache import ListCache
 from postino.servers.imap.searching.key_cache import KeyCache
 from postino.servers.imap.updates.state_cache import StateCache
+from postino.servers.web.offer import Offer
 
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery
@@ -46,6 +47,10 @@ class ServerContext:
     relay_tls_context: Callable[[], ssl.SSLContext | None] | None = None
     """The one for other mail servers, which asks for none; None is the users'."""
     subaddress_separator: str = "+"
+    local_senders: tuple[str, ...] = ()
+    """Whom users of this machine may send as, USER:ADDRESS or USER:DOMAIN."""
+    offer: Offer | None = None
+    """What the web service tells mail programs; None where there is none."""
     sessions: AccountSessions = field(default_factory=AccountSessions)
     list_cache: ListCache = field(default_factory=ListCache)
     key_cache: KeyCache = field(default_factory=KeyCache)

@@ -85,6 +85,14 @@ AUTH_LINE_TOO_LONG: Final = Reply(500, "5.5.6", "The response is too long")
 LOGIN_NEEDED: Final = Reply(530, "5.7.0", "Log in first")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "The sender's address does not belong to your account")
 AUTHOR_NOT_YOURS: Final = Reply(550, "5.7.1", "The address in the From field does not belong to your account")
+SENDER_NOT_LOCAL: Final = Reply(
+    553, "5.7.1", "You may not send as that address; server.local_senders can allow it"
+)
+AUTHOR_NOT_LOCAL: Final = Reply(
+    550,
+    "5.7.1",
+    "You may not write as the address in From; server.local_senders can allow it",
+)
 
 # Recipients
 NO_SUCH_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")

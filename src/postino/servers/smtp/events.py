@@ -52,6 +52,10 @@ class SessionEvents:
         """From here on events name the account."""
         self.log = self.log.bind(account=login)
 
+    def local_user(self, name: str) -> None:
+        """Events name the user of this machine who hands mail in."""
+        self.log = self.log.bind(user=name)
+
     def command(self, name: str) -> None:
         """A command came that can be understood."""
         self._metrics.command(self._protocol, name)

@@ -5,7 +5,7 @@ Invariants: every function is a short read of the directory and gives a Reply fo
 Not here: the order of commands (smtp/states.py), passwords (servers/authentication.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,16 +88,22 @@ def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:
 
 def refuse_author(context: ServerContext, account_id: AccountId, header: bytes) -> Reply | None:
     """Whether the From field names somebody who is not the account's user (RFC 6409 §6.1)."""
+    theirs = authors_are(header, lambda address: owns_address(context, account_id, address))
+    return None if theirs else replies.AUTHOR_NOT_YOURS
+
+
+def authors_are(header: bytes, allowed: Callable[[Address], bool]) -> bool:
+    """Whether every author in From fields is somebody `allowed`, and no author cannot be understood."""
     for _, name, value in raw_fields(header):
         if name.lower() != b"from":
             continue
         for author in parse_address_list(value):
             if isinstance(author, Group):
-                return replies.AUTHOR_NOT_YOURS
+                return False
             try:
                 address = parse_address(author.addr_spec)
             except BadAddress:
-                return replies.AUTHOR_NOT_YOURS
-            if not owns_address(context, account_id, address):
-                return replies.AUTHOR_NOT_YOURS
-    return None
+                return False
+            if not allowed(address):
+                return False
+    return True

@@ -12,6 +12,7 @@ from postino.core.errors import DiskFull, OverQuota, StoreError, TemporarilyUnav
 from postino.core.ids import AccountId
 from postino.delivery.accept import Envelope, Inbound, received_hops
 from postino.delivery.incoming import Content, Fault, IncomingMessage
+from postino.directory.local_user import LocalUser
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
 from postino.servers.smtp.events import Reason, SessionEvents
@@ -34,11 +35,19 @@ _FAULTS: Final = {
 class MessageReceiver:
     """Takes one session's messages in."""
 
-    def __init__(self, context: ServerContext, role: SmtpRole, wire: Wire, events: SessionEvents) -> None:
+    def __init__(
+        self,
+        context: ServerContext,
+        role: SmtpRole,
+        wire: Wire,
+        events: SessionEvents,
+        local: LocalUser | None = None,
+    ) -> None:
         self._context = context
         self._is_lmtp = role is SmtpRole.LMTP
         self._wire = wire
         self._events = events
+        self._local = local
 
     async def read_data(self, transaction: MailTransaction) -> None:
         """Read a message in the form of DATA, to its end."""
@@ -134,6 +143,8 @@ class MessageReceiver:
             refused = policy.refuse_author(self._context, account_id, header)
             if refused is not None:
                 return self._refused(transaction, Reason.AUTHOR, refused)
+        if self._local is not None and not policy.authors_are(header, self._local.may_send_as):
+            return self._refused(transaction, Reason.AUTHOR, replies.AUTHOR_NOT_LOCAL)
         return None
 
     async def _deliver(

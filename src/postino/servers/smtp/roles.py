@@ -1,4 +1,4 @@
-"""The three things an SMTP port can be for.
+"""The four things an SMTP port can be for.
 
 RFC: 5321 (MX), 6409 (submission), 2033 (LMTP).
 Not here: what differs between them, which is said where it matters (session.py, policy.py).
@@ -16,3 +16,5 @@ class SmtpRole(Enum):
     """Users' mail programs, which must log in."""
     LMTP = "lmtp"
     """Another MTA of the same operator."""
+    LOCAL = "local"
+    """Programs of this machine, over a Unix socket; who they are says the system."""

@@ -12,8 +12,10 @@ Not here: grammar (smtp/commands.py), order (smtp/states.py), who may send to wh
 import ssl
 from typing import Final, assert_never
 
+from postino.core.address import Address, domain_key
 from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import AccountId
+from postino.directory.local_user import find_local_user
 from postino.directory.principal import Principal
 from postino.net.connection import Connection, ConnectionLost, ServerClosing
 from postino.servers import session_log
@@ -80,9 +82,15 @@ class SmtpSession:
         self._offers_tls = offers_tls
         self._session_id = session_log.new_session_id()
         self._events = SessionEvents(context, role.value, session=self._session_id, peer=str(connection.peer))
+        self._local = None
+        if role is SmtpRole.LOCAL:
+            senders = context.local_senders
+            user_id = connection.peer_user_id()
+            self._local = find_local_user(user_id, hostname=context.hostname, senders=senders)
+            self._events.local_user(self._local.name)
         must_log_in = role is SmtpRole.SUBMISSION
         self._wire = Wire(connection, limits, login_seconds=limits.login_seconds if must_log_in else None)
-        self._receiver = MessageReceiver(context, role, self._wire, self._events)
+        self._receiver = MessageReceiver(context, role, self._wire, self._events, self._local)
         self._state = State.CONNECTED
         self._hello: HelloCommand | None = None
         self._principal: Principal | None = None
@@ -220,8 +228,8 @@ class SmtpSession:
         return context.relay_tls_context()
 
     def _mechanisms(self) -> list[str]:
-        """What AUTH is offered: nothing once logged in, on LMTP, or to other servers before TLS."""
-        if self._principal is not None or self._role is SmtpRole.LMTP:
+        """What AUTH is offered: nothing to those who need none, or to other servers before TLS."""
+        if self._principal is not None or self._role in {SmtpRole.LMTP, SmtpRole.LOCAL}:
             return []
         if self._role is SmtpRole.MX and not self._connection.is_tls:
             return []
@@ -297,6 +305,11 @@ class SmtpSession:
             return self._events.refused(
                 Reason.LOGIN_NEEDED, replies.LOGIN_NEEDED, reverse_path=path_text(command.reverse_path)
             )
+        local, reverse_path = self._local, command.reverse_path
+        if local is not None and reverse_path is not None and not local.may_send_as(reverse_path):
+            return self._events.refused(
+                Reason.SENDER, replies.SENDER_NOT_LOCAL, reverse_path=path_text(command.reverse_path)
+            )
         refused = policy.refuse_sender(self._context, self._account_id, command)
         if refused is not None:
             reason = Reason.TOO_LARGE if refused is replies.TOO_LARGE else Reason.SENDER
@@ -319,14 +332,22 @@ class SmtpSession:
             self._context,
             forward_path,
             octets=transaction.mail.size,
-            logged_in=self._principal is not None,
+            logged_in=self._principal is not None or self._local is not None,
         )
+        if isinstance(found, policy.RecipientRefused) and self._is_local(forward_path):
+            # Programs write to users of this machine, above all root, whom nobody made an account for.
+            found = policy.resolve_recipient(
+                self._context, Address("postmaster", ""), octets=transaction.mail.size, logged_in=True
+            )
         if isinstance(found, policy.RecipientRefused):
             transaction.refused_recipients += 1
             return self._refuse_recipient(found.reason, found.reply, command)
         transaction.add_recipient(forward_path, found)
         self._state = State.RECIPIENTS
         return replies.RECIPIENT_OK
+
+    def _is_local(self, address: Address) -> bool:
+        return self._local is not None and domain_key(address.domain) == self._local.hostname
 
     def _refuse_recipient(self, reason: Reason, reply: Reply, command: RcptCommand) -> Reply:
         assert self._transaction is not None
@@ -377,7 +398,8 @@ class SmtpSession:
             login=self._principal is not None,
             smtputf8=transaction.mail.options.smtputf8,
         )
-        return Arrival(hello.host, self._connection.peer.address, protocol, tls)
+        host = hello.host if self._local is None else self._local.name
+        return Arrival(host, self._connection.peer.address, protocol, tls)
 
     def _drop_transaction(self) -> None:
         transaction, self._transaction = self._transaction, None

@@ -1,1 +1,1 @@
-"""The few pages this server shows over HTTPS: its domains' MTA-STS policies and mail programs' settings."""
+"""The small web service: our MTA-STS policy, and how mail programs set themselves up."""
