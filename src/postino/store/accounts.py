@@ -240,7 +240,7 @@ def is_admin(tx: Tx, account_id: AccountId) -> bool:
 
 
 def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
-    """Remove an account with its addresses and all its mail, for good.
+    """Remove an account with its addresses and all its mail, for good. What it submitted is still sent.
 
     Gives the blobs that nobody names any more; delete their files once this has committed.
     Raises NoSuchAccount.
@@ -267,12 +267,17 @@ def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
         "mailbox",
         "lone_subscription",
         "address",
+        "identity",
+        "sending",
+        "correspondent",
     )
     for table in tables:
         tx.run(f"DELETE FROM {table} WHERE account_id=?", (account_id,))
     tx.run(
         "DELETE FROM annotation WHERE viewer_id=? AND viewer_id<>0 AND viewer_id<>account_id", (account_id,)
     )
+    # What was accepted is still sent; the operator may drop it.
+    tx.run("UPDATE queue_message SET account_id=0 WHERE account_id=?", (account_id,))
     tx.run("DELETE FROM account WHERE id=?", (account_id,))
     return drop_unnamed(tx, named)
 

@@ -39,7 +39,7 @@ class SharedBodies:
         self._stored: dict[int, StoredBody] = {}
 
     def put(self, tx: Tx, body: Body, name: str) -> StoredBody:
-        """The columns for the next row that holds `body`; `name` is what it is shared as if that is the first."""
+        """The columns for the next row that holds `body`; the first of several names it."""
         key = _key(body)
         stored = self._stored.get(key)
         if stored is None:

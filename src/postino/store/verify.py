@@ -5,8 +5,6 @@ Not here: repairing.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
 import zstandard
@@ -16,32 +14,15 @@ from postino.core.ids import BlobId
 from postino.core.rights import ALL_RIGHTS
 from postino.store.blobs import BlobStore
 from postino.store.bodies import Codec, unpack
+from postino.store.finding import Finding, Severity
+from postino.store.queue.verify_queue import check_queue, check_queue_blobs
 from postino.store.tx import RunTx, Tx
+
+__all__ = ["Finding", "Severity", "verify", "verify_in_pieces"]
 
 _BODIES_AT_ONCE: Final = 200
 _FRAME_HEADER: Final = 18
 """Octets of a compressed body in which its length stands."""
-
-
-class Severity(Enum):
-    """DAMAGE contradicts a promise; LITTER only takes room."""
-
-    DAMAGE = "damage"
-    LITTER = "litter"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it should be."""
-
-    severity: Severity
-    account_id: int
-    """0 when no account is concerned."""
-    sentence: str
-
-    def __str__(self) -> str:
-        where = f"account {self.account_id}: " if self.account_id else ""
-        return f"{self.severity.value}: {where}{self.sentence}"
 
 
 def verify(tx: Tx, blobs: BlobStore | None = None) -> list[Finding]:
@@ -79,13 +60,17 @@ def _checks(blobs: BlobStore | None) -> list[Callable[[Tx], Iterator[Finding]]]:
         _flag_log,
         _annotations,
         _settings,
+        check_queue,
     ]
     if blobs is not None:
 
         def blob_files(tx: Tx) -> Iterator[Finding]:
             return _blob_files(tx, blobs)
 
-        checks.append(blob_files)
+        def queue_blob_files(tx: Tx) -> Iterator[Finding]:
+            return check_queue_blobs(tx, blobs)
+
+        checks += [blob_files, queue_blob_files]
     return checks
 
 
@@ -288,6 +273,7 @@ def _bodies(tx: Tx) -> Iterator[Finding]:
             yield _damage(account_id, f"the body of content {content_id} is not of {size} octets")
     for (shared_id,) in tx.all(
         "SELECT s.id FROM shared_body s WHERE NOT EXISTS (SELECT 1 FROM octets o WHERE o.blob_id=s.id)"
+        " AND NOT EXISTS (SELECT 1 FROM queue_octets q WHERE q.blob_id=s.id)"
     ):
         yield Finding(Severity.LITTER, 0, f"the shared body {shared_id} belongs to no message")
 

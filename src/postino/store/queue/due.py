@@ -1,7 +1,8 @@
 """Recipients about whom somebody must be told something, whether or not there was an attempt just now.
 
 RFC: 5321 §4.5.4.1 (giving up), 2852 §4 (deadlines), 3461 §6.2 (delayed).
-Invariants: a recipient that is due is not given up before one more attempt, as after a long outage; held and parked recipients are never given up by time alone.
+Invariants: a recipient that is due is not given up before one more attempt, as after a long outage; of those
+    held nobody is told anything; those parked do not expire.
 Not here: what is told (outbound/reports.py).
 """
 
@@ -20,7 +21,7 @@ def notice_at(
     delay_told_at: int,
     delay_notice_seconds: int,
 ) -> int:
-    """When the sender of a recipient that waits must be told next; 0 for never. An `expires_at` of 0 is none."""
+    """When the sender of a recipient that waits is told next; 0 for never. An `expires_at` of 0 is none."""
     times = [expires_at] if expires_at else []
     if delay_notice_seconds and not delay_told_at:
         times.append(created_at + delay_notice_seconds)
@@ -36,18 +37,15 @@ def take_overdue(
 ) -> list[QueuedMessage]:
     """Lease up to `most` recipients whose sender must be told something now: late, too late, given up.
 
-    Those that are due are left to the next attempt. `next_at` of each is what it was: whoever does not give
-    one up settles it as DEFERRED, counting no attempt, until then. Needs no sync.
+    Those that are due are left to the next attempt. Some may be too early: parked recipients whose notice was
+    never reckoned up. `next_at` of each is what it was: whoever does not give one up settles it as DEFERRED
+    until then, counting no attempt, which reckons up the next notice. Needs no sync.
     """
+    where = "notice_at<>0 AND notice_at<=? AND state<>1 AND lease=''"
     rows = tx.all(
-        f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipient WHERE notice_at<>0 AND notice_at<=? AND next_at>?"
-        " AND lease='' ORDER BY notice_at, queue_id, number LIMIT ?",
+        f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipient WHERE {where} AND (state=2 OR next_at>?)"
+        " ORDER BY notice_at, queue_id, number LIMIT ?",
         (now, now, most),
-    )
-    rows += tx.all(
-        f"SELECT {RECIPIENT_COLUMNS} FROM queue_recipient WHERE notice_at<>0 AND notice_at<=? AND next_at<=?"
-        " AND lease='' AND state=2 ORDER BY notice_at, queue_id, number LIMIT ?",
-        (now, now, most - len(rows)),
     )
     tx.run_many(
         "UPDATE queue_recipient SET lease=?, next_at=? WHERE queue_id=? AND number=?",

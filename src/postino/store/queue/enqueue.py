@@ -115,6 +115,7 @@ def enqueue_message(
     due_at = lease_until if born_leased else new.release_at
     urgency = -options.priority
     notice_at = 0 if options.by_mode is None else options.deliver_by
+    parked_notice_at = now if new.reverse_path else notice_at
     paused: dict[str, bool] = {}
     rows = []
     leased: list[QueuedRecipient] = []
@@ -142,7 +143,8 @@ def enqueue_message(
                 urgency,
                 due_at if goes else new.release_at,
                 token if goes else NO_LEASE,
-                notice_at,
+                # When its sender must hear that it waits is reckoned up by take_overdue()'s caller.
+                parked_notice_at if state == RecipientState.PARKED else notice_at,
             )
         )
         if goes and token:

@@ -57,6 +57,13 @@ CREATE TABLE forward (
   PRIMARY KEY (domain_id, local_part, target)
 ) WITHOUT ROWID;
 
+-- Reverse-paths of forwarded mail that are too long to be written into one of ours (mailauth/srs.py).
+CREATE TABLE long_path (
+  token       TEXT PRIMARY KEY,
+  path        TEXT NOT NULL,
+  day         INTEGER NOT NULL                 -- since 1970, UTC: when it was last used
+) WITHOUT ROWID;
+
 -- What an account has submitted on a day (UTC), for its limits.
 CREATE TABLE sending (
   account_id  INTEGER NOT NULL,
@@ -318,7 +325,7 @@ CREATE TABLE queue_recipient (
 -- With the domain, so that those of destinations that are busy are passed over within the index.
 CREATE INDEX queue_due ON queue_recipient (urgency, next_at, domain) WHERE state=0;
 CREATE INDEX queue_domain ON queue_recipient (domain, state);
-CREATE INDEX queue_notice ON queue_recipient (notice_at) WHERE notice_at<>0;
+CREATE INDEX queue_notice ON queue_recipient (notice_at) WHERE notice_at<>0 AND state<>1;
 
 -- The octets to send, as in `octets`.
 CREATE TABLE queue_octets (

@@ -1,0 +1,175 @@
+"""What an operator does with waiting mail: look, hold, release, try now, drop.
+
+Each takes message numbers and a Choice, so that a hundred thousand are changed in steps; what the Choice says
+of recipients is looked at again in each step.
+
+Invariants: what is being sent this very moment is not called back: it may arrive even when held or dropped.
+Not here: destinations (destinations.py), taking a message back (recall.py), counting (stats.py).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from postino.core.ids import BlobId, Instant
+from postino.store.queue.choice import Choice
+from postino.store.queue.destinations import GO_AT
+from postino.store.queue.enqueue import note_queue_change
+from postino.store.queue.rows import (
+    MESSAGE_COLUMNS,
+    RECIPIENT_COLUMNS,
+    message_of,
+    messages_of,
+    read_octets,
+    recipient_of,
+)
+from postino.store.queue.settle import Report, remove_messages, tell
+from postino.store.queue.values import Octets, QueuedMessage, QueuedRecipient, QueueId
+from postino.store.tx import SqlValue, Tx
+
+STEP: Final = 500
+"""How many messages to change in one write: about 10 ms."""
+_RECIPIENT: Final = ", ".join(f"r.{column}" for column in RECIPIENT_COLUMNS.split(", "))
+
+MakeReport = Callable[[QueuedMessage, Octets], Report | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One message, as an operator sees it."""
+
+    message: QueuedMessage
+    """With those of its recipients that were chosen."""
+    accepted_recipients: int
+    """How many it had at first; those it has no more were sent to, or given up."""
+    sending: frozenset[int]
+    """The numbers of recipients somebody has taken to send to now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What drop() removed."""
+
+    recipients: int
+    messages: int
+    blobs: list[BlobId]
+    """Delete their files once the transaction has committed."""
+
+
+def chosen_messages(tx: Tx, choice: Choice, *, most: int = -1) -> list[QueueId]:
+    """The messages with a recipient that fits, oldest first; up to `most`, or all."""
+    of_recipients, recipient_params = choice.of_recipients()
+    of_messages, message_params = choice.of_messages()
+    # The tables lie in the same order, so that this is one pass over each and stops early.
+    rows = tx.all(
+        f"SELECT m.id FROM queue_message m WHERE {of_messages} AND EXISTS"
+        f" (SELECT 1 FROM queue_recipient r WHERE r.queue_id=m.id AND {of_recipients})"
+        " ORDER BY m.id LIMIT ?",
+        (*message_params, *recipient_params, most),
+    )
+    return [QueueId(queue_id) for (queue_id,) in rows]
+
+
+def list_queue(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice, now: Instant) -> list[Listed]:
+    """These messages with the recipients that fit, in the order of their numbers."""
+    condition, params = choice.of_recipients()
+    text = json.dumps(queue_ids)
+    recipients: dict[int, list[QueuedRecipient]] = {}
+    sending: dict[int, set[int]] = {}
+    for *row, lease in tx.all(
+        f"SELECT {_RECIPIENT}, r.lease FROM queue_recipient r WHERE r.queue_id IN ({tx.dialect.members})"
+        f" AND {condition} ORDER BY r.queue_id, r.number",
+        (text, *params),
+    ):
+        recipient = recipient_of(tuple(row))
+        recipients.setdefault(row[0], []).append(recipient)
+        if lease and recipient.next_at > now:
+            sending.setdefault(row[0], set()).add(recipient.number)
+    return [
+        Listed(
+            message_of(tuple(row), recipients[row[0]]),
+            accepted_recipients,
+            frozenset(sending.get(row[0], ())),
+        )
+        for *row, accepted_recipients in tx.all(
+            f"SELECT {MESSAGE_COLUMNS}, recipients FROM queue_message WHERE id IN ({tx.dialect.members})"
+            " ORDER BY id",
+            (text,),
+        )
+        if row[0] in recipients
+    ]
+
+
+def hold(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice) -> int:
+    """Have these wait for release(), however long; how many recipients that are."""
+    return _change(tx, "state=1", "r.state<>1", queue_ids, choice)
+
+
+def release(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice, now: Instant) -> int:
+    """Let those that were held go, at once or when they were to be sent; how many recipients that are.
+
+    Those of a paused destination are parked.
+    """
+    note_queue_change(tx)
+    parked = (
+        "CASE WHEN EXISTS (SELECT 1 FROM queue_destination d"
+        " WHERE d.domain=queue_recipient.domain AND d.paused_at<>0) THEN 2 ELSE 0 END"
+    )
+    return _change(tx, f"state={parked}, next_at={GO_AT}", "r.state=1", queue_ids, choice, (now, now))
+
+
+def retry(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice, now: Instant) -> int:
+    """Try these at once, whenever they were due; how many recipients that are. Held and parked ones stay."""
+    note_queue_change(tx)
+    return _change(tx, "next_at=?", "r.state=0 AND r.lease=''", queue_ids, choice, (now,))
+
+
+def drop(
+    tx: Tx,
+    queue_ids: Sequence[QueueId],
+    choice: Choice,
+    now: Instant,
+    *,
+    make_report: MakeReport | None = None,
+) -> Dropped:
+    """Remove these for good. With `make_report`, their senders are told in the same write."""
+    condition, params = choice.of_recipients()
+    where = f"r.queue_id IN ({tx.dialect.members}) AND {condition}"
+    rows = tx.all(
+        f"SELECT {_RECIPIENT} FROM queue_recipient r WHERE {where} ORDER BY r.queue_id, r.number",
+        (json.dumps(queue_ids), *params),
+    )
+    if make_report is not None:
+        reports = [
+            make_report(message, read_octets(tx, message.queue_id)) for message in messages_of(tx, rows)
+        ]
+        tell(tx, [report for report in reports if report is not None], now)
+    tx.run_many(
+        "DELETE FROM queue_recipient WHERE queue_id=? AND number=?", [(row[0], row[1]) for row in rows]
+    )
+    finished = [
+        QueueId(queue_id)
+        for (queue_id,) in tx.all(
+            f"SELECT id FROM queue_message m WHERE id IN ({tx.dialect.members}) AND NOT EXISTS"
+            " (SELECT 1 FROM queue_recipient r WHERE r.queue_id=m.id)",
+            (json.dumps(queue_ids),),
+        )
+    ]
+    return Dropped(len(rows), len(finished), remove_messages(tx, finished))
+
+
+def _change(
+    tx: Tx,
+    change: str,
+    also: str,
+    queue_ids: Sequence[QueueId],
+    choice: Choice,
+    values: Sequence[SqlValue] = (),
+) -> int:
+    condition, params = choice.of_recipients()
+    return tx.run(
+        f"UPDATE queue_recipient SET {change} WHERE (queue_id, number) IN (SELECT r.queue_id, r.number"
+        f" FROM queue_recipient r WHERE r.queue_id IN ({tx.dialect.members}) AND {also} AND {condition})",
+        (*values, json.dumps(queue_ids), *params),
+    )
