@@ -17,8 +17,11 @@ from rich.console import Console
 
 from bench import corpus, machine, report
 from bench.drivers.ceiling import driver_ceiling
+from bench.drivers.sink import Sink
 from bench.drivers.smtp import ready_to_send
+from bench.micro.signing import signing_milliseconds
 from bench.peers.debian import DebianPair, install_peers
+from bench.peers.debian_sending import DebianSending
 from bench.peers.postino import PostinoServer
 from bench.peers.server import Ports, Server, ServerProblem
 from bench.runner import Runner
@@ -28,12 +31,13 @@ from bench.suites.imap import ImapSuite
 from bench.suites.mixed import MixedSuite
 from bench.suites.pop3 import Pop3Suite
 from bench.suites.search import SearchSuite
+from bench.suites.sending import SendingSuite
 from bench.suites.smtp import SmtpSuite
 from bench.suites.suite import FULL, QUICK, Scale, Suite
 
 ROOT: Final = Path(__file__).resolve().parent
 PAGE: Final = ROOT.parent / "docs" / "benchmarks.md"
-SUITES: Final = ("smtp", "imap", "search", "mixed", "growth", "pop3", "idle")
+SUITES: Final = ("smtp", "sending", "imap", "search", "mixed", "growth", "pop3", "idle")
 _NOTES: Final = """\
 The peers are Debian's packages with their own configuration: Dovecot with sdbox and reused login processes, Postfix
 delivering by LMTP with default process limits, no DNS look-ups, no client limits, no in-flow delay and no map of
@@ -41,6 +45,11 @@ recipients to look into. Postino runs with its defaults. Nothing is pinned to a 
 
 SMTP: one thread drives all connections, pipelining MAIL, RCPT and DATA, and keeps each connection for the whole run.
 *Accepted* is the rate of 250s. *In the mailbox* counts until IMAP STATUS shows every message that got a 250.
+
+Sending: Postino and Postfix with opendkim each take submissions, sign them with RSA-2048, relaxed/relaxed, and pass them
+on to one sink, which counts them; both keep their connections to it. Postino has the driver log in, once a connection;
+Postfix trusts this machine. Limits of what an account may send are off. *At the far server* counts until the sink has every
+accepted message, signed. For *waiting*, messages due tomorrow lie in Postino's queue.
 
 IMAP: the driver reads to the tagged answer and looks at nothing else; only the first answer to each FETCH is counted
 and its octets are checked. Figures other than *the first time* are with warm caches on both sides.
@@ -124,6 +133,7 @@ def _measure(options: argparse.Namespace, runner: Runner, console: Console) -> l
     mean = sum(map(len, messages)) / len(messages) / 1024
     console.print(f"corpus: {len(messages)} messages, {mean:.1f} KiB mean", highlight=False)
     base = options.base_port
+    versions: list[str] = []
     with ExitStack() as stack:
         debian: list[Server] = []
         if not options.without_peers:
@@ -131,10 +141,15 @@ def _measure(options: argparse.Namespace, runner: Runner, console: Console) -> l
             debian.append(DebianPair(options.work, Ports.from_base(base)))
         postino = [] if options.only_peers else [PostinoServer(options.work, Ports.from_base(base + 1000))]
         servers: list[Server] = [*postino, *debian]
-        for server in servers if set(names) - {"idle"} else debian:
+        if not set(names) - {"idle", "sending"}:
+            servers = debian if "idle" in names else []
+        for server in servers:
             _start(server, stack, console)
         for name in names:
             console.rule(name)
+            if name == "sending":
+                versions += _measure_sending(options, runner, console, scale)
+                continue
             if name == "idle" and postino:
                 postino[0].stop()
                 alone = PostinoServer(options.work, Ports.from_base(base + 2000), workers=1)
@@ -142,13 +157,34 @@ def _measure(options: argparse.Namespace, runner: Runner, console: Console) -> l
                 runner.run(_suite(name, scale, messages), [alone, *debian])
             else:
                 runner.run(_suite(name, scale, messages), servers)
-        versions = [server.version() for server in servers]
+        versions = [*(server.version() for server in servers), *versions]
     if "smtp" in names and not options.without_peers:
         messages = [ready_to_send(corpus.sized_message(number, 4096)) for number in range(20)]
         ceiling = driver_ceiling(base + 2999, messages)
         if ceiling is not None:
             versions.append(f"nothing but the SMTP driver and smtp-sink: {ceiling:,.0f} messages/s")
     return versions
+
+
+def _measure_sending(
+    options: argparse.Namespace, runner: Runner, console: Console, scale: Scale
+) -> list[str]:
+    """Servers and a sink of their own; gives the peers' versions."""
+    base, sink = options.base_port, options.base_port + 2998
+    with ExitStack() as stack:
+        servers: list[Server] = []
+        if not options.only_peers:
+            servers.append(PostinoServer(options.work, Ports.from_base(base + 2000), relay=sink))
+        if not options.without_peers:
+            servers.append(DebianSending(options.work, Ports.from_base(base), sink))
+        counting = stack.enter_context(Sink(sink))
+        for server in servers:
+            _start(server, stack, console)
+        runner.run(SendingSuite(scale, counting), servers)
+    if not options.only_peers:
+        for key, milliseconds in signing_milliseconds().items():
+            runner.note(PostinoServer.name, key, milliseconds)
+    return [server.version() for server in servers[1:]]
 
 
 def main() -> int:
@@ -183,7 +219,7 @@ def main() -> int:
     finally:
         runner.close()
         if not options.keep and not runner.samples.failures:
-            for directory in ("debian", "postino", "postino-1-worker"):
+            for directory in ("debian", "debian-sending", "postino", "postino-1-worker", "postino-sending"):
                 shutil.rmtree(options.work / directory, ignore_errors=True)
 
     rows = runner.samples.rows(PostinoServer.name, DebianPair.name)

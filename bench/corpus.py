@@ -180,6 +180,27 @@ def sized_message(number: int, octets: int) -> bytes:
     return ("\r\n".join(header) + "\r\n\r\n" + "\r\n".join(text) + "\r\n").encode()
 
 
+def outgoing_message(number: int, octets: int, sender: str) -> bytes:
+    """A text message as a user's mail program submits it: no trace fields, no signature."""
+    rng = random.Random(2_000_000 + number)
+    header = [
+        f"Date: {format_datetime(_START + timedelta(minutes=number))}",
+        f"From: A Sender <{sender}>",
+        f"To: {_word(rng).capitalize()} <{_word(rng)}@client.example>",
+        f"Subject: {_subject(rng)}",
+        f"Message-ID: {_message_id(3_000_000 + number)}",
+        "User-Agent: Bench 1.0",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+    ]
+    text: list[str] = []
+    missing = octets - len("\r\n".join(header)) - 4
+    while missing > 0:
+        text.append(rng.choice(_sentences()))
+        missing -= len(text[-1]) + 2
+    return ("\r\n".join(header) + "\r\n\r\n" + "\r\n".join(text) + "\r\n").encode()
+
+
 def load(directory: Path, count: int) -> list[bytes]:
     """The first `count` messages, from a cache file in `directory` that is made when it is missing."""
     path = directory / f"corpus-{EDITION}-{count}.bin"

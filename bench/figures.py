@@ -61,6 +61,9 @@ class Row:
         return "ok" if self.ratio >= figure.ratio else "short"
 
 
+SENDING: Final = "Sending, 4 KB, signed"
+
+
 def _smtp() -> list[Figure]:
     figures = []
     for connections in (1, 10, 50):
@@ -80,6 +83,47 @@ def _smtp() -> list[Figure]:
         figures.append(Figure(f"{key}.stored", "SMTP, 60 KB", f"in the mailbox, {where}", "/s", ratio=5))
         figures.append(Figure(f"{key}.accepted", "SMTP, 60 KB", f"accepted, {where}", "/s"))
     return figures
+
+
+def _sending() -> list[Figure]:
+    figures = []
+    for connections in (1, 10, 50):
+        where = f"{connections} connection{'s' * (connections > 1)}"
+        key = f"sending.4k.c{connections}"
+        figures.append(Figure(f"{key}.sent", SENDING, f"at the far server, {where}", "/s", ratio=2))
+        figures.append(Figure(f"{key}.accepted", SENDING, f"accepted, {where}", "/s", ratio=3))
+    return [
+        *figures,
+        Figure(
+            "sending.fanout",
+            SENDING,
+            "one message to 1,000 recipients of a domain",
+            "ms",
+            Better.LESS,
+            ratio=1,
+        ),
+        Figure("sending.sign", SENDING, "signing 16 KB, RSA-2048", "ms", Better.LESS, limit=0.7),
+        Figure("sending.sign.both", SENDING, "signing 16 KB, RSA-2048 and Ed25519", "ms", Better.LESS),
+        Figure(
+            "sending.waiting.start", SENDING, "start with 100,000 messages waiting", "s", Better.LESS, limit=2
+        ),
+        Figure(
+            "sending.waiting.processor",
+            SENDING,
+            "processor while they wait, of one",
+            "%",
+            Better.LESS,
+            limit=1,
+        ),
+        Figure(
+            "sending.waiting.factor",
+            SENDING,
+            "time a new message takes past them, factor",
+            "x",
+            Better.LESS,
+            limit=1.1,
+        ),
+    ]
 
 
 _MS: Final = "ms"
@@ -129,6 +173,7 @@ def _growth() -> list[Figure]:
 
 FIGURES: Final[tuple[Figure, ...]] = (
     *_smtp(),
+    *_sending(),
     Figure("imap.append.serial", "IMAP, writing", "APPEND one after the other", "/s", ratio=1),
     Figure("imap.append.pipelined", "IMAP, writing", "APPEND pipelined", "/s", ratio=5),
     Figure("imap.copy", "IMAP, writing", "COPY half of the mailbox", "/s", ratio=10),

@@ -60,11 +60,15 @@ class Runner:
 
     def _sample(self, step: Step, server: Server, round_number: int) -> None:
         for key, value in step.run(server, round_number).items():
-            self.samples.add(server.name, key, value)
-            record = {"server": server.name, "figure": key, "round": round_number, "value": value}
-            self._raw.write(json.dumps(record | {"at": round(time.time(), 3)}) + "\n")
-            self._console.print(f"  {key:34} {server.name:18} {value:14,.2f}", highlight=False)
+            self.note(server.name, key, value, round_number)
+
+    def note(self, server: str, key: str, value: float, round_number: int = 0) -> None:
+        """Keep one sample."""
+        self.samples.add(server, key, value)
+        record = {"server": server, "figure": key, "round": round_number, "value": value}
+        self._raw.write(json.dumps(record | {"at": round(time.time(), 3)}) + "\n")
         self._raw.flush()
+        self._console.print(f"  {key:34} {server:18} {value:14,.2f}", highlight=False)
 
     def _attempt(self, what: str, server: Server, work: Callable[[], object]) -> bool:
         try:

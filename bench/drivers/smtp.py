@@ -4,6 +4,7 @@ Each connection sends MAIL, RCPT and DATA in one packet (PIPELINING, as mail ser
 354, sends the message, waits for 250, and starts over, until the time is up.
 """
 
+import base64
 import select
 import socket
 import time
@@ -27,6 +28,9 @@ class SmtpLoad:
     recipients: Sequence[str]
     messages: Sequence[bytes]
     recipients_per_message: int = 1
+    sender: str = "sender@client.example"
+    login: tuple[str, str] | None = None
+    """User and password, where the server wants them (once a connection)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +56,25 @@ def _open(load: SmtpLoad) -> socket.socket:
         greeting = connection.recv(_GREETING_OCTETS)
         if not greeting.startswith(b"220"):
             raise DriverError(f"SMTP greeting refused: {greeting!r}")
-        connection.sendall(b"EHLO client.bench.example\r\n")
-        answer = b""
-        while not (answer.endswith(b"\r\n") and b"\n250 " in b"\n" + answer):
-            chunk = connection.recv(_GREETING_OCTETS)
-            if not chunk:
-                raise DriverError("the SMTP server hung up after EHLO")
-            answer += chunk
+        _converse(connection, b"EHLO client.bench.example", b"250")
+        if load.login is not None:
+            secret = base64.b64encode(b"\0" + "\0".join(load.login).encode())
+            _converse(connection, b"AUTH PLAIN " + secret, b"235")
     except OSError as error:
         raise DriverError(f"no SMTP session on port {load.port}: {error}") from error
     # PERF: with a timeout Python polls before every recv and send; epoll has done that already.
     connection.settimeout(None)
     return connection
+
+
+def _converse(connection: socket.socket, line: bytes, wanted: bytes) -> None:
+    connection.sendall(line + b"\r\n")
+    answer = b""
+    while not (answer.endswith(b"\r\n") and b"\n" + wanted + b" " in b"\n" + answer):
+        chunk = connection.recv(_GREETING_OCTETS)
+        if not chunk or answer[:1] in (b"4", b"5"):
+            raise DriverError(f"the SMTP server refused {line.split()[0]!r}: {answer[:200]!r}")
+        answer += chunk
 
 
 def _transactions(load: SmtpLoad) -> Iterator[tuple[bytes, tuple[str, ...]]]:
@@ -75,7 +86,7 @@ def _transactions(load: SmtpLoad) -> Iterator[tuple[bytes, tuple[str, ...]]]:
         at += size
     ready = [
         (
-            b"MAIL FROM:<sender@client.example>\r\n"
+            b"MAIL FROM:<%s>\r\n" % load.sender.encode()
             + b"".join(b"RCPT TO:<%s>\r\n" % name.encode() for name in group)
             + b"DATA\r\n",
             group,

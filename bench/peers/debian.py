@@ -10,6 +10,7 @@ mail_fsync (a message is on disk before LMTP answers). The static password costs
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +26,13 @@ from bench.peers.server import (
     wait_for_greeting,
 )
 
-_PACKAGES: Final = ("postfix", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd")
-_POSTFIX_PROGRAMS: Final = "/usr/lib/postfix/sbin"
+_PACKAGES: Final = {
+    "postfix": "/usr/sbin/postfix",
+    "dovecot-imapd": "/usr/lib/dovecot/imap",
+    "dovecot-pop3d": "/usr/lib/dovecot/pop3",
+    "dovecot-lmtpd": "/usr/lib/dovecot/lmtp",
+}
+POSTFIX_PROGRAMS: Final = "/usr/lib/postfix/sbin"
 _MAIL_USER: Final = "mail"  # every Debian has it; the peers' mailboxes belong to it
 
 _DOVECOT: Final = """\
@@ -127,25 +133,19 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 """
 
 
-def missing_packages() -> list[str]:
-    """Which of the peers' Debian packages are not installed."""
-    programs = {
-        "postfix": "/usr/sbin/postfix",
-        "dovecot-imapd": "/usr/lib/dovecot/imap",
-        "dovecot-pop3d": "/usr/lib/dovecot/pop3",
-        "dovecot-lmtpd": "/usr/lib/dovecot/lmtp",
-    }
-    return [package for package in _PACKAGES if not Path(programs[package]).exists()]
-
-
 def install_peers() -> None:
-    """Install what is missing with apt-get, or say what to type."""
-    missing = missing_packages()
+    """Install what is missing of Postfix and Dovecot with apt-get, or say what to type."""
+    install(_PACKAGES)
+
+
+def install(packages: Mapping[str, str]) -> None:
+    """Install those of the Debian packages whose program is not there, or say what to type."""
+    missing = [package for package, program in packages.items() if not Path(program).exists()]
     if not missing:
         return
     advice = "install the peers with: apt-get install " + " ".join(missing)
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise ServerProblem(f"Postfix and Dovecot are not complete on this machine; {advice}")
+        raise ServerProblem(f"{', '.join(missing)} cannot be found on this machine; {advice}")
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
     run_quietly([*environment, "apt-get", "update", "-qq"], 300.0)
     code, said = run_quietly(
@@ -226,7 +226,7 @@ class DebianPair:
             "user": _MAIL_USER,
             "password": PASSWORD,
             "domain": DOMAIN,
-            "programs": _POSTFIX_PROGRAMS,
+            "programs": POSTFIX_PROGRAMS,
             "smtp": self.ports.smtp,
             "imap": self.ports.imap,
             "pop3": self.ports.pop3,

@@ -43,16 +43,48 @@ for address in addresses:
             raise
 """
 
+_FILL_QUEUE: Final = """\
+import sys, time
+from pathlib import Path
+from postino.core.ids import Instant
+from postino.store.accounts import account_by_login
+from postino.store.content import InlineBody
+from postino.store.queue.enqueue import enqueue
+from postino.store.queue.values import NewQueued, NewRecipient, QueueKind
+from postino.store.store import open_store
+data, login, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+now = Instant(int(time.time()))
+store = open_store(data, first=True)
+account = store.read_now(lambda tx: account_by_login(tx, login)).id
+def fill(first, last):
+    def put(tx):
+        for number in range(first, last):
+            domain = f"late{number % 500}.example"
+            enqueue(tx, NewQueued(
+                kind=QueueKind.SUBMITTED, account_id=account, reverse_path=login, header=b"Subject: late\\r\\n\\r\\n",
+                recipients=[NewRecipient(address=f"reader{number}@{domain}", domain=domain)],
+                body=InlineBody(b"Later.\\r\\n" * 50), size=417, message_id=f"late-{number}",
+                release_at=Instant(now + 86_400), expires_at=Instant(now + 500_000)), now=now)
+    return put
+for first in range(0, count, 1000):
+    store.write_now(fill(first, min(count, first + 1000)))
+store.close_now()
+"""
+
 
 class PostinoServer:
     """One Postino with its own data directory."""
 
     name = "Postino"
 
-    def __init__(self, work: Path, ports: Ports, *, workers: int | None = None) -> None:
+    def __init__(
+        self, work: Path, ports: Ports, *, workers: int | None = None, relay: int | None = None
+    ) -> None:
         self.ports = ports
         self._workers = workers
-        self._data = work / ("postino" if workers is None else f"postino-{workers}-worker")
+        self._relay = relay
+        name = "postino" if workers is None else f"postino-{workers}-worker"
+        self._data = work / (name if relay is None else f"{name}-sending")
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -63,6 +95,19 @@ class PostinoServer:
         self._cli("-m", "postino", "init", DOMAIN, "--data", str(self._data), "--generate")
         (self._data / "postino.toml").write_text(self._settings())
         self._cli("-c", _ADD_ACCOUNTS, str(self._data), PASSWORD, *ACCOUNTS)
+        if self._relay is not None:
+            self._cli(
+                "-m",
+                "postino",
+                "dkim",
+                "add",
+                DOMAIN,
+                "--algorithm",
+                "rsa",
+                "--use",
+                "--data",
+                str(self._data),
+            )
         self.launch()
 
     def launch(self) -> float:
@@ -121,6 +166,11 @@ class PostinoServer:
             time.sleep(1.0)
         raise ServerProblem(f"the search index of {login} was not ready after {_INDEX_SECONDS:.0f} s")
 
+    def fill_queue(self, login: str, messages: int) -> None:
+        """Put this many messages into the queue that are due tomorrow; the server is not running meanwhile."""
+        self.stop()
+        self._cli("-c", _FILL_QUEUE, str(self._data), login, str(messages))
+
     def pids(self) -> list[int]:
         """The supervisor and its workers: the process group that this bench made."""
         if self._process is None:
@@ -147,8 +197,12 @@ class PostinoServer:
             f'lmtp = ["{HOST}:{ports.lmtp}"]',
             f'imap = ["{HOST}:{ports.imap}"]',
             f'pop3 = ["{HOST}:{ports.pop3}"]',
-            *(f"{service} = []" for service in ("submission", "submissions", "imaps", "pop3s", "metrics")),
+            f'submission = ["{HOST}:{ports.submission}"]',
+            *(f"{service} = []" for service in ("submissions", "imaps", "pop3s", "metrics")),
         ]
+        if self._relay is not None:
+            lines += ["[outbound]", "daily_messages = 0", "daily_recipients = 0", "burst_messages = 0"]
+            lines += ["[[outbound.routes]]", f'host = "{HOST}:{self._relay}"', 'tls = "none"']
         return "\n".join(lines) + "\n"
 
     def _cli(self, *arguments: str) -> None:

@@ -39,11 +39,12 @@ class Ports:
     imap: int
     pop3: int
     lmtp: int
+    submission: int
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
         """The well-known numbers, moved up by `base`."""
-        return cls(smtp=base + 25, imap=base + 143, pop3=base + 110, lmtp=base + 24)
+        return cls(smtp=base + 25, imap=base + 143, pop3=base + 110, lmtp=base + 24, submission=base + 587)
 
 
 class Server(Protocol):
@@ -64,7 +65,7 @@ class Server(Protocol):
 
 def require_free(ports: Ports) -> None:
     """Raise unless nobody listens on `ports`."""
-    for port in (ports.smtp, ports.imap, ports.pop3, ports.lmtp):
+    for port in (ports.smtp, ports.imap, ports.pop3, ports.lmtp, ports.submission):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -25,6 +25,7 @@ class Scale:
     idle_peers: int
     smtp_connections: tuple[int, ...]
     growth: tuple[int, ...]
+    waiting_messages: int
 
 
 FULL = Scale(
@@ -40,6 +41,7 @@ FULL = Scale(
     idle_peers=200,
     smtp_connections=(1, 10, 50),
     growth=(10_000, 50_000, 200_000),
+    waiting_messages=100_000,
 )
 QUICK = Scale(
     messages=2_500,
@@ -54,6 +56,7 @@ QUICK = Scale(
     idle_peers=50,
     smtp_connections=(1, 10, 50),
     growth=(2_000, 10_000),
+    waiting_messages=20_000,
 )
 
 

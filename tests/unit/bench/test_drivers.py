@@ -6,10 +6,13 @@ from threading import Thread
 
 import pytest
 
+from bench import corpus
 from bench.drivers.imap import Imap
 from bench.drivers.pop3 import Pop3
+from bench.drivers.sink import Sink
 from bench.drivers.smtp import SmtpLoad, ready_to_send, run_smtp_load
 from bench.drivers.wire import DriverError, Wire
+from tests.support.live_server import free_ports
 
 HOST = "127.0.0.1"
 
@@ -117,3 +120,23 @@ def test_smtp_refusal_is_an_error(scripted) -> None:
     scripted.append(server)
     with pytest.raises(DriverError, match="550 who"):
         run_smtp_load(SmtpLoad(HOST, server.port, 1, 0.0, ["ann@example.org"], [b"x\r\n.\r\n"]))
+
+
+def test_the_sink_counts_messages_recipients_and_signatures() -> None:
+    plain = ready_to_send(corpus.outgoing_message(1, 2048, "ann@example.org"))
+    signed = b"DKIM-Signature: v=1\r\n" + plain
+    (port,) = free_ports(1)
+    with Sink(port) as sink:
+        load = SmtpLoad("127.0.0.1", port, 2, 0.05, ["a@x.example", "b@x.example"], [plain, signed], 2)
+        outcome = run_smtp_load(load)
+        sink.wait_for(outcome.accepted, 10.0)
+        assert sink.recipients == 2 * outcome.accepted
+        assert 0 < sink.signed < outcome.accepted
+
+
+def test_an_outgoing_message_has_its_size_and_nothing_that_a_server_adds() -> None:
+    octets = corpus.outgoing_message(7, 4096, "ann@example.org")
+    assert 4096 <= len(octets) < 4096 + 80
+    assert b"From: A Sender <ann@example.org>\r\n" in octets
+    assert not {b"Received:", b"DKIM-Signature:", b"Return-Path:"} & set(octets.split())
+    assert b"\n" not in octets.replace(b"\r\n", b"")
