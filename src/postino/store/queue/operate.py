@@ -32,7 +32,7 @@ STEP: Final = 500
 """How many messages to change in one write: about 10 ms."""
 _RECIPIENT: Final = ", ".join(f"r.{column}" for column in RECIPIENT_COLUMNS.split(", "))
 
-MakeReport = Callable[[QueuedMessage, Octets], Report | None]
+MakeReports = Callable[[QueuedMessage, Octets], Sequence[Report]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +131,18 @@ def drop(
     choice: Choice,
     now: Instant,
     *,
-    make_report: MakeReport | None = None,
+    make_reports: MakeReports | None = None,
 ) -> Dropped:
-    """Remove these for good. With `make_report`, their senders are told in the same write."""
+    """Remove these for good. With `make_reports`, their senders are told in the same write."""
     condition, params = choice.of_recipients()
     where = f"r.queue_id IN ({tx.dialect.members}) AND {condition}"
     rows = tx.all(
         f"SELECT {_RECIPIENT} FROM queue_recipient r WHERE {where} ORDER BY r.queue_id, r.number",
         (json.dumps(queue_ids), *params),
     )
-    if make_report is not None:
-        reports = [
-            make_report(message, read_octets(tx, message.queue_id)) for message in messages_of(tx, rows)
-        ]
-        tell(tx, [report for report in reports if report is not None], now)
+    if make_reports is not None:
+        for message in messages_of(tx, rows):
+            tell(tx, make_reports(message, read_octets(tx, message.queue_id)), now)
     tx.run_many(
         "DELETE FROM queue_recipient WHERE queue_id=? AND number=?", [(row[0], row[1]) for row in rows]
     )

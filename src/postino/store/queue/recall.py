@@ -50,8 +50,8 @@ def recallable(tx: Tx, queue_id: QueueId, now: Instant) -> QueuedMessage:
     gone = accepted_recipients - len(rows)
     if gone:
         raise NotPermitted(
-            f"Message {queue_id} was sent to, or given up for, {gone} of {accepted_recipients} recipients; the "
-            "others can only be dropped"
+            f"Message {queue_id} was sent to, or given up for, {gone} of {accepted_recipients} recipients; "
+            "the others can only be dropped"
         )
     if any(
         row[-1] and recipient.next_at > now for row, recipient in zip(rows, message.recipients, strict=True)

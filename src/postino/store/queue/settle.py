@@ -2,8 +2,8 @@
 
 RFC: 5321 §4.5.4.1 (retries), 3461 §6 (who hears of what).
 Invariants: a recipient leaves the queue in the same write that puts its report there, or into its sender's
-    INBOX: never one without the other; a message goes with its last recipient, and its octets with it; a row
-    whose lease is not the caller's stays as it is.
+    INBOX: never one without the other; a message goes with its last recipient, and its octets with it; of rows
+    whose lease is not the caller's only those go that were sent to.
 Not here: what a report says (outbound/reports.py), when to try again (outbound/retry.py).
 """
 
@@ -40,7 +40,8 @@ class Settled(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What settle() did."""
 
     lost: Sequence[tuple[QueueId, int]]
-    """Not ours any more: taken over, dropped or recalled meanwhile. Nothing was written about them."""
+    """Not ours any more: taken over, or dropped meanwhile. Nothing was written about them, but that those
+    sent to are gone all the same, so that whoever took them over does not send again."""
     finished: Sequence[QueueId]
     """Messages that left the queue with their last recipient."""
     reports: Sequence[QueueId]
@@ -73,30 +74,37 @@ def settle(
     sent_to: list[str] = []
     failed: list[tuple[str, str]] = []
     for queue_id, those in by_message.items():
+        numbers = [outcome.number for outcome in those]
         rows = {
             row[0]: row
             for row in tx.all(
-                "SELECT number, address, state, first_failed_at, delay_told_at FROM queue_recipient"
-                " WHERE queue_id=? AND lease=?",
-                (queue_id, token),
+                "SELECT number, address, state, first_failed_at, delay_told_at, lease FROM queue_recipient"
+                " WHERE queue_id=? AND number BETWEEN ? AND ?",
+                (queue_id, min(numbers), max(numbers)),
             )
         }
         gone: list[int] = []
         deferred: list[tuple[Outcome, Row]] = []
         for outcome in those:
             row = rows.get(outcome.number)
-            if row is None:
+            is_ours = row is not None and row[5] == token
+            if not is_ours:
                 lost.append((queue_id, outcome.number))
+            if row is None:
+                continue
+            if outcome.result in _DONE:
+                gone.append(outcome.number)
+                sent_to.append(row[1])
+            elif not is_ours:
+                continue
             elif outcome.result is Result.DEFERRED:
-                deferred.append((outcome, row))
+                deferred.append((outcome, row[:5]))
             else:
                 gone.append(outcome.number)
-                if outcome.result in _DONE:
-                    sent_to.append(row[1])
-                elif outcome.status.startswith(_BAD_ADDRESS):
+                if outcome.status.startswith(_BAD_ADDRESS):
                     failed.append((row[1], outcome.reply))
         if gone:
-            _remove_recipients(tx, queue_id, gone, all_leased=len(gone) == len(rows), token=token)
+            _remove_recipients(tx, queue_id, gone, are_all=len(gone) == len(rows))
         if deferred:
             _defer(tx, queue_id, deferred, now, delay_notice_seconds)
         elif gone and tx.one("SELECT 1 FROM queue_recipient WHERE queue_id=? LIMIT 1", (queue_id,)) is None:
@@ -122,12 +130,14 @@ def tell(tx: Tx, reports: Iterable[Report], now: Instant) -> list[QueueId]:
     return enqueued
 
 
-def _remove_recipients(
-    tx: Tx, queue_id: QueueId, numbers: Sequence[int], *, all_leased: bool, token: LeaseToken
-) -> None:
-    if all_leased:
+def _remove_recipients(tx: Tx, queue_id: QueueId, numbers: Sequence[int], *, are_all: bool) -> None:
+    """Remove these; `are_all` says that nobody lies between the first and the last but they."""
+    if are_all:
         # PERF: one statement for the thousand recipients of one message.
-        tx.run("DELETE FROM queue_recipient WHERE queue_id=? AND lease=?", (queue_id, token))
+        tx.run(
+            "DELETE FROM queue_recipient WHERE queue_id=? AND number BETWEEN ? AND ?",
+            (queue_id, min(numbers), max(numbers)),
+        )
     else:
         tx.run_many(
             "DELETE FROM queue_recipient WHERE queue_id=? AND number=?",
