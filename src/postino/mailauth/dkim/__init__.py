@@ -1,0 +1,1 @@
+"""DomainKeys Identified Mail: signing, verifying, and the records that hold the keys."""
