@@ -10,13 +10,19 @@ from collections.abc import Callable
 from typing import Final
 
 from postino.core.address import Address, domain_key
+from postino.core.ids import AccountId
+from postino.core.ports import Clock
+from postino.mailauth.srs import is_rewritten
 from postino.store import accounts
-from postino.store.accounts import Resolved, ResolvedRecipient
+from postino.store.accounts import Forward, Resolved, ResolvedRecipient
+from postino.store.returns import original_path
 from postino.store.store import Store
 from postino.store.tx import Tx
 
 REMEMBER_SECONDS: Final = 1.0
 MOST_REMEMBERED: Final = 10_000
+_OWN_NAMES: Final = frozenset({"postmaster", "mailer-daemon"})
+"""Whom every domain has: people answer reports, which come from the latter (RFC 3464 §2)."""
 _ROOM_FACTOR: Final = 20
 """Far from full: room for this many messages of the largest size."""
 
@@ -24,8 +30,15 @@ _ROOM_FACTOR: Final = 20
 class Recipients:
     """One worker's view of who receives what."""
 
-    def __init__(self, store: Store, message_octets: Callable[[], int], steady: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        message_octets: Callable[[], int],
+        steady: Callable[[], float],
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._message_octets = message_octets
         self._steady = steady
         self._remembered: dict[Address, Resolved] = {}
@@ -53,11 +66,16 @@ class Recipients:
                 return _own_postmaster(tx, hostname, separator)
             # Who cannot say SMTPUTF8 writes the A-labels of a domain we know by its U-labels.
             known = Address(address.local_part, domain_key(address.domain))
+            if is_rewritten(known.local_part) and accounts.is_local_domain(tx, known.domain):
+                # Before a catch-all, which would keep what belongs to a sender elsewhere.
+                sender = original_path(tx, known.local_part, self._clock.now())
+                if sender is not None:
+                    return Resolved((), (Forward(sender, known, AccountId(0), is_return=True),))
             found = accounts.resolve(tx, known, separator)
             if not found:
                 if not accounts.is_local_domain(tx, known.domain):
                     return None
-                if known.local_part.lower() == "postmaster":
+                if known.local_part.lower() in _OWN_NAMES:
                     return _own_postmaster(tx, hostname, separator)
             return found
 

@@ -42,6 +42,8 @@ class Forward(msgspec.Struct, frozen=True, gc=False):
     """The address here whose mail it is: an alias, an account's own, or what a catch-all was written to."""
     account_id: AccountId
     """Whose address that is; 0 for an alias."""
+    is_return: bool = False
+    """`via` is a rewritten reverse-path of ours, and `target` the sender it leads back to."""
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):

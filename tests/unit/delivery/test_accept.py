@@ -124,7 +124,7 @@ def test_hops_are_received_fields(header: bytes, hops: int) -> None:
 async def test_recipients_are_remembered_for_a_moment_unless_they_may_run_full(tmp_path: Path) -> None:
     async with open_world(tmp_path / "data") as world:
         now = 100.0
-        recipients = Recipients(world.store, lambda: 1000, lambda: now)
+        recipients = Recipients(world.store, lambda: 1000, lambda: now, world.context.clock)
         ann, bob, new = (Address(name, "example.org") for name in ("ann", "bob", "new"))
         bob_id = resolved(recipients, bob)[0].account_id
         await world.store.write(lambda tx: set_quotas(tx, bob_id, octets=15_000))

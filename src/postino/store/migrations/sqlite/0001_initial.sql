@@ -103,7 +103,8 @@ CREATE TABLE sts_policy (
   policy_id   TEXT NOT NULL,                   -- of the TXT record
   policy      TEXT NOT NULL,                   -- the file as it was fetched
   fetched_at  INTEGER NOT NULL,
-  expires_at  INTEGER NOT NULL
+  expires_at  INTEGER NOT NULL,
+  used_day    INTEGER NOT NULL                 -- since 1970: the last on which mail went there
 ) WITHOUT ROWID;
 
 -- How connections to other domains' servers fared, counted for TLS reports (RFC 8460).
