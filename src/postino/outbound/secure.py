@@ -1,0 +1,89 @@
+"""TLS with one far server: as strict as its policy asks, and what came of it.
+
+RFC: 3207 §4 (STARTTLS), 7672 §2.2, §3 (DANE), 8461 §4 (MTA-STS), 8460 §4.3 (what is reported),
+    7435 (opportunistic).
+Exposure: certificates of any server.
+Invariants: TlsLevel.VERIFIED is either proved or fails; nothing is proved by a handshake alone.
+Not here: which policy (tls_policy.py), going on without TLS (session.py), TLSA records (dane.py).
+"""
+
+from dataclasses import dataclass
+
+from postino.net.connection import Connection, ConnectionLost, HandshakeFailed
+from postino.net.tls_client import (
+    TlsProblem,
+    TlsTrust,
+    certificate_names,
+    client_context,
+    names_match,
+    problem_of,
+    reason_of,
+)
+from postino.outbound.target import Host, HostTls, NotNow, TlsLevel
+
+
+@dataclass(frozen=True, slots=True)
+class TlsReached:
+    """What TLS with a server came to."""
+
+    version: str = ""
+    """`TLSv1.3 TLS_AES_256_GCM_SHA384`; empty without TLS."""
+    is_verified: bool = False
+    """The server proved who it is, by DANE or by an authority."""
+    problem: TlsProblem | None = None
+    """What went wrong on the way, where mail went all the same."""
+    detail: str = ""
+    """The same for people."""
+
+
+WITHOUT_TLS = TlsReached()
+
+
+class TlsFailed(NotNow):
+    """TLS is not as it must be with this host."""
+
+    def __init__(self, sentence: str, problem: TlsProblem, detail: str, *, remote: str) -> None:
+        super().__init__(sentence, "4.7.5", remote=remote)
+        self.problem = problem
+        self.detail = detail
+
+
+async def shake_hands(
+    connection: Connection, host: Host, tls: HostTls, *, remote: str, seconds: float
+) -> TlsReached:
+    """Begin TLS and look at who is there. Raises TlsFailed; the connection is of no use then."""
+    trust = TlsTrust.ANY
+    if tls.level is TlsLevel.VERIFIED:
+        trust = TlsTrust.UNCHECKED if tls.tlsa else TlsTrust.AUTHORITIES
+    try:
+        context = client_context(trust, tls.authorities)
+    except OSError as error:
+        detail = f"the authorities in {tls.authorities or 'this machine'} cannot be read: {reason_of(error)}"
+        raise _failed(remote, TlsProblem.NOT_TRUSTED, detail) from error
+    try:
+        await connection.start_tls_as_client(context, _server_name(host), timeout_seconds=seconds)
+    except HandshakeFailed as failed:
+        raise _failed(remote, problem_of(failed.cause), reason_of(failed.cause)) from failed
+    except ConnectionLost as error:
+        raise _failed(remote, TlsProblem.OTHER, str(error)) from error
+    version = connection.tls_version()
+    if tls.level is not TlsLevel.VERIFIED:
+        return TlsReached(version)
+    chain = connection.peer_certificates()
+    names = certificate_names(chain[0]) if chain else ()
+    if not names_match(names, tls.names or (host.name,)):
+        shown = ", ".join(names[:5]) or "no name at all"
+        raise _failed(remote, TlsProblem.WRONG_HOST, f"its certificate is for {shown}")
+    return TlsReached(version, is_verified=True)
+
+
+def _server_name(host: Host) -> str | None:
+    """The name for SNI: none for an address, and none that TLS could not carry."""
+    name = host.name
+    if not name or host.unix_path or name in host.addresses or name.startswith(".") or len(name) > 253:
+        return None
+    return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
+def _failed(remote: str, problem: TlsProblem, detail: str) -> TlsFailed:
+    return TlsFailed(f"TLS with {remote} failed: {detail}", problem, detail, remote=remote)

@@ -1,0 +1,404 @@
+"""One connection to another server, from greeting to QUIT: the dialogue over the wire, with its time-outs.
+
+RFC: 5321 §3.1-§3.3, §4.5.3.2 (time-outs), 3207 (STARTTLS), 2033 (LMTP), 2920 (PIPELINING), 3030 (CHUNKING),
+    9422 (MAILMAX).
+Exposure: speaks with any server the DNS names; holds one reply of it at a time, and waits for nothing without
+    a time-out.
+Invariants: what a server said before TLS counts for nothing after it; a session that lost its place in the
+    dialogue is not used again; every recipient of a message gets an answer, or ConnectionLost says that
+    nobody did.
+Not here: which server (targets.py), whether a message may go to it (attempt.py), the order of commands
+    (smtp/client/transaction.py), when to try again (dispatcher.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from postino.net.connection import Connection, ConnectionLost
+from postino.net.outgoing import CannotConnect, Network, SystemNetwork
+from postino.net.tls_client import TlsProblem
+from postino.outbound.body_writer import BadBody, body_type, write_body
+from postino.outbound.dialogue import Dialogue
+from postino.outbound.login import log_in
+from postino.outbound.outgoing import BlobBody, BodyReader, Outgoing, RecipientReply
+from postino.outbound.secure import WITHOUT_TLS, TlsFailed, TlsReached, shake_hands
+from postino.outbound.settings import OutboundSettings
+from postino.outbound.target import OPPORTUNISTIC, Host, HostTls, NotNow, Target, TlsLevel
+from postino.smtp.client.commands import CannotBeSaid, bdat_line, hello_line, mail_line, rcpt_line
+from postino.smtp.client.extensions import NO_EXTENSIONS, Extensions, read_extensions
+from postino.smtp.client.replies import BadReply, FarReply
+from postino.smtp.client.transaction import Need, Phase, Transaction
+from postino.smtp.envelope import BodyType
+
+__all__ = [
+    "BlobBody",
+    "BodyReader",
+    "ClientSession",
+    "Outgoing",
+    "Phase",
+    "RecipientReply",
+    "TlsFailed",
+    "TlsReached",
+]
+
+EAGER_OCTETS: Final = 32 * 1024
+"""A message up to this size follows its recipients by BDAT without waiting for their replies."""
+QUIT_SECONDS: Final = 2.0
+BLOCK_SECONDS: Final = 180.0
+"""RFC 5321 §4.5.3.2.5: how long a server may take no octet of a message."""
+SYSTEM_NETWORK: Final = SystemNetwork()
+
+
+class _NotReady(NotNow):
+    """This address of the host does not serve us now; another one may."""
+
+    def __init__(self, remote: str, address: str, what: str, status: str) -> None:
+        super().__init__(f"{remote} {what}", status, remote=remote)
+        self.address = address
+
+
+class ClientSession:
+    """A connection that takes one message after the other."""
+
+    def __init__(self, host: Host, remote: str, dialogue: Dialogue, settings: OutboundSettings) -> None:
+        self.host = host
+        self.remote = remote
+        """`mx1.example.net (192.0.2.1)`"""
+        self.extensions: Extensions = NO_EXTENSIONS
+        self.tls: TlsReached = WITHOUT_TLS
+        self.messages = 0
+        """How many were begun."""
+        self._dialogue = dialogue
+        self._settings = settings
+        self._is_lmtp = False
+        self._needs_reset = False
+        self._is_broken = False
+
+    # Beginning
+
+    @classmethod
+    async def open(
+        cls, host: Host, target: Target, settings: OutboundSettings, *, network: Network = SYSTEM_NETWORK
+    ) -> "ClientSession":
+        """Connect, greet, begin TLS as `host.tls` asks, log in. Raises NotNow; TlsFailed is one.
+
+        An address whose server is not ready gives way to the next one of the host. Where TLS is only an
+        offer and its handshake fails, a new connection goes without.
+        """
+        addresses = list(host.addresses)
+        tls = host.tls
+        problem: TlsFailed | None = None
+        while True:
+            try:
+                session = await cls._open(host, target, settings, network, addresses, tls)
+            except TlsFailed as failed:
+                weaker = _weaker(tls)
+                if weaker is None:
+                    raise
+                problem, tls = problem or failed, weaker
+            except _NotReady as failed:
+                addresses = [one for one in addresses if one != failed.address]
+                if not addresses or len(addresses) == len(host.addresses):
+                    raise
+            else:
+                if problem is not None:
+                    session.tls = replace(session.tls, problem=problem.problem, detail=problem.detail)
+                return session
+
+    @classmethod
+    async def _open(
+        cls,
+        host: Host,
+        target: Target,
+        settings: OutboundSettings,
+        network: Network,
+        addresses: Sequence[str],
+        tls: HostTls,
+    ) -> "ClientSession":
+        connection = await _connect(host, target, settings, network, addresses)
+        address = connection.peer.address
+        remote = f"{host.name} ({address})" if address else host.name
+        session = cls(host, remote, Dialogue(connection), settings)
+        session._is_lmtp = target.is_lmtp
+        try:
+            if tls.implicit and tls.level is not TlsLevel.NONE:
+                session.tls = await session._shake_hands(tls)
+            await session._greet(target)
+            if not tls.implicit and tls.level is not TlsLevel.NONE:
+                await session._start_tls(target, tls)
+            if target.login:
+                await log_in(
+                    session._dialogue, target, session.extensions, remote, seconds=settings.reply_seconds
+                )
+        except NotNow:
+            connection.write(b"QUIT\r\n")
+            connection.close()
+            raise
+        except TimeoutError:
+            connection.abort()
+            raise _NotReady(remote, address, "did not answer in time", "4.4.2") from None
+        except ConnectionLost as error:
+            connection.abort()
+            raise _NotReady(
+                remote, address, "closed the connection before it took a message", "4.4.2"
+            ) from error
+        except BadReply as error:
+            connection.abort()
+            raise _NotReady(remote, address, f"does not speak SMTP: {error}", "4.5.0") from error
+        except BaseException:
+            connection.abort()
+            raise
+        return session
+
+    async def _greet(self, target: Target) -> None:
+        greeting = await self._dialogue.reply(self._settings.reply_seconds)
+        if greeting.code != 220:
+            raise self._refused("took no connection", greeting)
+        await self._hello(target)
+
+    async def _hello(self, target: Target) -> None:
+        """Say EHLO, or HELO to a server that does not know it (RFC 5321 §3.2)."""
+        dialogue, seconds = self._dialogue, self._settings.reply_seconds
+        verb = "LHLO" if self._is_lmtp else "EHLO"
+        reply = await dialogue.ask(hello_line(verb, target.hello_name), seconds)
+        if reply.is_positive:
+            self.extensions = read_extensions(reply)
+            return
+        if reply.is_permanent and not self._is_lmtp:
+            reply = await dialogue.ask(hello_line("HELO", target.hello_name), seconds)
+            if reply.is_positive:
+                self.extensions = NO_EXTENSIONS
+                return
+        raise self._refused(f"did not take our {verb}", reply)
+
+    async def _start_tls(self, target: Target, tls: HostTls) -> None:
+        must = tls.level > TlsLevel.OPPORTUNISTIC
+        if not self.extensions.start_tls:
+            if must:
+                raise self._no_tls("it does not offer TLS")
+            return
+        reply = await self._dialogue.ask(b"STARTTLS\r\n", self._settings.reply_seconds)
+        if reply.code != 220:
+            if must or reply.code == 421:
+                raise self._no_tls(f"it offers TLS, and then says {reply.text}")
+            self.tls = replace(self.tls, problem=TlsProblem.NOT_OFFERED, detail=reply.text)
+            return
+        self._dialogue.begin_again()
+        self.extensions = NO_EXTENSIONS
+        self.tls = await self._shake_hands(tls)
+        await self._hello(target)
+
+    async def _shake_hands(self, tls: HostTls) -> TlsReached:
+        seconds = min(self._settings.connect_seconds, self._settings.reply_seconds)
+        connection = self._dialogue.connection
+        return await shake_hands(connection, self.host, tls, remote=self.remote, seconds=seconds)
+
+    def _no_tls(self, detail: str) -> TlsFailed:
+        sentence = f"TLS with {self.remote} failed: {detail}"
+        return TlsFailed(sentence, TlsProblem.NOT_OFFERED, detail, remote=self.remote)
+
+    def _refused(self, what: str, reply: FarReply) -> _NotReady:
+        status = "4" + reply.status[1:] if reply.status else "4.3.2"
+        address = self._dialogue.connection.peer.address
+        return _NotReady(self.remote, address, f"{what}: {reply.text}", status)
+
+    # Sending
+
+    @property
+    def usable(self) -> bool:
+        """Whether another message may be sent."""
+        most = self.extensions.messages
+        return not self._is_broken and not (most and self.messages >= most) and self._dialogue.is_silent
+
+    async def send(self, message: Outgoing) -> list[RecipientReply]:
+        """Send one message; gives an answer for each recipient, in their order.
+
+        Raises ConnectionLost when the connection ended before the server can have taken the message and
+        before anything was answered. Later losses are answers (Phase.LOST) of those that were still open.
+        """
+        offered = self.extensions
+        try:
+            kind = body_type(message, offered)
+            smtputf8 = self._may_say_utf8(message)
+            mail = mail_line(
+                message.reverse_path,
+                message.options,
+                offered,
+                size=message.size,
+                body=kind,
+                smtputf8=smtputf8,
+                by_seconds=message.by_seconds,
+            )
+        except (BadBody, CannotBeSaid) as error:
+            return [self._ours(error)] * len(message.recipients)
+        answers: list[RecipientReply | None] = []
+        lines: list[bytes] = []
+        for address, options in message.recipients:
+            try:
+                lines.append(rcpt_line(address, options, offered, smtputf8=smtputf8))
+                answers.append(None)
+            except CannotBeSaid as error:
+                answers.append(self._ours(error))
+        if lines:
+            by_bdat = offered.chunking and (
+                kind is BodyType.BINARY_MIME or (offered.pipelining and not self._is_lmtp)
+            )
+            transaction = Transaction(
+                mail,
+                lines,
+                pipelining=offered.pipelining,
+                is_lmtp=self._is_lmtp,
+                bdat=bdat_line(message.size) if by_bdat else b"",
+                eager=message.size <= EAGER_OCTETS and isinstance(message.body, bytes),
+                reset=self._needs_reset,
+            )
+            self.messages += 1
+            await self._run(transaction, message)
+            found = iter(transaction.answers)
+            for number, answer in enumerate(answers):
+                if answer is None:
+                    answers[number] = self._theirs(next(found))
+        return [answer for answer in answers if answer is not None]
+
+    async def _run(self, transaction: Transaction, message: Outgoing) -> None:
+        """Carry out a transaction, so that every recipient has an answer."""
+        connection = self._dialogue.connection
+        try:
+            await self._talk(transaction, message)
+        except ConnectionLost:
+            self._break()
+            if transaction.has_nothing:
+                raise
+            transaction.lose(_lost("The connection was lost before the server answered"), Phase.LOST)
+        except TimeoutError:
+            self._break()
+            transaction.lose(_lost("The server did not answer in time"), Phase.LOST)
+        except BadReply as error:
+            self._break()
+            transaction.lose(_lost(str(error), "4.5.0"), Phase.LOST)
+        except BadBody as error:
+            # Cut before the end mark: the server has no message.
+            self._break()
+            transaction.lose(FarReply(554, error.status, (str(error),)), Phase.OURS)
+        except BaseException:
+            self._break()
+            raise
+        self._needs_reset = transaction.needs_reset
+        if transaction.is_broken and not self._is_broken:
+            self._is_broken = True
+            connection.close()
+
+    async def _talk(self, transaction: Transaction, message: Outgoing) -> None:
+        dialogue, settings = self._dialogue, self._settings
+        connection = dialogue.connection
+        say = transaction.start()
+        if transaction.was_body_sent:
+            assert isinstance(message.body, bytes)
+            connection.write_pieces([say, message.header, message.body])
+        else:
+            connection.write(say)
+        while transaction.need is not Need.OVER:
+            if transaction.need is Need.BODY:
+                await self._send_body(transaction, message)
+                continue
+            seconds = settings.data_seconds if transaction.waits_for_message else settings.reply_seconds
+            say = transaction.take(await dialogue.reply(seconds))
+            if say:
+                connection.write(say)
+
+    async def _send_body(self, transaction: Transaction, message: Outgoing) -> None:
+        dialogue, settings = self._dialogue, self._settings
+        if transaction.bdat:
+            dialogue.connection.write(transaction.bdat)
+        seconds = min(BLOCK_SECONDS, settings.reply_seconds)
+        try:
+            is_sent = await write_body(
+                dialogue, message.header, message.body, as_data=not transaction.bdat, seconds=seconds
+            )
+        except ConnectionLost:
+            # A server that had enough may have said so before it hung up.
+            last = dialogue.reply_nowait()
+            if last is None:
+                raise
+            transaction.reply_while_sending(last)
+            return
+        if is_sent:
+            transaction.body_sent()
+        else:
+            transaction.reply_while_sending(await dialogue.reply(settings.reply_seconds))
+
+    def _may_say_utf8(self, message: Outgoing) -> bool:
+        """Whether SMTPUTF8 is used. Raises CannotBeSaid when it must be and is not offered."""
+        if not message.options.smtputf8:
+            return False
+        if not self.extensions.smtputf8 and not message.header.isascii():
+            raise CannotBeSaid(
+                "The message's header is not ASCII, and the server takes no such (SMTPUTF8)", "5.6.7"
+            )
+        return self.extensions.smtputf8
+
+    def _ours(self, error: BadBody | CannotBeSaid) -> RecipientReply:
+        text = f"554 {error.status} {error}"
+        return RecipientReply(554, error.status, text, self.remote, Phase.OURS)
+
+    def _theirs(self, answer: tuple[FarReply, Phase] | None) -> RecipientReply:
+        assert answer is not None
+        reply, phase = answer
+        code = reply.code
+        if 300 <= code < 400:
+            # A reply that asks for more where there is no more: it means nothing, and is no success.
+            return RecipientReply(451, "4.5.0", reply.text, self.remote, phase)
+        return RecipientReply(code, reply.status or f"{code // 100}.0.0", reply.text, self.remote, phase)
+
+    # Ending
+
+    def _break(self) -> None:
+        self._is_broken = True
+        self._dialogue.connection.abort()
+
+    async def quit(self) -> None:
+        """Say goodbye and close; waits for the server's own goodbye for a moment at most."""
+        connection = self._dialogue.connection
+        if not self._is_broken and self._dialogue.is_silent:
+            self._is_broken = True
+            try:
+                await self._dialogue.ask(b"QUIT\r\n", QUIT_SECONDS)
+            except (ConnectionLost, TimeoutError, BadReply):
+                pass
+        connection.close()
+
+    def close(self) -> None:
+        """Close without waiting for anything."""
+        if not self._is_broken:
+            self._is_broken = True
+            self._dialogue.connection.write(b"QUIT\r\n")
+        self._dialogue.connection.close()
+
+
+async def _connect(
+    host: Host, target: Target, settings: OutboundSettings, network: Network, addresses: Sequence[str]
+) -> Connection:
+    seconds = settings.connect_seconds
+    try:
+        if host.unix_path:
+            return await network.connect_unix(host.unix_path, timeout_seconds=seconds)
+        sources = target.source_addresses or settings.source_addresses
+        return await network.connect(addresses, host.port, sources=sources, timeout_seconds=seconds)
+    except CannotConnect as error:
+        where = host.unix_path or f"{host.name}:{host.port}"
+        raise NotNow(f"No connection to {where}: {error}", "4.4.1") from error
+
+
+def _weaker(tls: HostTls) -> HostTls | None:
+    """How a host may be tried again after TLS has failed; None when mail must not go without."""
+    if tls.testing:
+        # MTA-STS in testing counts failures and stops nothing (RFC 8461 §5).
+        return replace(OPPORTUNISTIC, implicit=tls.implicit)
+    if tls.level is TlsLevel.OPPORTUNISTIC and not tls.implicit:
+        return replace(tls, level=TlsLevel.NONE)
+    return None
+
+
+def _lost(sentence: str, status: str = "4.4.2") -> FarReply:
+    return FarReply(451, status, (sentence,))
