@@ -33,7 +33,7 @@ class BadBody(PostinoError):
 
 
 def body_type(message: Outgoing, offered: Extensions) -> BodyType:
-    """What MAIL shall say of the message, by what is in it. Raises BadBody where the server cannot take it."""
+    """What MAIL shall say of the message, by what is in it. Raises BadBody where it cannot be taken."""
     header, body, asked = message.header, message.body, message.options.body
     if isinstance(body, bytes):
         is_ascii = body.isascii()
