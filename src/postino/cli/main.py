@@ -6,6 +6,8 @@ Not here: the commands, one file each beside this one.
 
 import importlib
 import os
+import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
@@ -24,14 +26,28 @@ _COMMANDS: Final = {
     "domain": "Add, list and remove domains.",
     "alias": "Add, list and remove further addresses.",
     "acl": "Share mailboxes between accounts.",
+    "send": "Send a message, as sendmail does.",
     "verify": "Check that the stored mail is consistent.",
     "search": "Show and rebuild the indexes that make searches fast.",
     "reference": "Explain every setting.",
 }
+_PROGRAMS: Final = {
+    "sendmail": ("send",),
+    "mailq": ("send", "-bp"),
+    "newaliases": ("send", "-bi"),
+}
+"""What this program is when it is called by another name."""
 
 
 class Commands(click.Group):
     """The group of all commands."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run; called `sendmail` it is `postino send`."""
+        if args is None:
+            own = _PROGRAMS.get(os.path.basename(sys.argv[0]))
+            args = None if own is None else [*own, *sys.argv[1:]]
+        return super().main(args, *more, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order a newcomer needs them."""
