@@ -6,6 +6,7 @@ Not here: which route fits (routes.py), which hosts (hosts.py), how far they are
 """
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import replace
 
 from postino.core.errors import DnsFailure
@@ -14,16 +15,24 @@ from postino.outbound.hosts import MOST_ADDRESSES, Ourselves, find_hosts
 from postino.outbound.routes import Destination, Route
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.target import Host, HostTls, NotNow, Target, TlsLevel, TlsOrigin
+from postino.outbound.tls_policy import TlsPolicies
 
 
 class Targets:
-    """One for each worker; `settings` may change at SIGHUP."""
+    """One for each worker."""
 
     def __init__(
-        self, resolver: Resolver, settings: OutboundSettings, *, hostname: str, ourselves: Ourselves
+        self,
+        resolver: Resolver,
+        policies: TlsPolicies,
+        *,
+        settings: Callable[[], OutboundSettings],
+        hostname: str,
+        ourselves: Ourselves,
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self._resolver = resolver
+        self._policies = policies
         self._hostname = hostname
         self._ourselves = ourselves
 
@@ -34,7 +43,7 @@ class Targets:
             hosts = await self._by_mx(destination.domain, route)
         else:
             hosts = (await self._routed(route),)
-        settings = self.settings
+        settings = self._settings()
         return Target(
             key=destination.key,
             hosts=hosts,
@@ -44,10 +53,11 @@ class Targets:
             password=route.password if route is not None else "",
             source_addresses=(route.source_addresses if route is not None else ())
             or settings.source_addresses,
+            domain=destination.domain if route is None or route.is_by_mx else "",
         )
 
     async def _by_mx(self, domain: str, route: Route | None) -> tuple[Host, ...]:
-        settings = self.settings
+        settings = self._settings()
         found = await find_hosts(
             self._resolver,
             domain,
@@ -55,9 +65,9 @@ class Targets:
             ourselves=self._ourselves,
             private=settings.private_addresses,
         )
-        hosts = [Host(host.name, settings.port, addresses=host.addresses) for host in found.hosts]
+        hosts = await self._policies.for_hosts(found)
         if route is None:
-            return tuple(hosts)
+            return hosts
         return tuple(replace(host, tls=stricter(host, route.tls)) for host in hosts)
 
     async def _routed(self, route: Route) -> Host:
@@ -77,7 +87,7 @@ class Targets:
             answer = await self._resolver.addresses(host)
         except DnsFailure as failure:
             raise NotNow(str(failure), "4.4.3") from None
-        addresses = [one for one in answer.records if self.settings.ipv6 or ":" not in one]
+        addresses = [one for one in answer.records if self._settings().ipv6 or ":" not in one]
         if not addresses:
             # The operator's own mistake, or the DNS's for now: nothing a sender could mend.
             raise NotNow(f"The host {host} of an outbound route has no address", "4.4.4")

@@ -3,7 +3,7 @@
 RFC: 7517 §5 (JWK sets), 8414 §3 and OpenID Connect Discovery 1.0 §4 (where an issuer says where they are).
 Exposure: which key is wanted comes from unauthenticated clients, so that asking again is limited.
 Invariants: one fetch at a time; keys that are there go on being used while the issuer cannot be reached.
-Not here: what a token must say (directory/tokens.py), the fetch itself (net/https_get.py).
+Not here: what a token must say (directory/tokens.py), the fetch itself (net/https_client.py).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from postino.core.errors import AuthenticationFailed, PostinoError, TemporarilyU
 from postino.core.ports import Clock
 from postino.directory.token_rules import BadToken, TokenRules, openid_configuration
 from postino.directory.tokens import UnknownKey, check_token, read_keys
-from postino.net.https_get import https_get
+from postino.net.https_client import https_get
 
 SOON_SECONDS: Final = 30.0
 """Between two fetches, however many tokens name keys that nobody knows."""

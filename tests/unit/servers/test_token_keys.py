@@ -9,7 +9,7 @@ import pytest
 
 from postino.core.errors import TemporarilyUnavailable
 from postino.directory.token_rules import BadToken, TokenRules
-from postino.net.https_get import MAX_OCTETS, https_get
+from postino.net.https_client import MAX_OCTETS, https_get
 from postino.servers.token_keys import SOON_SECONDS, KeySource, TokenChecker
 from tests.support.https_server import https_server
 from tests.support.memory_network import FixedClock, RecordingLog
