@@ -1,0 +1,1 @@
+"""The Authenticated Received Chain: what a forwarder says about the mail it passes on."""
