@@ -80,20 +80,32 @@ class Reporter:
             self._log_untold(message, outcomes)
         if not telling:
             return ()
-        recipients = {recipient.number: recipient for recipient in message.recipients}
         now = self._clock.now()
-        told = [_told_of(message, outcome, recipients[outcome.number], now=now) for outcome in telling]
-        return await self._write(message, told, octets, now)
+        if isinstance(octets.body, SealedBlob):
+            return await asyncio.to_thread(self.settled, message, outcomes, octets, now=now)
+        return self.settled(message, outcomes, octets, now=now)
+
+    def settled(
+        self, message: QueuedMessage, outcomes: Sequence[Outcome], octets: Octets, *, now: Instant
+    ) -> Sequence[Tellable]:
+        """As make_reports(), but blocks while a large message is read."""
+        recipients = {recipient.number: recipient for recipient in message.recipients}
+        return self._write(
+            message,
+            [_told_of(message, one, recipients[one.number], now=now) for one in to_tell(message, outcomes)],
+            octets,
+            now,
+        )
 
     async def late(
         self, message: QueuedMessage, recipients: Sequence[QueuedRecipient], octets: Octets
     ) -> Sequence[Tellable]:
-        """What its sender hears of recipients that are late but still tried; nothing when nothing is wanted."""
-        now = self._clock.now()
+        """What its sender hears of recipients that are late but still tried, if they want to."""
         if not is_reportable(message):
             return ()
+        now = self._clock.now()
         wanting = [recipient for recipient in recipients if wants_delay(recipient.notify)]
-        return await self._write(message, [_told_late(message, one, now=now) for one in wanting], octets, now)
+        return self._write(message, [_told_late(message, one, now=now) for one in wanting], octets, now)
 
     def _log_untold(self, message: QueuedMessage, outcomes: Sequence[Outcome]) -> None:
         """RFC 3461 §5.2: where no sender may be told of a failure, those who run the server are."""
@@ -110,7 +122,7 @@ class Reporter:
                     reply=outcome.reply,
                 )
 
-    async def _write(
+    def _write(
         self, message: QueuedMessage, told: Sequence[Told], octets: Octets, now: Instant
     ) -> Sequence[Tellable]:
         path = parse_path(f"<{message.reverse_path}>")
@@ -118,9 +130,7 @@ class Reporter:
             return ()
         most = self._writer.rules().returned_octets
         actions = [one.status.action for one in told]
-        body = b""
-        if returns_whole(message.options, actions, message.size, most):
-            body = await self._body(octets)
+        whole = returns_whole(message.options, actions, message.size, most)
         # The sender's own domain answers for its mail, be it that of a user or of an address that forwards.
         is_ours = message.account_id or is_rewritten(path.local_part)
         original = Original(
@@ -130,17 +140,16 @@ class Reporter:
             header=octets.header,
             size=message.size,
             arrived_at=message.created_at,
-            body=body,
+            body=self._body(octets) if whole else b"",
             domain=path.domain if is_ours and path.domain.isascii() else "",
         )
         return self._writer.write(original, told, now=now)
 
-    async def _body(self, octets: Octets) -> bytes:
+    def _body(self, octets: Octets) -> bytes:
         body = octets.body
         if not isinstance(body, SealedBlob):
             return body.octets
-        size = octets.size - len(octets.header)
-        return await asyncio.to_thread(self._blobs.read, body.blob_id, body.offset, size)
+        return self._blobs.read(body.blob_id, body.offset, octets.size - len(octets.header))
 
 
 def _told_of(message: QueuedMessage, outcome: Outcome, recipient: QueuedRecipient, *, now: Instant) -> Told:
@@ -161,7 +170,7 @@ def _told_of(message: QueuedMessage, outcome: Outcome, recipient: QueuedRecipien
             original=recipient.original,
             remote=remote,
             reply=reply,
-            last_attempt=now if outcome.remote or not gave_up else recipient.last_at,
+            last_attempt=recipient.last_at if gave_up and reply == recipient.last_reply else now,
             log_id=message.message_id,
         ),
         domain=recipient.domain,
