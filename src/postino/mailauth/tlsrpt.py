@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from postino.core.address import BadAddress, ascii_domain, parse_address
+from postino.core.address import BadAddress, ascii_domain, parse_domain
 from postino.core.ids import Instant
 from postino.core.ports import TlsaRecord
 
 MOST_ADDRESSES: Final = 10
 DAY_SECONDS: Final = 86_400
 _FIELD: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x21-\x3a\x3c-\x7e \t]+)")
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[^@\s]+")
 _BLANKS: Final = " \t"
 
 
@@ -29,7 +30,7 @@ class ReportAddresses:
     """Where a domain wants its reports, in its order."""
 
     mail: tuple[str, ...] = ()
-    """Mail addresses."""
+    """Mail addresses, ASCII."""
     https: tuple[str, ...] = ()
     """URLs to POST to."""
 
@@ -61,11 +62,14 @@ def parse_record(texts: Iterable[str]) -> ReportAddresses | None:
 def _sort(uri: str, mail: list[str], https: list[str]) -> None:
     scheme, _, rest = uri.partition(":")
     if scheme.lower() == "mailto":
-        try:
-            address = parse_address(unquote(rest.partition("?")[0], errors="strict"))
-        except (BadAddress, UnicodeDecodeError):
-            return
-        mail.append(str(address))
+        address = unquote(rest.partition("?")[0])
+        # SECURITY: it goes into a header and a command: a plain address, or none.
+        if _ADDRESS.fullmatch(address):
+            local, _, domain = address.rpartition("@")
+            try:
+                mail.append(f"{local}@{ascii_domain(parse_domain(domain))}")
+            except BadAddress:
+                return
     elif scheme.lower() == "https":
         try:
             parts = urlsplit(uri)
