@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "alias": "Add, list and remove further addresses.",
     "acl": "Share mailboxes between accounts.",
     "send": "Send a message, as sendmail does.",
+    "queue": "Look at mail that waits to go elsewhere, and decide about it.",
     "verify": "Check that the stored mail is consistent.",
     "search": "Show and rebuild the indexes that make searches fast.",
     "reference": "Explain every setting.",

@@ -6,10 +6,16 @@ Not here: settings' routes (outbound/routes.py), how busy a destination is (outb
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from postino.core.ids import Instant
 from postino.store.queue.enqueue import note_queue_change
 from postino.store.tx import Tx
+
+BY_MX: Final = "mx"
+"""A route to the domain's own mail exchangers, whatever the settings say."""
+GO_AT: Final = "CASE WHEN lease<>'' OR (attempts=0 AND next_at>?) THEN next_at ELSE ? END"
+"""For SET next_at: at once (two parameters: now), but a message to be sent later not before its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class DestinationRow:
     """0: not paused."""
     reason: str
     route: str
-    """HOST:PORT its mail goes to instead of where it would; empty for none."""
+    """HOST:PORT its mail goes to instead of where it would, or BY_MX; empty for none."""
     routed_at: Instant
 
 
@@ -36,8 +42,9 @@ def list_destinations(tx: Tx) -> list[DestinationRow]:
 
 
 def operator_routes(tx: Tx) -> dict[str, str]:
-    """HOST:PORT by domain, for the domains that go another way. They come before those of the settings."""
-    return dict(tx.all("SELECT domain, route FROM queue_destination WHERE route<>''"))
+    """HOST:PORT by domain, for the domains that go another way; empty for their own mail exchangers."""
+    rows = tx.all("SELECT domain, route FROM queue_destination WHERE route<>''")
+    return {domain: "" if route == BY_MX else route for domain, route in rows}
 
 
 def paused_domains(tx: Tx) -> set[str]:
@@ -98,10 +105,6 @@ def end_reroute(tx: Tx, domain: str, now: Instant) -> int | None:
         return None
     _forget_if_empty(tx, domain)
     return _try_all(tx, domain, now)
-
-
-GO_AT = "CASE WHEN lease<>'' OR (attempts=0 AND next_at>?) THEN next_at ELSE ? END"
-"""For SET next_at: at once (two parameters: now), but a message to be sent later not before its time."""
 
 
 def _try_all(tx: Tx, domain: str, now: Instant) -> int:

@@ -8,7 +8,7 @@ Not here: destinations (destinations.py), taking a message back (recall.py), cou
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,19 +20,24 @@ from postino.store.queue.rows import (
     MESSAGE_COLUMNS,
     RECIPIENT_COLUMNS,
     message_of,
-    messages_of,
-    read_octets,
     recipient_of,
 )
 from postino.store.queue.settle import Report, remove_messages, tell
-from postino.store.queue.values import Octets, QueuedMessage, QueuedRecipient, QueueId
+from postino.store.queue.values import QueuedMessage, QueuedRecipient, QueueId
 from postino.store.tx import SqlValue, Tx
 
 STEP: Final = 500
 """How many messages to change in one write: about 10 ms."""
 _RECIPIENT: Final = ", ".join(f"r.{column}" for column in RECIPIENT_COLUMNS.split(", "))
 
-MakeReports = Callable[[QueuedMessage, Octets], Sequence[Report]]
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the sender of a dropped message is told."""
+
+    numbers: frozenset[int]
+    """The recipients it is about."""
+    reports: Sequence[Report]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Dropped:
 
     recipients: int
     messages: int
+    changed: list[QueueId]
+    """Those that stayed, because their notices were about others."""
     blobs: list[BlobId]
     """Delete their files once the transaction has committed."""
 
@@ -131,21 +138,31 @@ def drop(
     choice: Choice,
     now: Instant,
     *,
-    make_reports: MakeReports | None = None,
+    notices: Mapping[QueueId, Notice] | None = None,
 ) -> Dropped:
-    """Remove these for good. With `make_reports`, their senders are told in the same write."""
+    """Remove these for good. With `notices`, their senders are told in the same write.
+
+    A message of which other recipients are left than its notice is about stays, for another try: nobody must
+    be told that mail failed which was sent.
+    """
     condition, params = choice.of_recipients()
     where = f"r.queue_id IN ({tx.dialect.members}) AND {condition}"
-    rows = tx.all(
-        f"SELECT {_RECIPIENT} FROM queue_recipient r WHERE {where} ORDER BY r.queue_id, r.number",
-        (json.dumps(queue_ids), *params),
-    )
-    if make_reports is not None:
-        for message in messages_of(tx, rows):
-            tell(tx, make_reports(message, read_octets(tx, message.queue_id)), now)
-    tx.run_many(
-        "DELETE FROM queue_recipient WHERE queue_id=? AND number=?", [(row[0], row[1]) for row in rows]
-    )
+    numbers: dict[QueueId, set[int]] = {}
+    for queue_id, number in tx.all(
+        f"SELECT r.queue_id, r.number FROM queue_recipient r WHERE {where}", (json.dumps(queue_ids), *params)
+    ):
+        numbers.setdefault(queue_id, set()).add(number)
+    changed: list[QueueId] = []
+    if notices is not None:
+        for queue_id in list(numbers):
+            notice = notices.get(queue_id)
+            if notice is None or notice.numbers != numbers[queue_id]:
+                del numbers[queue_id]
+                changed.append(queue_id)
+            else:
+                tell(tx, notice.reports, now)
+    rows = [(queue_id, number) for queue_id, those in numbers.items() for number in those]
+    tx.run_many("DELETE FROM queue_recipient WHERE queue_id=? AND number=?", rows)
     finished = [
         QueueId(queue_id)
         for (queue_id,) in tx.all(
@@ -154,7 +171,7 @@ def drop(
             (json.dumps(queue_ids),),
         )
     ]
-    return Dropped(len(rows), len(finished), remove_messages(tx, finished))
+    return Dropped(len(rows), len(finished), changed, remove_messages(tx, finished))
 
 
 def _change(
