@@ -1,0 +1,459 @@
+"""One connection's life: it takes work of its destination, opens itself when there is some, and carries one
+message after the other until there is no more, or it has carried enough.
+
+RFC: 5321 §5.1 (hosts in order), §4.3.2 (421), §4.5.4.2 (a connection for many messages); 8689 §4.2.1 (the
+    next host where one cannot take a message as it must go).
+Exposure: far servers decide what is answered and how slowly, within the session's time-outs.
+Invariants: work once taken is settled, or given back to its lane, or (when the worker ends) leased until
+    somebody takes it over; a fault with one message ends that attempt alone.
+Not here: SMTP (session.py), what replies mean (attempt.py), when connections are opened (dispatcher.py).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from postino.core.errors import TemporarilyUnavailable
+from postino.core.ids import Instant
+from postino.core.ports import Clock
+from postino.net.connection import ConnectionLost
+from postino.outbound.attempt import (
+    TOO_OPEN,
+    Judge,
+    Lack,
+    is_confirmed,
+    is_crowded,
+    lacking,
+    needs_utf8,
+    options_for,
+    recipient_options,
+)
+from postino.outbound.destinations import Lane
+from postino.outbound.outgoing import Outgoing, RecipientReply
+from postino.outbound.preparation import CannotConvert, Preparation
+from postino.outbound.retry import Retry
+from postino.outbound.routes import Destination
+from postino.outbound.secure import TlsReached
+from postino.outbound.settings import OutboundSettings
+from postino.outbound.settling import Done, Settler
+from postino.outbound.target import Host, NotNow, Target, TlsLevel, Undeliverable
+from postino.outbound.work import NOBODY, Reached, Work
+from postino.smtp.client.extensions import Extensions
+from postino.smtp.client.transaction import Phase
+from postino.store.queue.rows import NotInQueue
+from postino.store.queue.settle import Report
+from postino.store.queue.values import Octets, Outcome, QueuedMessage, QueuedRecipient
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+
+class Session(Protocol):
+    """An open connection to another server, as session.ClientSession is one."""
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the server offers."""
+        ...
+
+    @property
+    def remote(self) -> str:
+        """`mx1.example.net (192.0.2.1)`"""
+        ...
+
+    @property
+    def tls(self) -> TlsReached:
+        """What TLS with it came to."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Whether another message can be sent over it."""
+        ...
+
+    async def send(self, outgoing: Outgoing) -> Sequence[RecipientReply]:
+        """A transaction; a reply for each recipient. Raises ConnectionLost when nothing was answered."""
+        ...
+
+    async def quit(self) -> None:
+        """Say goodbye and close."""
+        ...
+
+    def close(self) -> None:
+        """Close at once."""
+        ...
+
+
+OpenSession = Callable[[Host, Target], Awaitable[Session]]
+"""Raises NotNow."""
+FindTarget = Callable[[Destination], Awaitable[Target]]
+"""Raises Undeliverable, NotNow."""
+MakeReports = Callable[[QueuedMessage, Sequence[Outcome], Octets], Awaitable[Sequence[Report]]]
+"""What has to be told about these outcomes."""
+DeliverHere = Callable[[Work, Octets], Awaitable[Sequence[Outcome] | None]]
+"""Deliver to accounts of this server; None when the domain is not ours."""
+
+
+@dataclass(slots=True)
+class Means:
+    """What every courier of a worker uses."""
+
+    settings: Callable[[], OutboundSettings]
+    clock: Clock
+    log: "FilteringBoundLogger"
+    retry: Retry
+    judge: Judge
+    settler: Settler
+    preparation: Preparation
+    find_target: FindTarget
+    open_session: OpenSession
+    make_reports: MakeReports
+    deliver_here: DeliverHere
+
+
+class _NoWay(Exception):
+    """No host of the destination could be used for this message."""
+
+    def __init__(self, status: str, sentence: str, remote: str, *, is_final: bool, answered: bool) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.remote = remote
+        self.is_final = is_final
+        """It never will be otherwise."""
+        self.answered = answered
+        """A host did answer: the destination is there."""
+
+
+class Courier:
+    """One of a lane's connections. Ends when run() does."""
+
+    __slots__ = ("_carried", "_lane", "_means", "_session", "_waker", "idle_since", "is_dismissed")
+
+    def __init__(self, lane: Lane, means: Means) -> None:
+        self._lane = lane
+        self._means = means
+        self._session: Session | None = None
+        self._carried = 0
+        """Messages over the present connection."""
+        self._waker: asyncio.Future[None] | None = None
+        self.idle_since = 0.0
+        self.is_dismissed = False
+        """No more work is to be taken."""
+
+    @property
+    def lane(self) -> Lane:
+        """Whose it is."""
+        return self._lane
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for work."""
+        return self._waker is not None and not self._waker.done()
+
+    def wake(self) -> None:
+        """Have an idle courier look for work, or go when it was dismissed."""
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    def dismiss(self) -> None:
+        """Have it end after what it is carrying."""
+        self.is_dismissed = True
+        self.wake()
+
+    async def run(self, when_idle: Callable[["Courier"], None]) -> None:
+        """Carry work until there is none for long, or this connection has done its part."""
+        try:
+            while (work := await self._next(when_idle)) is not None:
+                await self._means.settler.wait_for_room()
+                if not await self._carry_safely(work):
+                    break
+            await self._leave()
+        finally:
+            self._drop()
+
+    async def _next(self, when_idle: Callable[["Courier"], None]) -> Work | None:
+        lane = self._lane
+        session = self._session
+        if session is not None and (
+            not session.usable or self._carried >= self._means.settings().messages_per_connection
+        ):
+            # The lane opens another when there is more work.
+            return None
+        while not self.is_dismissed:
+            work = lane.pop()
+            if work is not None:
+                return work
+            if self._session is None:
+                return None
+            loop = asyncio.get_running_loop()
+            self._waker = loop.create_future()
+            self.idle_since = loop.time()
+            lane.idle.append(self)
+            when_idle(self)
+            try:
+                await self._waker
+            finally:
+                self._waker = None
+                if self in lane.idle:
+                    lane.idle.remove(self)
+        return None
+
+    async def _leave(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._lane.connected -= 1
+            await session.quit()
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._lane.connected -= 1
+            session.close()
+
+    # One message
+
+    async def _carry_safely(self, work: Work) -> bool:
+        """Whether this courier goes on."""
+        try:
+            return await self._carry(work)
+        except Exception as error:
+            means = self._means
+            held = work.held
+            means.log.error("delivery.fault", queue_id=held.message.queue_id, exc_info=error)
+            self._drop()
+            outcomes = self._deferred(
+                work, "4.3.0", "Sending it failed by a fault of this server", NOBODY, means.clock.now()
+            )
+            means.settler.add(Done(held, work.recipients, outcomes))
+            return False
+
+    async def _carry(self, work: Work) -> bool:
+        means, held = self._means, work.held
+        if held.lost:
+            work.recipients = [one for one in work.recipients if one.number not in held.lost]
+        now = means.clock.now()
+        if self._lane.is_closed(now) and self._session is None:
+            put_off(means, self._lane, work, now)
+            return True
+        try:
+            octets = held.octets or means.preparation.read(held)
+        except NotInQueue:
+            work.recipients = ()
+        except TemporarilyUnavailable as error:
+            outcomes = self._deferred(work, "4.3.1", str(error), NOBODY, now)
+            means.settler.add(Done(held, work.recipients, outcomes))
+            return True
+        if not work.recipients:
+            means.settler.add(Done(held, (), ()))
+            return True
+        if self._session is None:
+            delivered = await means.deliver_here(work, octets)
+            if delivered is not None:
+                await self._settle(work, work.recipients, delivered, NOBODY, octets)
+                return True
+        try:
+            session = await self._session_for(work, octets)
+        except _NoWay as no:
+            return await self._no_way(work, no, octets)
+        return await self._send(session, work, octets)
+
+    async def _send(self, session: Session, work: Work, octets: Octets) -> bool:
+        means, message = self._means, work.held.message
+        extensions = session.extensions
+        reached = Reached(session.remote, session.tls.version)
+        try:
+            ready = await means.preparation.ready(work.held, octets, extensions)
+        except CannotConvert as error:
+            outcomes = [
+                means.judge.failed(message, recipient, error.status, str(error), reached)
+                for recipient in work.recipients
+            ]
+            await self._settle(work, work.recipients, outcomes, reached, octets)
+            return True
+        options = options_for(message, ready.body_type)
+        outgoing = Outgoing(
+            reverse_path=message.reverse_path,
+            options=options,
+            recipients=[
+                (recipient.address, recipient_options(message, recipient, extensions))
+                for recipient in work.recipients
+            ],
+            header=ready.header,
+            body=ready.body,
+            by_seconds=options.deliver_by - means.clock.now() if options.by_mode is not None else 0,
+        )
+        used, self._carried = self._carried > 0, self._carried + 1
+        try:
+            replies = await session.send(outgoing)
+        except ConnectionLost as error:
+            lost = RecipientReply(
+                421, "4.4.2", f"The connection was lost: {error}", session.remote, Phase.LOST
+            )
+            replies = [lost] * len(work.recipients)
+        if used and not work.is_second_try and not session.usable and all(map(_is_untouched, replies)):
+            # The server had enough of this connection, or of waiting: that is nothing about the message.
+            work.is_second_try = True
+            self._lane.push_first(work)
+            return False
+        self._note(replies)
+        now = means.clock.now()
+        confirmed = is_confirmed(message, extensions)
+        outcomes, again = means.judge.read(work, replies, reached, confirmed=confirmed, now=now)
+        if again:
+            numbers = {recipient.number for recipient in again}
+            settled = [recipient for recipient in work.recipients if recipient.number not in numbers]
+            work.recipients = again
+            await self._settle(work, settled, outcomes, reached, octets, finishes=False)
+            self._lane.push_first(work)
+        else:
+            await self._settle(work, work.recipients, outcomes, reached, octets)
+        return session.usable
+
+    def _note(self, replies: Sequence[RecipientReply]) -> None:
+        """Learn from the replies how many connections the destination likes."""
+        if any(reply.code < 300 for reply in replies):
+            self._lane.went_well()
+        elif any(
+            reply.phase in (Phase.MAIL, Phase.LOST) and is_crowded(reply.code, reply.text)
+            for reply in replies
+        ):
+            self._lane.too_many()
+
+    # Reaching a host
+
+    async def _session_for(self, work: Work, octets: Octets) -> Session:
+        """A session with a host that can take this message as it must go. Raises _NoWay."""
+        utf8 = needs_utf8(work.held.message, octets)
+        session = self._session
+        if session is not None:
+            if self._lack(session, work, utf8=utf8) is None:
+                return session
+            await self._leave()
+        means, lane = self._means, self._lane
+        try:
+            target = await means.find_target(lane.destination)
+        except Undeliverable as error:
+            raise _NoWay(error.status, str(error), "", is_final=True, answered=True) from error
+        except NotNow as error:
+            raise _NoWay(error.status, str(error), error.remote, is_final=False, answered=False) from error
+        now = means.clock.now()
+        lack: tuple[Lack, str] | None = None
+        refusal: NotNow | None = None
+        for host in sorted(target.hosts, key=lambda host: lane.is_bad(host.name, now)):
+            if _is_too_open(host, work.held.message):
+                lack = lack or (TOO_OPEN, "")
+                continue
+            try:
+                session = await means.open_session(host, target)
+            except NotNow as error:
+                lane.host_is_bad(host.name, now)
+                refusal = error
+                continue
+            missing = self._lack(session, work, utf8=utf8)
+            if missing is None:
+                self._session = session
+                self._carried = 0
+                lane.connected += 1
+                return session
+            lack = (missing, session.remote)
+            await session.quit()
+        answered = lack is not None and bool(lack[1])
+        if refusal is not None:
+            raise _NoWay(
+                refusal.status, str(refusal), refusal.remote, is_final=False, answered=answered
+            ) from refusal
+        if lack is None:
+            raise _NoWay("4.4.4", "The destination has no host to try", "", is_final=False, answered=False)
+        raise _NoWay(lack[0].status, lack[0].sentence, lack[1], is_final=True, answered=True)
+
+    def _lack(self, session: Session, work: Work, *, utf8: bool) -> Lack | None:
+        return lacking(
+            work.held.message,
+            session.extensions,
+            is_verified=session.tls.is_verified,
+            size=work.held.message.size,
+            utf8=utf8,
+            now=self._means.clock.now(),
+        )
+
+    async def _no_way(self, work: Work, no: _NoWay, octets: Octets) -> bool:
+        means, lane = self._means, self._lane
+        reached = Reached(no.remote)
+        now = means.clock.now()
+        if no.is_final:
+            outcomes = [
+                means.judge.failed(work.held.message, recipient, no.status, no.sentence, reached)
+                for recipient in work.recipients
+            ]
+            await self._settle(work, work.recipients, outcomes, reached, octets)
+            return True
+        if no.answered:
+            outcomes = self._deferred(work, no.status, no.sentence, reached, now)
+            await self._settle(work, work.recipients, outcomes, reached, octets)
+            return True
+        if lane.connected:
+            # It answers others of ours: we are too many.
+            lane.too_many()
+            lane.push_first(work)
+            return False
+        if not lane.is_closed(now):
+            opens_at = lane.close(now, means.retry)
+            means.log.info(
+                "destination.closed",
+                destination=lane.destination.key,
+                seconds=opens_at - now,
+                failures=lane.failures,
+                reason=no.sentence,
+                remote=no.remote,
+            )
+            outcomes = self._deferred(work, no.status, no.sentence, reached, now)
+            await self._settle(work, work.recipients, outcomes, reached, octets)
+            for waiting in lane.drain():
+                put_off(means, lane, waiting, now)
+        else:
+            put_off(means, lane, work, now)
+        return False
+
+    # What came of it
+
+    async def _settle(
+        self,
+        work: Work,
+        recipients: Sequence[QueuedRecipient],
+        outcomes: Sequence[Outcome],
+        reached: Reached,
+        octets: Octets,
+        *,
+        finishes: bool = True,
+    ) -> None:
+        means = self._means
+        reports = await means.make_reports(work.held.message, outcomes, octets)
+        means.settler.add(Done(work.held, recipients, outcomes, reports, reached, finishes))
+
+    def _deferred(self, work: Work, status: str, reply: str, reached: Reached, now: Instant) -> list[Outcome]:
+        lane, judge, message = self._lane, self._means.judge, work.held.message
+        return [
+            judge.deferred(message, recipient, status, reply, reached, now=now, not_before=lane.opens_at)
+            for recipient in work.recipients
+        ]
+
+
+def put_off(means: Means, lane: Lane, work: Work, now: Instant) -> None:
+    """The lane is closed: the work waits in the queue until it may be open, which is no attempt."""
+    until = means.retry.after_opening(lane.opens_at, now)
+    message = work.held.message
+    outcomes = [means.judge.put_off(message, recipient, until) for recipient in work.recipients]
+    means.settler.add(Done(work.held, work.recipients, outcomes))
+
+
+def _is_untouched(reply: RecipientReply) -> bool:
+    """Whether the connection ended before the message can have been taken."""
+    return reply.code == 421 and reply.phase in (Phase.LOST, Phase.MAIL)
+
+
+def _is_too_open(host: Host, message: QueuedMessage) -> bool:
+    """Whether no connection to this host could be trusted as far as the message asks (RFC 8689 §4.2.1)."""
+    is_asked = message.options.require_tls and message.reverse_path != ""
+    return is_asked and (host.tls.level < TlsLevel.VERIFIED or host.tls.testing)

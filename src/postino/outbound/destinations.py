@@ -1,0 +1,189 @@
+"""One destination as this worker sees it: what waits for it, its connections, when it is let alone.
+
+A lane begins with a few connections; each message it takes lets it have a little more, each sign that
+we are too many halves it. Who does not answer at all is left alone for longer and longer, and then tried
+with one connection before the others come.
+Exposure: far servers decide how fast a lane goes, within the limits of the settings.
+Invariants: no I/O, no clock; urgent work goes first, else the oldest; no more connections than the limit;
+    one alone while a closed lane is probed.
+Not here: connections (courier.py), which destination a domain has (routes.py), delays (retry.py).
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from postino.core.ids import Instant
+from postino.outbound.retry import Retry
+from postino.outbound.routes import Destination
+
+if TYPE_CHECKING:
+    from postino.outbound.courier import Courier
+    from postino.outbound.work import Work
+
+FIRST_CONNECTIONS: Final = 5
+WORK_FOR_CONNECTION: Final = 4
+"""Another connection is opened at once when this much work waits for each of them: a connection takes
+longer to open than a message to go over an open one."""
+LANE_ROOM: Final = 500
+"""Work taken from the queue for one lane; the rest of its mail waits there."""
+BAD_HOST_SECONDS: Final = 300
+"""A host that could not be reached is tried last for this long."""
+MOST_BAD_HOSTS: Final = 50
+MOST_CLOSED_LANES: Final = 10_000
+
+_sequence = count()
+
+
+class Lane:
+    """One destination's waiting work and connections."""
+
+    __slots__ = (
+        "_bad_hosts",
+        "_waiting",
+        "connected",
+        "connections",
+        "destination",
+        "failures",
+        "idle",
+        "is_patient",
+        "most_connections",
+        "opens_at",
+        "window",
+    )
+
+    def __init__(self, destination: Destination, most_connections: int) -> None:
+        self.destination = destination
+        self.most_connections = most_connections
+        self.window = float(min(FIRST_CONNECTIONS, most_connections))
+        """How many connections it may have now; grows and shrinks."""
+        self.connections = 0
+        """Being opened, at work or idle."""
+        self.connected = 0
+        """Those where a host answered."""
+        self.idle: list[Courier] = []
+        """Connections without work; the one used last is taken first."""
+        self.failures = 0
+        """How often in a row no host could be reached."""
+        self.opens_at = Instant(0)
+        """Closed until then; 0 for open."""
+        self.is_patient = False
+        """A timer will look whether what waits needs another connection."""
+        self._waiting: list[tuple[int, int, Work]] = []
+        self._bad_hosts: dict[str, Instant] = {}
+
+    # Work
+
+    @property
+    def waiting(self) -> int:
+        """How much work waits."""
+        return len(self._waiting)
+
+    def push(self, work: "Work") -> None:
+        """Have work wait for a connection."""
+        heapq.heappush(self._waiting, (-work.held.message.options.priority, next(_sequence), work))
+
+    def push_first(self, work: "Work") -> None:
+        """Give work back that was taken: it goes before what is not more urgent."""
+        heapq.heappush(self._waiting, (-work.held.message.options.priority, -next(_sequence), work))
+
+    def pop(self) -> "Work | None":
+        """Take the work that goes next."""
+        return heapq.heappop(self._waiting)[2] if self._waiting else None
+
+    def drain(self) -> "Iterator[Work]":
+        """Take all of it."""
+        while self._waiting:
+            yield self._waiting.pop()[2]
+
+    # Connections
+
+    def wanted(self, *, impatient: bool = False) -> int:
+        """How many connections to open now; when `impatient`, one even for little work."""
+        waiting = len(self._waiting)
+        if not waiting:
+            return 0
+        most = 1 if self.failures else int(self.window)
+        useful = -(-waiting // WORK_FOR_CONNECTION)
+        if impatient:
+            useful = max(useful, self.connections + 1)
+        return max(0, min(most, useful) - self.connections)
+
+    def oldest(self) -> "Work | None":
+        """The work that goes next."""
+        return self._waiting[0][2] if self._waiting else None
+
+    def went_well(self) -> None:
+        """The destination took a message."""
+        self.failures = 0
+        if self.window < self.most_connections:
+            self.window = min(float(self.most_connections), self.window + 1.0 / self.window)
+
+    def too_many(self) -> None:
+        """The destination wants fewer connections, or fails on some."""
+        self.window = max(1.0, min(self.window, float(max(1, self.connections))) / 2.0)
+
+    def is_closed(self, now: Instant) -> bool:
+        """Whether nothing is to be sent there now."""
+        return self.opens_at > now
+
+    def close(self, now: Instant, retry: Retry) -> Instant:
+        """No host answers: leave the destination alone; says until when."""
+        self.failures += 1
+        self.window = float(min(FIRST_CONNECTIONS, self.most_connections))
+        self.opens_at = retry.open_again(now, self.failures)
+        return self.opens_at
+
+    # Hosts
+
+    def host_is_bad(self, name: str, now: Instant) -> None:
+        """Remember that a host could not be reached."""
+        if len(self._bad_hosts) >= MOST_BAD_HOSTS:
+            self._bad_hosts.clear()
+        self._bad_hosts[name] = Instant(now + BAD_HOST_SECONDS)
+
+    def is_bad(self, name: str, now: Instant) -> bool:
+        """Whether a host could not be reached a short while ago."""
+        return self._bad_hosts.get(name, 0) > now
+
+
+class Lanes:
+    """All lanes of a worker, by key. What is idle and open is forgotten."""
+
+    def __init__(self, most_connections: Callable[[], int]) -> None:
+        self._most_connections = most_connections
+        self._lanes: OrderedDict[str, Lane] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(tuple(self._lanes.values()))
+
+    def lane(self, destination: Destination) -> Lane:
+        """The lane of a destination, made when there is none."""
+        lane = self._lanes.get(destination.key)
+        if lane is None:
+            lane = self._lanes[destination.key] = Lane(destination, self._most_connections())
+        # The way to it may have changed: another password, another policy.
+        lane.destination = destination
+        return lane
+
+    def find(self, key: str) -> Lane | None:
+        """The lane of that key, if there is one."""
+        return self._lanes.get(key)
+
+    def tidy(self, lane: Lane) -> None:
+        """Forget a lane that holds nothing worth remembering."""
+        if lane.connections or lane.waiting:
+            return
+        if not lane.failures:
+            self._lanes.pop(lane.destination.key, None)
+        elif len(self._lanes) > MOST_CLOSED_LANES:
+            # The one closed longest ago: it is tried once more than it had to be, if it ever comes again.
+            for key, other in self._lanes.items():
+                if not other.connections and not other.waiting:
+                    del self._lanes[key]
+                    break

@@ -1,0 +1,138 @@
+"""Deliver what waits in the queue for a domain that has become ours since.
+
+RFC: 5321 §3.9 (aliases), 3461 §5.2.3 (delivered).
+Invariants: what is delivered here goes the way of received mail: aliases, forwarding, trace fields; a
+    recipient that cannot be served does not keep the message from the others.
+Not here: receiving (servers/smtp/), who receives what (delivery/recipients.py).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from postino.core.errors import NoSuchAccount, OverQuota, TemporarilyUnavailable
+from postino.core.ids import Instant
+from postino.core.limits import Limits
+from postino.core.ports import Clock
+from postino.delivery.accept import Delivery, Envelope, Inbound
+from postino.delivery.facts import derive_facts
+from postino.delivery.forwarding import Accepted, Arrived, Forwarding
+from postino.delivery.incoming import Content
+from postino.outbound.attempt import Judge
+from postino.outbound.work import NOBODY, Work
+from postino.smtp.envelope import RcptOptions
+from postino.smtp.paths import parse_path
+from postino.smtp.received import Arrival
+from postino.store.blobs import BlobStore
+from postino.store.content import InlineBody
+from postino.store.queue.values import Octets, Outcome, QueuedMessage, QueuedRecipient, Result
+
+THREAD_OCTETS: Final = 256 * 1024
+"""The index of a larger message is made in a thread."""
+
+
+class LocalDelivery:
+    """One for each worker."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        forwarding: Forwarding,
+        judge: Judge,
+        *,
+        blobs: BlobStore,
+        clock: Clock,
+        limits: Callable[[], Limits],
+        separator: Callable[[], str],
+    ) -> None:
+        self._delivery = delivery
+        self._forwarding = forwarding
+        self._judge = judge
+        self._blobs = blobs
+        self._clock = clock
+        self._limits = limits
+        self._separator = separator
+
+    async def deliver(self, work: Work, octets: Octets) -> list[Outcome] | None:
+        """The outcomes of delivering here; None when the domain is another server's."""
+        if self._delivery.senders.is_elsewhere(work.recipients[0].domain):
+            return None
+        content: Content | None = None
+        outcomes = []
+        for recipient in work.recipients:
+            if content is None:
+                content = await self._content(octets)
+            outcomes.append(await self._deliver_one(work.held.message, recipient, content))
+        return outcomes
+
+    async def _content(self, octets: Octets) -> Content:
+        if octets.size > THREAD_OCTETS:
+            return await asyncio.to_thread(self._derive, octets)
+        return self._derive(octets)
+
+    def _derive(self, octets: Octets) -> Content:
+        body = octets.body
+        if isinstance(body, InlineBody):
+            found = body.octets
+        else:
+            found = self._blobs.read(body.blob_id, body.offset, octets.size - len(octets.header))
+        return Content(octets.header, body, derive_facts(octets.header, found, self._limits()))
+
+    async def _deliver_one(
+        self, message: QueuedMessage, recipient: QueuedRecipient, content: Content
+    ) -> Outcome:
+        now = self._clock.now()
+        hostname = self._delivery.hostname
+        path = parse_path(f"<{recipient.address}>")
+        reverse_path = parse_path(f"<{message.reverse_path}>") if message.reverse_path else None
+        found = None
+        if path is not None:
+            found = self._delivery.recipients.resolve(path, self._separator(), hostname)
+        if path is None or not found:
+            return self._failed(message, recipient, "5.1.1", "There is no such address here")
+        arrived = Arrived(
+            reverse_path=reverse_path,
+            options=message.options,
+            message_id=message.message_id,
+            header=content.header,
+            size=message.size,
+            account_id=message.account_id,
+        )
+        options = RcptOptions(notify=recipient.notify, original=recipient.original)
+        try:
+            plan = await self._forwarding.plan(arrived, [Accepted(path, found, options)], now=now)
+            if plan.refused is not None:
+                return self._failed(message, recipient, "5.4.6", f"Not delivered: {plan.refused.value}")
+            await self._delivery.accept(
+                Inbound(
+                    Envelope(reverse_path, [*found.accounts, *plan.kept], path),
+                    content,
+                    Arrival(hostname, "", "LMTP"),
+                    message.message_id,
+                    outgoing=plan.outgoing,
+                    reports=plan.reports,
+                )
+            )
+        except NoSuchAccount:
+            return self._failed(message, recipient, "5.1.1", "There is no such address here")
+        except OverQuota:
+            return self._deferred(message, recipient, "4.2.2", "The mailbox is full", now)
+        except TemporarilyUnavailable as error:
+            return self._deferred(message, recipient, "4.3.1", str(error), now)
+        return Outcome(
+            queue_id=message.queue_id,
+            number=recipient.number,
+            result=Result.SENT,
+            status="2.1.5",
+            reply="Delivered to a mailbox of this server",
+        )
+
+    def _failed(
+        self, message: QueuedMessage, recipient: QueuedRecipient, status: str, sentence: str
+    ) -> Outcome:
+        return self._judge.failed(message, recipient, status, sentence, NOBODY)
+
+    def _deferred(
+        self, message: QueuedMessage, recipient: QueuedRecipient, status: str, sentence: str, now: Instant
+    ) -> Outcome:
+        return self._judge.deferred(message, recipient, status, sentence, NOBODY, now=now)

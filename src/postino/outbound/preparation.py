@@ -1,0 +1,115 @@
+"""Make a message ready for a server: made of seven bits where it takes no others, then signed.
+
+Both are done when it is sent, not when it was accepted: a message that waits for weeks is signed with the key
+of the day, and what it must be turned into is known only when the server is.
+RFC: 6376 §5.3 (what is signed is not changed on the way any more), 6152 §3 (turning 8-bit octets into 7-bit).
+Invariants: nothing is changed after it is signed; a message that only passed through (forwarded) is never
+    signed in our name; of messages too large for memory one at a time is turned into another form.
+Not here: signing (signing.py), turning (mime/downgrade.py), what is said of it in MAIL (body_writer.py).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from postino.core.errors import PostinoError
+from postino.outbound.outgoing import BlobBody, BodyReader
+from postino.outbound.work import Held, Ready
+from postino.smtp.client.extensions import Extensions
+from postino.smtp.envelope import BodyType
+from postino.store.content import SealedBlob
+from postino.store.queue.rows import read_octets
+from postino.store.queue.values import Octets, QueueKind
+from postino.store.store import Store
+
+Sign = Callable[[bytes, "bytes | BodyReader"], Awaitable[bytes]]
+"""The fields to put on top of a header; empty for a domain without keys."""
+Convert = Callable[[bytes, bytes], tuple[bytes, bytes]]
+"""Header and body of a message, made of seven bits. Raises CannotConvert."""
+
+THREAD_OCTETS: Final = 64 * 1024
+"""Larger messages are converted in a thread."""
+
+
+class CannotConvert(PostinoError):
+    """The message cannot be made of seven bits."""
+
+    def __init__(self, sentence: str, status: str = "5.6.3") -> None:
+        super().__init__(sentence)
+        self.status = status
+        """RFC 3463."""
+
+
+class Preparation:
+    """One for each worker."""
+
+    def __init__(self, store: Store, *, sign: Sign, convert: Convert) -> None:
+        self._store = store
+        self._sign = sign
+        self._convert = convert
+        self._large = asyncio.Semaphore(1)
+
+    def read(self, held: Held) -> Octets:
+        """A message's octets from the queue. Raises NotInQueue, TemporarilyUnavailable."""
+        octets = self._store.read_now(lambda tx: read_octets(tx, held.message.queue_id))
+        held.keep(octets)
+        return octets
+
+    async def ready(self, held: Held, octets: Octets, extensions: Extensions) -> Ready:
+        """The message as this server can take it. Raises CannotConvert."""
+        converts = must_convert(held, octets, extensions)
+        found = held.ready.get(converts)
+        if found is not None:
+            return found
+        if held.works == 1:
+            return await self._make(held, octets, converts=converts)
+        # Its other transactions wait for the one that makes it.
+        if held.lock is None:
+            held.lock = asyncio.Lock()
+        async with held.lock:
+            found = held.ready.get(converts)
+            if found is None:
+                found = held.ready[converts] = await self._make(held, octets, converts=converts)
+            return found
+
+    async def _make(self, held: Held, octets: Octets, *, converts: bool) -> Ready:
+        header, body_type = octets.header, held.message.options.body
+        body: bytes | BodyReader
+        if isinstance(octets.body, SealedBlob):
+            blob = octets.body
+            size = octets.size - len(header)
+            body = BlobBody(self._store.blobs, blob.blob_id, blob.offset, size)
+        else:
+            body = octets.body.octets
+        if converts:
+            header, body = await self._converted(header, body)
+            body_type = BodyType.SEVEN_BIT
+        if held.message.kind is not QueueKind.FORWARDED:
+            # SECURITY: what came from elsewhere may name an author of ours without being theirs.
+            fields = await self._sign(header, body)
+            if fields:
+                header = fields + header
+        return Ready(header, body, body_type)
+
+    async def _converted(self, header: bytes, body: bytes | BodyReader) -> tuple[bytes, bytes]:
+        if isinstance(body, bytes):
+            if len(body) <= THREAD_OCTETS:
+                return self._convert(header, body)
+            return await asyncio.to_thread(self._convert, header, body)
+        async with self._large:
+            return await asyncio.to_thread(self._read_and_convert, header, body)
+
+    def _read_and_convert(self, header: bytes, body: BodyReader) -> tuple[bytes, bytes]:
+        return self._convert(header, body.read(0, body.size))
+
+
+def must_convert(held: Held, octets: Octets, extensions: Extensions) -> bool:
+    """Whether the server takes the message only when it is made of seven bits."""
+    asked = held.message.options.body
+    if asked is BodyType.BINARY_MIME:
+        return not extensions.binary_mime
+    if extensions.eight_bit_mime:
+        return False
+    if isinstance(octets.body, SealedBlob):
+        return asked is BodyType.EIGHT_BIT_MIME or not octets.header.isascii()
+    return not (octets.body.octets.isascii() and octets.header.isascii())

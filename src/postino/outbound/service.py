@@ -1,0 +1,128 @@
+"""The way out as the rest of a worker knows it: one object, put together from its parts.
+
+Invariants: settings that change while the server runs hold for what begins from then on.
+Not here: which resolver, keys and routes (app/wiring.py), what the parts do (dispatcher.py and others).
+"""
+
+import secrets
+from typing import TYPE_CHECKING
+
+from postino.core.ports import Bus, Clock
+from postino.outbound.attempt import Judge
+from postino.outbound.courier import Means, Session
+from postino.outbound.dispatcher import Dispatcher
+from postino.outbound.local import LocalDelivery
+from postino.outbound.preparation import Convert, Preparation, Sign
+from postino.outbound.reports import Reporter
+from postino.outbound.retry import Chance, Retry
+from postino.outbound.routes import Routes
+from postino.outbound.session import SYSTEM_NETWORK, ClientSession
+from postino.outbound.settings import OutboundSettings
+from postino.outbound.settling import Done, OutboundMetrics, Settler
+from postino.outbound.target import Host, Target
+from postino.outbound.targets import Targets
+from postino.outbound.tls_outcome import TlsNote
+from postino.store.queue.lease import lease_token
+from postino.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from postino.net.outgoing import Network
+
+
+class Outbound:
+    """One for each worker; servers.context.Outbound is what sessions see of it."""
+
+    def __init__(
+        self,
+        *,
+        settings: OutboundSettings,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        log: "FilteringBoundLogger",
+        metrics: OutboundMetrics,
+        routes: Routes,
+        targets: Targets,
+        sign: Sign,
+        convert: Convert,
+        reporter: Reporter,
+        local: "Callable[[Judge], LocalDelivery]",
+        chance: Chance,
+        note_tls: TlsNote | None = None,
+        worker: int = 0,
+        workers: int = 1,
+        network: "Network" = SYSTEM_NETWORK,
+    ) -> None:
+        self.settings = settings
+        self.routes = routes
+        self._clock = clock
+        self._network = network
+        self._note_tls = note_tls
+        token = lease_token(worker, secrets.token_hex(8))
+        retry = Retry(lambda: self.settings, chance)
+        judge = Judge(retry)
+        settler = Settler(
+            store,
+            token,
+            clock=clock,
+            log=log,
+            metrics=metrics,
+            delay_notice_seconds=lambda: int(self.settings.delay_notice_seconds),
+            when_settled=self._settled,
+        )
+        means = Means(
+            settings=lambda: self.settings,
+            clock=clock,
+            log=log,
+            retry=retry,
+            judge=judge,
+            settler=settler,
+            preparation=Preparation(store, sign=sign, convert=convert),
+            find_target=targets.find,
+            open_session=self._open_session,
+            make_reports=reporter.make_reports,
+            deliver_here=local(judge).deliver,
+        )
+        self.dispatcher = Dispatcher(
+            means,
+            store=store,
+            bus=bus,
+            token=token,
+            worker=worker,
+            routes=lambda: self.routes,
+            reporter=reporter,
+            metrics=metrics,
+            # A destination does not see our workers, only how many connections it gets from this machine.
+            connections_per_destination=lambda: max(1, self.settings.connections_per_destination // workers),
+        )
+
+    def change_settings(self, settings: OutboundSettings, routes: Routes) -> None:
+        """Have new settings and routes hold from now on."""
+        self.settings = settings
+        self.routes = routes
+        self.dispatcher.wake()
+
+    def start(self) -> None:
+        """Begin to send; in the event loop."""
+        self.dispatcher.start()
+
+    async def close(self, seconds: float) -> None:
+        """Finish what is being sent, within that time, and give the rest back to the queue."""
+        await self.dispatcher.close(seconds)
+
+    def _settled(self, done: Done) -> None:
+        self.dispatcher.settled(done)
+
+    async def _open_session(self, host: Host, target: Target) -> Session:
+        return await ClientSession.open(
+            host,
+            target,
+            self.settings,
+            now=self._clock.now(),
+            network=self._network,
+            note=self._note_tls,
+        )
