@@ -126,7 +126,6 @@ class TlsProblem(Enum):
     EXPIRED = "certificate-expired"
     NOT_TRUSTED = "certificate-not-trusted"
     OTHER = "validation-failure"
-    TLSA_MISMATCH = "tlsa-invalid"
 
 
 def problem_of(error: Exception) -> TlsProblem:

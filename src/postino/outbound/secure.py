@@ -9,6 +9,8 @@ Not here: which policy (tls_policy.py), going on without TLS (session.py), TLSA 
 
 from dataclasses import dataclass
 
+from postino.core.ids import Instant
+from postino.mailauth.dane import DaneMismatch, check_chain
 from postino.net.connection import Connection, ConnectionLost, HandshakeFailed
 from postino.net.tls_client import (
     TlsProblem,
@@ -49,7 +51,7 @@ class TlsFailed(NotNow):
 
 
 async def shake_hands(
-    connection: Connection, host: Host, tls: HostTls, *, remote: str, seconds: float
+    connection: Connection, host: Host, tls: HostTls, *, remote: str, seconds: float, now: Instant
 ) -> TlsReached:
     """Begin TLS and look at who is there. Raises TlsFailed; the connection is of no use then."""
     trust = TlsTrust.ANY
@@ -70,6 +72,12 @@ async def shake_hands(
     if tls.level is not TlsLevel.VERIFIED:
         return TlsReached(version)
     chain = connection.peer_certificates()
+    if tls.tlsa:
+        try:
+            check_chain(tls.tlsa, chain, tls.names or (host.name,), now=now)
+        except DaneMismatch as error:
+            raise _failed(remote, _problem_of(error), str(error)) from error
+        return TlsReached(version, is_verified=True)
     names = certificate_names(chain[0]) if chain else ()
     if not names_match(names, tls.names or (host.name,)):
         shown = ", ".join(names[:5]) or "no name at all"
@@ -83,6 +91,12 @@ def _server_name(host: Host) -> str | None:
     if not name or host.unix_path or name in host.addresses or name.startswith(".") or len(name) > 253:
         return None
     return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
+def _problem_of(error: DaneMismatch) -> TlsProblem:
+    if error.is_expired:
+        return TlsProblem.EXPIRED
+    return TlsProblem.WRONG_HOST if error.is_name else TlsProblem.OTHER
 
 
 def _failed(remote: str, problem: TlsProblem, detail: str) -> TlsFailed:

@@ -1,32 +1,27 @@
-"""One connection to another server, from greeting to QUIT: the dialogue over the wire, with its time-outs.
+"""One connection to another server that is ready: message after message over it, each within its time-outs.
 
-RFC: 5321 §3.1-§3.3, §4.5.3.2 (time-outs), 3207 (STARTTLS), 2033 (LMTP), 2920 (PIPELINING), 3030 (CHUNKING),
-    9422 (MAILMAX).
+RFC: 5321 §3.3, §4.5.3.2 (time-outs), 2033 (LMTP), 2920 (PIPELINING), 3030 (CHUNKING), 9422 (MAILMAX).
 Exposure: speaks with any server the DNS names; holds one reply of it at a time, and waits for nothing without
     a time-out.
-Invariants: what a server said before TLS counts for nothing after it; a session that lost its place in the
-    dialogue is not used again; every recipient of a message gets an answer, or ConnectionLost says that
-    nobody did.
-Not here: which server (targets.py), whether a message may go to it (attempt.py), the order of commands
-    (smtp/client/transaction.py), when to try again (dispatcher.py).
+Invariants: a session that lost its place in the dialogue is not used again; every recipient of a message gets
+    an answer, or ConnectionLost says that nobody did.
+Not here: connecting and greeting (opening.py), which server (targets.py), whether a message may go to it
+    (attempt.py), the order of commands (smtp/client/transaction.py), when to try again (dispatcher.py).
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
-from postino.net.connection import Connection, ConnectionLost
-from postino.net.outgoing import CannotConnect, Network, SystemNetwork
-from postino.net.tls_client import TlsProblem
+from postino.core.ids import Instant
+from postino.net.connection import ConnectionLost
+from postino.net.outgoing import Network, SystemNetwork
 from postino.outbound.body_writer import BadBody, body_type, write_body
-from postino.outbound.dialogue import Dialogue
-from postino.outbound.login import log_in
+from postino.outbound.opening import Opening
 from postino.outbound.outgoing import BlobBody, BodyReader, Outgoing, RecipientReply
-from postino.outbound.secure import WITHOUT_TLS, TlsFailed, TlsReached, shake_hands
+from postino.outbound.secure import TlsFailed, TlsReached
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import OPPORTUNISTIC, Host, HostTls, NotNow, Target, TlsLevel
-from postino.smtp.client.commands import CannotBeSaid, bdat_line, hello_line, mail_line, rcpt_line
-from postino.smtp.client.extensions import NO_EXTENSIONS, Extensions, read_extensions
+from postino.outbound.target import Host, Target
+from postino.outbound.tls_outcome import TlsNote
+from postino.smtp.client.commands import CannotBeSaid, bdat_line, mail_line, rcpt_line
 from postino.smtp.client.replies import BadReply, FarReply
 from postino.smtp.client.transaction import Need, Phase, Transaction
 from postino.smtp.envelope import BodyType
@@ -50,158 +45,41 @@ BLOCK_SECONDS: Final = 180.0
 SYSTEM_NETWORK: Final = SystemNetwork()
 
 
-class _NotReady(NotNow):
-    """This address of the host does not serve us now; another one may."""
-
-    def __init__(self, remote: str, address: str, what: str, status: str) -> None:
-        super().__init__(f"{remote} {what}", status, remote=remote)
-        self.address = address
-
-
 class ClientSession:
     """A connection that takes one message after the other."""
 
-    def __init__(self, host: Host, remote: str, dialogue: Dialogue, settings: OutboundSettings) -> None:
-        self.host = host
-        self.remote = remote
+    def __init__(self, opened: Opening, settings: OutboundSettings, *, is_lmtp: bool) -> None:
+        self.host = opened.host
+        self.remote = opened.remote
         """`mx1.example.net (192.0.2.1)`"""
-        self.extensions: Extensions = NO_EXTENSIONS
-        self.tls: TlsReached = WITHOUT_TLS
+        self.extensions = opened.extensions
+        self.tls = opened.tls
         self.messages = 0
         """How many were begun."""
-        self._dialogue = dialogue
+        self._dialogue = opened.dialogue
         self._settings = settings
-        self._is_lmtp = False
+        self._is_lmtp = is_lmtp
         self._needs_reset = False
         self._is_broken = False
 
-    # Beginning
-
     @classmethod
     async def open(
-        cls, host: Host, target: Target, settings: OutboundSettings, *, network: Network = SYSTEM_NETWORK
-    ) -> "ClientSession":
-        """Connect, greet, begin TLS as `host.tls` asks, log in. Raises NotNow; TlsFailed is one.
-
-        An address whose server is not ready gives way to the next one of the host. Where TLS is only an
-        offer and its handshake fails, a new connection goes without.
-        """
-        addresses = list(host.addresses)
-        tls = host.tls
-        problem: TlsFailed | None = None
-        while True:
-            try:
-                session = await cls._open(host, target, settings, network, addresses, tls)
-            except TlsFailed as failed:
-                weaker = _weaker(tls)
-                if weaker is None:
-                    raise
-                problem, tls = problem or failed, weaker
-            except _NotReady as failed:
-                addresses = [one for one in addresses if one != failed.address]
-                if not addresses or len(addresses) == len(host.addresses):
-                    raise
-            else:
-                if problem is not None:
-                    session.tls = replace(session.tls, problem=problem.problem, detail=problem.detail)
-                return session
-
-    @classmethod
-    async def _open(
         cls,
         host: Host,
         target: Target,
         settings: OutboundSettings,
-        network: Network,
-        addresses: Sequence[str],
-        tls: HostTls,
+        *,
+        now: Instant,
+        network: Network = SYSTEM_NETWORK,
+        note: TlsNote | None = None,
     ) -> "ClientSession":
-        connection = await _connect(host, target, settings, network, addresses)
-        address = connection.peer.address
-        remote = f"{host.name} ({address})" if address else host.name
-        session = cls(host, remote, Dialogue(connection), settings)
-        session._is_lmtp = target.is_lmtp
-        try:
-            if tls.implicit and tls.level is not TlsLevel.NONE:
-                session.tls = await session._shake_hands(tls)
-            await session._greet(target)
-            if not tls.implicit and tls.level is not TlsLevel.NONE:
-                await session._start_tls(target, tls)
-            if target.login:
-                await log_in(
-                    session._dialogue, target, session.extensions, remote, seconds=settings.reply_seconds
-                )
-        except NotNow:
-            connection.write(b"QUIT\r\n")
-            connection.close()
-            raise
-        except TimeoutError:
-            connection.abort()
-            raise _NotReady(remote, address, "did not answer in time", "4.4.2") from None
-        except ConnectionLost as error:
-            connection.abort()
-            raise _NotReady(
-                remote, address, "closed the connection before it took a message", "4.4.2"
-            ) from error
-        except BadReply as error:
-            connection.abort()
-            raise _NotReady(remote, address, f"does not speak SMTP: {error}", "4.5.0") from error
-        except BaseException:
-            connection.abort()
-            raise
-        return session
+        """Connect, greet, begin TLS as `host.tls` asks, log in; `note` is told how TLS came out.
 
-    async def _greet(self, target: Target) -> None:
-        greeting = await self._dialogue.reply(self._settings.reply_seconds)
-        if greeting.code != 220:
-            raise self._refused("took no connection", greeting)
-        await self._hello(target)
-
-    async def _hello(self, target: Target) -> None:
-        """Say EHLO, or HELO to a server that does not know it (RFC 5321 §3.2)."""
-        dialogue, seconds = self._dialogue, self._settings.reply_seconds
-        verb = "LHLO" if self._is_lmtp else "EHLO"
-        reply = await dialogue.ask(hello_line(verb, target.hello_name), seconds)
-        if reply.is_positive:
-            self.extensions = read_extensions(reply)
-            return
-        if reply.is_permanent and not self._is_lmtp:
-            reply = await dialogue.ask(hello_line("HELO", target.hello_name), seconds)
-            if reply.is_positive:
-                self.extensions = NO_EXTENSIONS
-                return
-        raise self._refused(f"did not take our {verb}", reply)
-
-    async def _start_tls(self, target: Target, tls: HostTls) -> None:
-        must = tls.level > TlsLevel.OPPORTUNISTIC
-        if not self.extensions.start_tls:
-            if must:
-                raise self._no_tls("it does not offer TLS")
-            return
-        reply = await self._dialogue.ask(b"STARTTLS\r\n", self._settings.reply_seconds)
-        if reply.code != 220:
-            if must or reply.code == 421:
-                raise self._no_tls(f"it offers TLS, and then says {reply.text}")
-            self.tls = replace(self.tls, problem=TlsProblem.NOT_OFFERED, detail=reply.text)
-            return
-        self._dialogue.begin_again()
-        self.extensions = NO_EXTENSIONS
-        self.tls = await self._shake_hands(tls)
-        await self._hello(target)
-
-    async def _shake_hands(self, tls: HostTls) -> TlsReached:
-        seconds = min(self._settings.connect_seconds, self._settings.reply_seconds)
-        connection = self._dialogue.connection
-        return await shake_hands(connection, self.host, tls, remote=self.remote, seconds=seconds)
-
-    def _no_tls(self, detail: str) -> TlsFailed:
-        sentence = f"TLS with {self.remote} failed: {detail}"
-        return TlsFailed(sentence, TlsProblem.NOT_OFFERED, detail, remote=self.remote)
-
-    def _refused(self, what: str, reply: FarReply) -> _NotReady:
-        status = "4" + reply.status[1:] if reply.status else "4.3.2"
-        address = self._dialogue.connection.peer.address
-        return _NotReady(self.remote, address, f"{what}: {reply.text}", status)
+        Raises NotNow; TlsFailed is one.
+        """
+        opening = Opening(host, target, settings, now=now, network=network, note=note)
+        await opening.run()
+        return cls(opening, settings, is_lmtp=target.is_lmtp)
 
     # Sending
 
@@ -374,30 +252,6 @@ class ClientSession:
             self._is_broken = True
             self._dialogue.connection.write(b"QUIT\r\n")
         self._dialogue.connection.close()
-
-
-async def _connect(
-    host: Host, target: Target, settings: OutboundSettings, network: Network, addresses: Sequence[str]
-) -> Connection:
-    seconds = settings.connect_seconds
-    try:
-        if host.unix_path:
-            return await network.connect_unix(host.unix_path, timeout_seconds=seconds)
-        sources = target.source_addresses or settings.source_addresses
-        return await network.connect(addresses, host.port, sources=sources, timeout_seconds=seconds)
-    except CannotConnect as error:
-        where = host.unix_path or f"{host.name}:{host.port}"
-        raise NotNow(f"No connection to {where}: {error}", "4.4.1") from error
-
-
-def _weaker(tls: HostTls) -> HostTls | None:
-    """How a host may be tried again after TLS has failed; None when mail must not go without."""
-    if tls.testing:
-        # MTA-STS in testing counts failures and stops nothing (RFC 8461 §5).
-        return replace(OPPORTUNISTIC, implicit=tls.implicit)
-    if tls.level is TlsLevel.OPPORTUNISTIC and not tls.implicit:
-        return replace(tls, level=TlsLevel.NONE)
-    return None
 
 
 def _lost(sentence: str, status: str = "4.4.2") -> FarReply:
