@@ -23,6 +23,7 @@ from postino.servers.context import ServerContext
 from postino.store import accounts
 from postino.store.store import Store, open_store
 from postino.store.verify import verify
+from tests.support.fake_outbound import FakeOutbound
 from tests.support.memory_network import FixedClock, MemoryBus, NullMetrics, RecordingLog
 
 HOSTNAME = "mail.example.org"
@@ -104,12 +105,14 @@ async def open_world(
     login = Authentication(
         store=store, limits=limits, clock=clock, log=log, credentials=TEST_CREDENTIALS, **authentication
     )
+    delivery = _delivery(store, limits, clock, log, metrics)
     try:
         context = ServerContext(
             hostname=HOSTNAME,
             limits=limits,
             store=store,
-            delivery=_delivery(store, limits, clock, log, metrics),
+            delivery=delivery,
+            outbound=FakeOutbound(delivery, HOSTNAME, limits),
             authentication=login,
             bus=bus,
             clock=clock,

@@ -91,6 +91,15 @@ class OverQuota(StoreError):
     """The account's quota does not leave room for the message."""
 
 
+class OverSendingLimit(StoreError):
+    """The account has sent as much as it may; the sentence says when it may go on."""
+
+    def __init__(self, message: str, *, passes: bool = True) -> None:
+        super().__init__(message)
+        self.passes = passes
+        """Whether the same message can be sent later."""
+
+
 class TooManyMessages(StoreError):
     """A limit on counts (mailboxes, depth of names, UIDs) would be exceeded."""
 

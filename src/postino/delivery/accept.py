@@ -1,9 +1,12 @@
-"""Put a received message into its recipients' INBOXes: trace fields on top, one write for all.
+"""Take a message over: INBOX copies, queue entries, the author's Sent copy and counters in one write.
 
-RFC: 5321 §4.4 (trace fields), §6.1 (responsibility begins with the reply to DATA).
-Invariants: when accept() returns, every recipient has the message, durably; when it raises, none
-    has. Recipients share the body octets; each sees only its own trace fields.
-Not here: receiving the octets (incoming.py), who may send to whom (servers/smtp).
+RFC: 5321 §4.4 (trace fields), §6.1 (responsibility begins with the reply to DATA), 6710 §4.1 (PRIORITY in
+    Received).
+Invariants: when accept() returns, every recipient has the message or it is in the queue for them, durably;
+    when it raises, nobody has. Recipients share the body octets; each sees only its own trace fields, and
+    what is sent on has no Return-Path.
+Not here: receiving the octets (incoming.py), what is mended in them (submission.py), who may send to whom
+    (servers/smtp), sending (outbound/).
 """
 
 import time
@@ -16,19 +19,35 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from postino.core.address import Address
-from postino.core.ids import Instant
+from postino.core.flags import FlagSet, flag_set
+from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
-from postino.delivery.incoming import Content
+from postino.delivery.incoming import Content, UnreadContent
 from postino.delivery.recipients import Recipients
+from postino.delivery.senders import Senders
 from postino.mime.dates import format_date
 from postino.mime.part import move_index
+from postino.smtp.envelope import NO_MAIL_OPTIONS, MailOptions
 from postino.smtp.paths import ReversePath, path_text
 from postino.smtp.received import Arrival, delivered_to_field, received_field, return_path_field
-from postino.store import messages
+from postino.store import messages, sent_copy
 from postino.store.accounts import ResolvedRecipient
-from postino.store.content import NewEmail
+from postino.store.content import Appended, ContentFacts, NewEmail
+from postino.store.queue.enqueue import enqueue_message
+from postino.store.queue.settle import Report, tell
+from postino.store.queue.values import (
+    LeaseToken,
+    NewQueued,
+    NewRecipient,
+    Octets,
+    QueuedMessage,
+    QueueKind,
+)
+from postino.store.sending import SendingLimits, count_message
+from postino.store.shared_bodies import SharedBodies
 from postino.store.store import Store
+from postino.store.tx import Tx
 
 _RECEIVED: Final = b"\r\nreceived:"
 _FEW_RECIPIENTS: Final = 20
@@ -43,6 +62,28 @@ class DeliveryMetrics(Protocol):
         ...
 
 
+class Dispatcher(Protocol):
+    """Who sends what is in the queue (outbound/dispatcher.py), as seen by who puts something there."""
+
+    @property
+    def token(self) -> LeaseToken:
+        """Whose leases these are."""
+        ...
+
+    def may_take(self) -> bool:
+        """Whether there is room for a message that is sent from memory."""
+        ...
+
+    @property
+    def lease_seconds(self) -> int:
+        """How long what it takes is leased to it at first."""
+        ...
+
+    def take(self, message: QueuedMessage, octets: Octets) -> None:
+        """Send this; it is committed, and its recipients are leased to `token`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """From where and to whom, as the session settled it."""
@@ -54,15 +95,61 @@ class Envelope:
     """The forward-path when there was one only; shown in Received."""
 
 
+class Outgoing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The message on its way elsewhere: one entry of the queue."""
+
+    kind: QueueKind
+    account_id: AccountId
+    """Who submitted it, or whose address sends it on."""
+    reverse_path: str
+    recipients: Sequence[NewRecipient]
+    options: MailOptions = NO_MAIL_OPTIONS
+    release_at: Instant
+    expires_at: Instant
+    top: bytes = b""
+    """Fields above our Received."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCopy:
+    """The message as its author keeps it in Sent."""
+
+    header: bytes
+    facts: ContentFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What holds for a message of an account of ours."""
+
+    account_id: AccountId
+    limits: SendingLimits
+    outside: Sequence[str]
+    """Address.key of each recipient elsewhere."""
+    own_copy: OwnCopy | None = None
+    """None: the account wants none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """A complete message on its way in."""
 
     envelope: Envelope
-    content: Content
+    content: Content | UnreadContent
+    """Unread only where no recipient is here."""
     arrival: Arrival
     message_id: str
     """Our name for it, in Received, the log and the reply; not the Message-ID field."""
+    outgoing: Sequence[Outgoing] = ()
+    submission: Submission | None = None
+    reports: Sequence[Report] = ()
+    """What its sender is told with the same write (NOTIFY=SUCCESS)."""
+    priority: int = 0
+
+
+class _Written(msgspec.Struct):
+    appended: list[Appended]
+    queued: list[QueuedMessage]
 
 
 def received_hops(header: bytes) -> int:
@@ -73,10 +160,11 @@ def received_hops(header: bytes) -> int:
 
 # PERF: one date a second, not one a message.
 _date_text = lru_cache(maxsize=4)(format_date)
+_SENT_FLAGS: Final[FlagSet] = flag_set(["\\Seen", sent_copy.KEYWORD])
 
 
 class Delivery:
-    """The way into INBOXes; one for each worker."""
+    """The way into INBOXes and into the queue; one for each worker."""
 
     def __init__(
         self,
@@ -94,46 +182,81 @@ class Delivery:
         self.hostname = hostname
         self.log = log
         self.metrics = metrics
-        self.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic)
+        self.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic, clock)
+        self.senders = Senders(store, time.monotonic)
 
-    async def accept(self, inbound: Inbound, *, log: FilteringBoundLogger | None = None) -> None:
-        """Deliver to all recipients, durably, or to none; `log` is that of the session it came in.
+    async def accept(
+        self,
+        inbound: Inbound,
+        *,
+        dispatcher: Dispatcher | None = None,
+        log: FilteringBoundLogger | None = None,
+    ) -> Sequence[QueuedMessage]:
+        """Deliver and enqueue for all recipients, durably, or for none; `log` is that of the session.
 
-        Raises OverQuota when the message does not fit one of them, NoSuchAccount when one was
-        removed meanwhile, TemporarilyUnavailable when the store cannot write now.
+        Gives the queue entries, in the order of `outgoing`. With `dispatcher` they are sent from memory,
+        where it has room. Raises OverQuota when the message does not fit one of the accounts,
+        OverSendingLimit when its author has sent enough, NoSuchAccount when one was removed meanwhile,
+        TemporarilyUnavailable when the store cannot write now.
         """
         now = self.clock.now()
-        envelope = inbound.envelope
-        emails = [
-            (recipient.account_id, None, email)
-            for recipient, email in zip(envelope.recipients, self._emails(inbound, now), strict=True)
-        ]
-        appended = await self.store.write(
-            lambda tx: messages.deliver(tx, emails, now), short=len(emails) <= _FEW_RECIPIENTS
-        )
-        self.metrics.message_accepted(inbound.content.facts.size, len(emails))
-        (log or self.log).info(
-            "message.delivered",
-            message=inbound.message_id,
-            reverse_path=path_text(envelope.reverse_path),
-            octets=inbound.content.facts.size,
-            mailboxes=[
-                f"{recipient.login}/INBOX/{place.uid}"
-                for recipient, place in zip(envelope.recipients, appended, strict=True)
-            ],
-        )
-
-    def _emails(self, inbound: Inbound, now: Instant) -> list[NewEmail]:
-        """The message as each recipient will see it; all share the body's octets."""
         envelope, content = inbound.envelope, inbound.content
-        top = return_path_field(envelope.reverse_path)
         received = received_field(
             inbound.arrival,
             hostname=self.hostname,
             message_id=inbound.message_id,
             for_address=envelope.for_address,
             date=_date_text(now),
+            priority=inbound.priority,
         )
+        emails = self._emails(inbound, content, received, now) if isinstance(content, Content) else []
+        news = [_new_queued(out, inbound, received) for out in inbound.outgoing]
+        leases = dispatcher is not None and bool(news) and dispatcher.may_take()
+        written = await self.store.write(
+            _Acceptance(inbound, emails, news, dispatcher if leases else None, now),
+            short=len(emails) <= _FEW_RECIPIENTS
+            and sum([len(new.recipients) for new in news]) <= _FEW_RECIPIENTS,
+        )
+        if dispatcher is not None:
+            for new, queued in zip(news, written.queued, strict=True):
+                if queued.recipients:
+                    dispatcher.take(queued, Octets(new.header, new.body, new.size))
+        self._tell(inbound, written, log or self.log)
+        return written.queued
+
+    def _tell(self, inbound: Inbound, written: _Written, log: FilteringBoundLogger) -> None:
+        envelope, content = inbound.envelope, inbound.content
+        size = content.facts.size if isinstance(content, Content) else content.size
+        outside = sum([len(out.recipients) for out in inbound.outgoing])
+        self.metrics.message_accepted(size, len(envelope.recipients) + outside)
+        reverse_path = path_text(envelope.reverse_path)
+        for out, queued in zip(inbound.outgoing, written.queued, strict=True):
+            log.info(
+                "message.accepted",
+                message=inbound.message_id,
+                queue=queued.queue_id,
+                kind=out.kind.name.lower(),
+                reverse_path=f"<{out.reverse_path}>",
+                octets=size,
+                recipients=[recipient.address for recipient in out.recipients],
+                **({"priority": inbound.priority} if inbound.priority else {}),
+            )
+        if envelope.recipients:
+            log.info(
+                "message.delivered",
+                message=inbound.message_id,
+                reverse_path=reverse_path,
+                octets=size,
+                mailboxes=[
+                    f"{recipient.login}/INBOX/{place.uid}"
+                    for recipient, place in zip(envelope.recipients, written.appended, strict=True)
+                ],
+            )
+
+    def _emails(self, inbound: Inbound, content: Content, received: bytes, now: Instant) -> list[NewEmail]:
+        """The message as each recipient here will see it; all share the body's octets."""
+        envelope = inbound.envelope
+        top = return_path_field(envelope.reverse_path)
         parts_under: dict[int, bytes] = {}
         emails = []
         for recipient in envelope.recipients:
@@ -159,3 +282,87 @@ class Delivery:
                 )
             )
         return emails
+
+
+def _new_queued(out: Outgoing, inbound: Inbound, received: bytes) -> NewQueued:
+    content = inbound.content
+    header = b"".join((out.top, received, content.header))
+    size = content.facts.size if isinstance(content, Content) else content.size
+    return NewQueued(
+        kind=out.kind,
+        account_id=out.account_id,
+        reverse_path=out.reverse_path,
+        recipients=out.recipients,
+        header=header,
+        body=content.body,
+        size=size + len(header) - len(content.header),
+        message_id=inbound.message_id,
+        options=out.options,
+        release_at=out.release_at,
+        expires_at=out.expires_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Acceptance:
+    """The one write, as a function over a transaction; it may be run more than once."""
+
+    inbound: Inbound
+    emails: Sequence[NewEmail]
+    news: Sequence[NewQueued]
+    dispatcher: Dispatcher | None
+    now: Instant
+
+    def __call__(self, tx: Tx) -> _Written:
+        inbound, now = self.inbound, self.now
+        submission = inbound.submission
+        deliveries: list[messages.Delivery] = [
+            (recipient.account_id, None, email)
+            for recipient, email in zip(inbound.envelope.recipients, self.emails, strict=True)
+        ]
+        if submission is not None:
+            # First: what is refused here has written nothing.
+            count_message(tx, submission.account_id, submission.outside, submission.limits, now)
+            if submission.own_copy is not None:
+                deliveries += self._own_copy(tx, submission, submission.own_copy)
+        shared = None
+        if len(deliveries) + len(self.news) > 1:
+            shared = SharedBodies(
+                [*(email.body for _, _, email in deliveries), *(new.body for new in self.news)]
+            )
+        appended = messages.deliver(tx, deliveries, now, shared=shared) if deliveries else []
+        queued = []
+        for new in self.news:
+            dispatcher = self.dispatcher
+            queued.append(
+                enqueue_message(tx, new, now=now, shared=shared)
+                if dispatcher is None
+                else enqueue_message(
+                    tx,
+                    new,
+                    now=now,
+                    lease=dispatcher.token,
+                    lease_until=Instant(now + dispatcher.lease_seconds),
+                    shared=shared,
+                )
+            )
+        if inbound.reports:
+            tell(tx, inbound.reports, now)
+        return _Written(appended[: len(self.emails)], queued)
+
+    def _own_copy(self, tx: Tx, submission: Submission, own: OwnCopy) -> list[messages.Delivery]:
+        """The author's copy, where there is a mailbox and room for it, and no copy of the program's own."""
+        size = own.facts.size
+        # Who writes to oneself needs room for both.
+        others = sum(
+            email.facts.size
+            for recipient, email in zip(self.inbound.envelope.recipients, self.emails, strict=True)
+            if recipient.account_id == submission.account_id
+        )
+        mailbox_id = sent_copy.place_for(
+            tx, submission.account_id, own.facts.message_id, octets=size + others, now=self.now
+        )
+        if mailbox_id is None:
+            return []
+        email = NewEmail(own.header, self.inbound.content.body, own.facts, self.now, _SENT_FLAGS)
+        return [(submission.account_id, mailbox_id, email)]

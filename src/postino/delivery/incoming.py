@@ -40,6 +40,15 @@ class Content:
     facts: ContentFacts
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadContent:
+    """A complete message that only passes through: nobody asked what is in it."""
+
+    header: bytes
+    body: Body
+    size: int
+
+
 class IncomingMessage:
     """One message being received. add() pieces, then finish() or discard()."""
 
@@ -137,14 +146,32 @@ class IncomingMessage:
         if spool is not None:
             spool.discard()
 
-    async def finish(self, *, spare_memory: bool = False) -> Content:
+    @property
+    def is_ascii(self) -> bool:
+        """Whether header and body have seven bits; taken to be false of a body that went to a file."""
+        return self._spool is None and self._header.isascii() and (self._body or b"").isascii()
+
+    async def finish_unread(self, header: bytes) -> UnreadContent:
+        """As finish(), without looking into the message; `header` stands for the one that came."""
+        assert self.fault is None
+        body_octets = self.octets - len(self._header)
+        body: Body
+        if self._spool is not None:
+            body = SealedBlob(await asyncio.to_thread(self._spool.seal), 0)
+            self._spool = None
+        else:
+            body = await self._kept_body(bytes(self._body or b""))
+        return UnreadContent(header, body, len(header) + body_octets)
+
+    async def finish(self, *, header: bytes | None = None, spare_memory: bool = False) -> Content:
         """Index the complete message; a large body is on disk for good when this returns.
 
-        To spare memory, a small one is on disk too. There must be no fault. Raises TemporarilyUnavailable
-        when the disk refuses.
+        `header` stands for the one that came, when it was mended. To spare memory, a small body is on disk
+        too. There must be no fault. Raises TemporarilyUnavailable when the disk refuses.
         """
         assert self.fault is None
-        header = bytes(self._header)
+        if header is None:
+            header = bytes(self._header)
         if spare_memory and self._body and self._spool is None:
             self._spool = self._store.blobs.open_spool()
             self._spool.write(bytes(self._body))
@@ -156,12 +183,12 @@ class IncomingMessage:
             return content
         octets = bytes(self._body or b"")
         facts = derive_facts(header, octets, self._limits)
-        body: Body
+        return Content(header, await self._kept_body(octets), facts)
+
+    async def _kept_body(self, octets: bytes) -> Body:
         if len(octets) > ROW_OCTETS:
-            body = await asyncio.to_thread(self._store.seal_body, octets)
-        else:
-            body = InlineBody(octets)
-        return Content(header, body, facts)
+            return await asyncio.to_thread(self._store.seal_body, octets)
+        return InlineBody(octets)
 
 
 def _seal(header: bytes, spool: Spool, limits: Limits) -> Content:

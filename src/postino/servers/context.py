@@ -6,7 +6,7 @@ Not here: making these (app/wiring.py).
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -20,10 +20,31 @@ from postino.servers.imap.updates.state_cache import StateCache
 from postino.servers.web.offer import Offer
 
 if TYPE_CHECKING:
-    from postino.delivery.accept import Delivery
+    from postino.delivery.accept import Delivery, Dispatcher
+    from postino.delivery.forwarding import Forwarding
+    from postino.outbound.settings import OutboundSettings
     from postino.servers.authentication import Authentication
     from postino.servers.metrics import Metrics
     from postino.store.store import Store
+
+
+class Outbound(Protocol):
+    """What sessions ask of the way out (outbound/service.py)."""
+
+    @property
+    def settings(self) -> "OutboundSettings":
+        """As they are now."""
+        ...
+
+    @property
+    def dispatcher(self) -> "Dispatcher":
+        """This worker's."""
+        ...
+
+    @property
+    def forwarding(self) -> "Forwarding":
+        """What becomes of mail beyond its recipients' mailboxes."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,6 +70,8 @@ class ServerContext:
     subaddress_separator: str = "+"
     local_senders: tuple[str, ...] = ()
     """Whom users of this machine may send as, USER:ADDRESS or USER:DOMAIN."""
+    outbound: "Outbound | None" = None
+    """The way to other servers; None where mail is not sent there."""
     offer: Offer | None = None
     """What the web service tells mail programs; None where there is none."""
     sessions: AccountSessions = field(default_factory=AccountSessions)

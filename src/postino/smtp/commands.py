@@ -18,7 +18,7 @@ from typing import Final
 
 from postino.core.address import Address
 from postino.smtp import replies
-from postino.smtp.envelope import NO_MAIL_OPTIONS, NO_RCPT_OPTIONS, MailOptions, RcptOptions
+from postino.smtp.envelope import NO_MAIL_OPTIONS, NO_RCPT_OPTIONS, ByMode, MailOptions, RcptOptions
 from postino.smtp.parameters import Hold, read_mail_parameters, read_rcpt_parameters
 from postino.smtp.paths import ReversePath, parse_forward_path, parse_path
 from postino.smtp.reply import BadCommand
@@ -52,6 +52,11 @@ class MailCommand:
     hold: Hold | None = None
     by_seconds: int = 0
     """What BY said, from when the line came; meaningful with options.by_mode."""
+
+    @property
+    def returns_late(self) -> bool:
+        """Whether it is to be given back, rather than go on, when its time is over."""
+        return self.options.by_mode is ByMode.RETURN
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,9 @@ def read_mail_parameters(text: str) -> MailParameters:
         by_trace=by_trace,
         hold=hold.text if hold is not None else "",
     )
+    # One object for all who ask for nothing, which is quickly told apart.
+    if options == NO_MAIL_OPTIONS:
+        options = NO_MAIL_OPTIONS
     return MailParameters(size, options, hold, by_seconds)
 
 

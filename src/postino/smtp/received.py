@@ -1,7 +1,7 @@
 """The trace fields a message gets on its way in: Return-Path, Delivered-To, Received.
 
 RFC: 5321 §4.4 (trace), §4.1.3 (address literals), 3848 (with ESMTPSA ...), 6531 §4.3 (with
-    UTF8SMTP ...), 2033 §5 (with LMTP).
+    UTF8SMTP ...), 2033 §5 (with LMTP), 6710 §7 (PRIORITY).
 Exposure: the client's greeting is untrusted and is shown only when it is a host name or literal.
 Invariants: every field ends in CRLF; no line is longer than 998 octets; no octet a client sent
     can end a line.
@@ -55,7 +55,13 @@ def _shown_host(host: str) -> str:
 
 
 def received_field(
-    arrival: Arrival, *, hostname: str, message_id: str, for_address: Address | None, date: str
+    arrival: Arrival,
+    *,
+    hostname: str,
+    message_id: str,
+    for_address: Address | None,
+    date: str,
+    priority: int = 0,
 ) -> bytes:
     """One Received field. `for_address` only when the message has that one recipient (RFC 5321 §7.2)."""
     host = _shown_host(arrival.hello_host)
@@ -66,6 +72,8 @@ def received_field(
         path = path_text(for_address)
         if len(path) < 900:
             recipient = f"\r\n\tfor {path}"
+    if priority:
+        recipient += f"\r\n\tPRIORITY {priority}"
     return (
         f"Received: from {source}\r\n\tby {hostname} with {arrival.protocol}{secured}\r\n"
         f"\tid {message_id}{recipient};\r\n\t{date}\r\n"

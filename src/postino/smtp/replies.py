@@ -48,6 +48,15 @@ BAD_SENDER: Final = Reply(553, "5.1.7", "The sender's address is malformed")
 BAD_RECIPIENT: Final = Reply(553, "5.1.3", "The recipient's address is malformed")
 BAD_PARAMETER: Final = Reply(501, "5.5.4", "A parameter is malformed or given twice")
 UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "A parameter is not known here")
+REQUIRETLS_NEEDS_TLS: Final = Reply(
+    530, "5.7.10", "REQUIRETLS can be asked for over TLS only; say STARTTLS first"
+)
+BY_TOO_SOON: Final = Reply(555, "5.5.4", "BY leaves too little time; EHLO says the least there must be")
+HOLD_TOO_LONG: Final = Reply(
+    501, "5.5.4", "That is too far ahead; EHLO says how long a message is kept before it goes"
+)
+HOLD_PAST: Final = Reply(501, "5.5.4", "HOLDUNTIL is in the past; name a time to come, in UTC")
+HOLD_AFTER_BY: Final = Reply(501, "5.5.4", "The message would go later than BY wants it to arrive")
 BAD_BDAT: Final = Reply(
     501, "5.5.4", "Write BDAT size or BDAT size LAST; closing, for the chunk's end is lost"
 )
@@ -94,10 +103,14 @@ AUTHOR_NOT_LOCAL: Final = Reply(
     "You may not write as the address in From; server.local_senders can allow it",
 )
 
+NO_AUTHOR: Final = Reply(554, "5.6.0", "The message has no From field with an address; add your own")
+TWO_AUTHORS: Final = Reply(554, "5.6.0", "The message has several From fields; leave one, with your address")
+
 # Recipients
+BAD_RECIPIENT_DOMAIN: Final = Reply(553, "5.1.2", "The recipient's domain cannot exist; check its spelling")
 NO_SUCH_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")
 NO_RELAYING: Final = Reply(550, "5.7.1", "This server does not take mail for that domain without a login")
-NO_OUTBOUND_YET: Final = Reply(550, "5.1.2", "This server does not send mail to other servers yet")
+NO_OUTBOUND: Final = Reply(550, "5.1.2", "This server does not send mail to other servers (outbound.enabled)")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients; send the rest in another message")
 MAILBOX_FULL: Final = Reply(452, "4.2.2", "The recipient's mailbox is full; try again later")
 NEVER_FITS: Final = Reply(552, "5.2.2", "The message is larger than the recipient's whole quota")
@@ -107,5 +120,9 @@ BARE_CR_OR_LF: Final = Reply(550, "5.6.11", "The message holds a CR or LF that i
 TOO_LARGE: Final = Reply(552, "5.3.4", "The message is larger than this server takes")
 HEADER_TOO_LARGE: Final = Reply(552, "5.3.4", "The message's header is larger than this server takes")
 LOOPING: Final = Reply(554, "5.4.6", "Too many Received fields; the message is going round in a loop")
+FORWARDING_LOOP: Final = Reply(
+    554, "5.4.6", "The address has sent this message on before; it is going round in a loop"
+)
+JUNK_NOT_FORWARDED: Final = Reply(550, "5.7.1", "The message is marked as junk, which is not sent on")
 DISK_FULL: Final = Reply(452, "4.3.1", "There is no room for the message now; try again later")
 STORE_UNAVAILABLE: Final = Reply(451, "4.3.0", "The message cannot be kept now; try again later")

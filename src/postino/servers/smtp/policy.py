@@ -1,40 +1,37 @@
-"""Who may send as whom, and to whom: the questions MAIL, RCPT and the From field raise.
+"""Who may send as whom, and to whom: the questions MAIL, RCPT and the author fields raise.
 
-RFC: 5321 §3.6 (no open relaying), 6409 §6.1 (submission rights), 1870 §6.
+RFC: 5321 §3.6 (no open relaying), 6409 §6.1 (submission rights), §8.1 (From and Sender), 1870 §6.
 Invariants: every function is a short read of the directory and gives a Reply for a refusal.
-Not here: the order of commands (smtp/states.py), passwords (servers/authentication.py).
+Not here: the order of commands (smtp/states.py), who a submitter is (submitter.py), passwords
+    (servers/authentication.py), limits (store/sending.py).
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postino.core.address import Address, BadAddress, parse_address
-from postino.core.ids import AccountId
+from postino.core.address import Address, BadAddress, ascii_domain, parse_address, parse_domain
+from postino.delivery.submission import Fields
 from postino.mime.address import Group, parse_address_list
-from postino.mime.header import raw_fields
 from postino.servers.context import ServerContext
 from postino.servers.smtp.events import Reason
+from postino.servers.smtp.submitter import Submitter
 from postino.smtp import replies
 from postino.smtp.commands import MailCommand
 from postino.smtp.reply import Reply
-from postino.store.accounts import ResolvedRecipient
+from postino.store.accounts import Resolved, ResolvedRecipient
+
+_MOST_LABEL_OCTETS: Final = 63
+_MOST_DOMAIN_OCTETS: Final = 253
 
 
-def owns_address(context: ServerContext, account_id: AccountId, address: Address) -> bool:
-    """Whether mail to `address` comes to the account, so that it may send as that address."""
-    found = context.delivery.recipients.resolve(address, context.subaddress_separator, context.hostname)
-    return found is not None and found.reaches(account_id)
-
-
-def refuse_sender(context: ServerContext, account_id: AccountId | None, mail: MailCommand) -> Reply | None:
-    """Why this MAIL is refused; `account_id` is who has logged in."""
+def refuse_sender(context: ServerContext, submitter: Submitter | None, mail: MailCommand) -> Reply | None:
+    """Why this MAIL is refused; `submitter` is who has logged in."""
     if mail.size > context.limits.message_octets:
         return replies.TOO_LARGE
     # The null reverse-path is every account's: disposition notifications have it.
-    if account_id is None or mail.reverse_path is None:
+    if submitter is None or mail.reverse_path is None or submitter.may_send_as(mail.reverse_path):
         return None
-    return None if owns_address(context, account_id, mail.reverse_path) else replies.SENDER_NOT_YOURS
+    return submitter.sender_refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +44,69 @@ class RecipientRefused:
 
 _UNKNOWN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.NO_SUCH_RECIPIENT)
 _NO_RELAYING: Final = RecipientRefused(Reason.RELAYING, replies.NO_RELAYING)
-_NO_OUTBOUND: Final = RecipientRefused(Reason.RELAYING, replies.NO_OUTBOUND_YET)
+_NO_OUTBOUND: Final = RecipientRefused(Reason.RELAYING, replies.NO_OUTBOUND)
+_BAD_DOMAIN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.BAD_RECIPIENT_DOMAIN)
 
 
 def resolve_recipient(
-    context: ServerContext, forward_path: Address, *, octets: int, logged_in: bool
-) -> Sequence[ResolvedRecipient] | RecipientRefused:
-    """The accounts that mail to `forward_path` goes to, or why it goes to none.
+    context: ServerContext, forward_path: Address, *, octets: int, may_relay: bool
+) -> Resolved | RecipientRefused | None:
+    """Who here receives mail to `forward_path`, None when it goes elsewhere, or why it goes nowhere.
 
     `octets` is the announced size, 0 when unknown. An alias is refused when any of its accounts is
     full: the sender keeps the message and tries again, which an answer of half would not get.
     """
-    found = context.delivery.recipients.resolve(forward_path, context.subaddress_separator, context.hostname)
+    delivery = context.delivery
+    # PERF: first what is known without a read: mail of users goes mostly elsewhere.
+    elsewhere = bool(forward_path.domain) and delivery.senders.is_elsewhere(forward_path.domain)
+    found = None
+    if not elsewhere:
+        found = delivery.recipients.resolve(forward_path, context.subaddress_separator, context.hostname)
     if found is None:
-        return _NO_OUTBOUND if logged_in else _NO_RELAYING
+        return _refuse_elsewhere(context, forward_path) if may_relay else _NO_RELAYING
     if not found:
         return _UNKNOWN
-    if found.forwards:
+    if found.forwards and context.outbound is None:
         return _NO_OUTBOUND
     for recipient in found.accounts:
         full = refuse_room(recipient, octets)
         if full is not None:
             return RecipientRefused(Reason.MAILBOX_FULL, full)
-    return found.accounts
+    return found
+
+
+def _refuse_elsewhere(context: ServerContext, forward_path: Address) -> RecipientRefused | None:
+    """Why no user may write to this address of another server."""
+    outbound = context.outbound
+    if outbound is None:
+        return _NO_OUTBOUND
+    if not _can_exist(forward_path.domain):
+        return _BAD_DOMAIN
+    reason = context.delivery.senders.suppressed(forward_path, outbound.settings.suppress_after)
+    if reason is None:
+        return None
+    return RecipientRefused(
+        Reason.SUPPRESSED,
+        Reply(
+            550,
+            "5.1.1",
+            f"Mail to this address keeps failing ({reason or 'no reason was noted'}); correct it, or ask the "
+            "postmaster to allow it again",
+        ),
+    )
+
+
+def _can_exist(domain: str) -> bool:
+    if domain.startswith("["):
+        return True
+    try:
+        labels = ascii_domain(parse_domain(domain)).split(".")
+    except (BadAddress, UnicodeError):
+        return False
+    return (
+        max(map(len, labels)) <= _MOST_LABEL_OCTETS
+        and sum(map(len, labels)) + len(labels) - 1 <= _MOST_DOMAIN_OCTETS
+    )
 
 
 def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:
@@ -86,24 +123,30 @@ def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:
     return None
 
 
-def refuse_author(context: ServerContext, account_id: AccountId, header: bytes) -> Reply | None:
-    """Whether the From field names somebody who is not the account's user (RFC 6409 §6.1)."""
-    theirs = authors_are(header, lambda address: owns_address(context, account_id, address))
-    return None if theirs else replies.AUTHOR_NOT_YOURS
+def read_author(submitter: Submitter, fields: Fields) -> Address | Reply:
+    """The first author a submitted message names, or why it is refused: From and Sender must be theirs."""
+    if len(fields.authors) > 1:
+        return replies.TWO_AUTHORS
+    authors = _addresses(fields.authors)
+    senders = _addresses(fields.senders)
+    if authors is None or senders is None:
+        return submitter.author_refused
+    if not authors:
+        return replies.NO_AUTHOR
+    if not all(map(submitter.may_send_as, (*authors, *senders))):
+        return submitter.author_refused
+    return authors[0]
 
 
-def authors_are(header: bytes, allowed: Callable[[Address], bool]) -> bool:
-    """Whether every author in From fields is somebody `allowed`, and no author cannot be understood."""
-    for _, name, value in raw_fields(header):
-        if name.lower() != b"from":
-            continue
-        for author in parse_address_list(value):
-            if isinstance(author, Group):
-                return False
+def _addresses(values: tuple[bytes, ...]) -> list[Address] | None:
+    """The addresses of fields; None when one of them cannot be understood, or is hidden in a group."""
+    found = []
+    for value in values:
+        for each in parse_address_list(value):
+            if isinstance(each, Group):
+                return None
             try:
-                address = parse_address(author.addr_spec)
+                found.append(parse_address(each.addr_spec))
             except BadAddress:
-                return False
-            if not allowed(address):
-                return False
-    return True
+                return None
+    return found

@@ -6,24 +6,29 @@ Invariants: every octet of a message or chunk is read, kept or not, so that none
 Not here: cutting and unstuffing (smtp/framer.py), trace fields (delivery/accept.py).
 """
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
-from postino.core.errors import DiskFull, OverQuota, StoreError, TemporarilyUnavailable
+from postino.core.errors import DiskFull, OverQuota, OverSendingLimit, StoreError, TemporarilyUnavailable
 from postino.core.ids import AccountId
-from postino.delivery.accept import Envelope, Inbound, received_hops
-from postino.delivery.incoming import Content, Fault, IncomingMessage
-from postino.directory.local_user import LocalUser
+from postino.delivery.accept import Inbound, received_hops
+from postino.delivery.incoming import Fault, IncomingMessage
+from postino.delivery.limit_notes import tell_of_limit
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
 from postino.servers.smtp.events import Reason, SessionEvents
+from postino.servers.smtp.intake import Intake, Refused
 from postino.servers.smtp.roles import SmtpRole
-from postino.servers.smtp.transaction import MailTransaction
+from postino.servers.smtp.submitter import Submitter
+from postino.servers.smtp.transaction import MailTransaction, Taken
 from postino.servers.smtp.wire import Wire
 from postino.smtp import replies
 from postino.smtp.paths import path_text
 from postino.smtp.received import Arrival
 from postino.smtp.reply import Reply
 from postino.store.accounts import ResolvedRecipient
+from postino.store.queue.values import QueuedMessage, QueueKind
 
 _FAULTS: Final = {
     Fault.TOO_LARGE: (Reason.TOO_LARGE, replies.TOO_LARGE),
@@ -35,19 +40,11 @@ _FAULTS: Final = {
 class MessageReceiver:
     """Takes one session's messages in."""
 
-    def __init__(
-        self,
-        context: ServerContext,
-        role: SmtpRole,
-        wire: Wire,
-        events: SessionEvents,
-        local: LocalUser | None = None,
-    ) -> None:
+    def __init__(self, context: ServerContext, role: SmtpRole, wire: Wire, events: SessionEvents) -> None:
         self._context = context
         self._is_lmtp = role is SmtpRole.LMTP
         self._wire = wire
         self._events = events
-        self._local = local
 
     async def read_data(self, transaction: MailTransaction) -> None:
         """Read a message in the form of DATA, to its end."""
@@ -102,99 +99,94 @@ class MessageReceiver:
             message=transaction.message_id,
             reverse_path=path_text(transaction.mail.reverse_path),
             octets=message.octets if message is not None else 0,
-            recipients=len(transaction.forward_paths),
+            recipients=len(transaction.taken),
             **fields,
         )
 
     async def finish(
-        self, transaction: MailTransaction, arrival: Arrival, account_id: AccountId | None
+        self, transaction: MailTransaction, arrival: Arrival, submitter: Submitter | None
     ) -> list[Reply]:
-        """Deliver the complete message; the answers to give, one, or for LMTP one a recipient."""
+        """Take the complete message over; the answers to give, one, or for LMTP one a recipient."""
         if transaction.line_endings is not None:
             transaction.line_endings.finish()
-        outcome: Reply | dict[AccountId, Reply]
+        outcome: Reply | list[Reply]
         try:
-            outcome = (
-                self.refuse_so_far(transaction)
-                or self._refuse_header(transaction, account_id)
-                or await self._deliver(transaction, arrival)
+            outcome = self.refuse_so_far(transaction) or await self._take_over(
+                transaction, arrival, submitter
             )
+        except OverSendingLimit as error:
+            outcome = await self._over_limit(transaction, submitter, error)
         except (StoreError, TemporarilyUnavailable) as error:
             outcome = self._unavailable(transaction, error)
         finally:
             transaction.discard()
-        if not self._is_lmtp:
-            assert isinstance(outcome, Reply)
-            return [outcome]
         if isinstance(outcome, Reply):
-            return [outcome] * len(transaction.forward_paths)
-        # An alias was served only when all its accounts were: the worst answer counts.
-        return [
-            max((outcome[found] for found in account_ids), key=lambda reply: reply.code)
-            for _, account_ids in transaction.forward_paths
-        ]
-
-    def _refuse_header(self, transaction: MailTransaction, account_id: AccountId | None) -> Reply | None:
-        assert transaction.message is not None
-        header = transaction.message.header
-        if received_hops(header) >= self._context.limits.received_hops:
-            return self._refused(transaction, Reason.LOOP, replies.LOOPING)
-        if account_id is not None:
-            refused = policy.refuse_author(self._context, account_id, header)
-            if refused is not None:
-                return self._refused(transaction, Reason.AUTHOR, refused)
-        if self._local is not None and not policy.authors_are(header, self._local.may_send_as):
-            return self._refused(transaction, Reason.AUTHOR, replies.AUTHOR_NOT_LOCAL)
-        return None
-
-    async def _deliver(
-        self, transaction: MailTransaction, arrival: Arrival
-    ) -> Reply | dict[AccountId, Reply]:
-        """One answer for all, or for LMTP, when they fare differently, one for each account."""
-        assert transaction.message is not None
-        content = await transaction.message.finish()
-        recipients = list(transaction.accounts.values())
-        try:
-            await self._accept(transaction, arrival, content, recipients)
-        except OverQuota:
-            if self._is_lmtp and len(recipients) > 1:
-                return await self._deliver_apart(transaction, arrival, content)
-            return self._full(transaction, content, recipients)
-        return _kept(transaction)
-
-    async def _deliver_apart(
-        self, transaction: MailTransaction, arrival: Arrival, content: Content
-    ) -> dict[AccountId, Reply]:
-        """LMTP can say who has no room, so the others get their mail now (RFC 2033 §4.2)."""
-        outcome: dict[AccountId, Reply] = {}
-        for account_id, recipient in transaction.accounts.items():
-            try:
-                await self._accept(transaction, arrival, content, [recipient])
-                outcome[account_id] = _kept(transaction)
-            except OverQuota:
-                outcome[account_id] = self._full(transaction, content, [recipient])
-            except (StoreError, TemporarilyUnavailable) as error:
-                outcome[account_id] = self._unavailable(transaction, error)
+            return [outcome] * len(transaction.taken) if self._is_lmtp else [outcome]
         return outcome
+
+    async def _take_over(
+        self, transaction: MailTransaction, arrival: Arrival, submitter: Submitter | None
+    ) -> Reply | list[Reply]:
+        """One answer for all, or for LMTP, when they fare differently, one for each recipient."""
+        message = transaction.message
+        assert message is not None
+        if received_hops(message.header) >= self._context.limits.received_hops:
+            return self._refused(transaction, Reason.LOOP, replies.LOOPING)
+        intake = Intake(self._context, transaction, arrival, submitter)
+        refused = await intake.read(message)
+        if refused is not None:
+            return self._refused(transaction, refused.reason, refused.reply)
+        accounts = list(transaction.accounts.values())
+        try:
+            return await self._accept(transaction, intake, transaction.taken, accounts)
+        except OverQuota:
+            if self._is_lmtp and len(transaction.taken) > 1:
+                return await self._accept_apart(transaction, intake)
+            return self._full(transaction, message.octets, accounts)
+
+    async def _accept_apart(self, transaction: MailTransaction, intake: Intake) -> list[Reply]:
+        """LMTP can say who has no room, so the others get their mail now (RFC 2033 §4.2)."""
+        assert transaction.message is not None
+        octets = transaction.message.octets
+        outcomes: dict[AccountId, Reply] = {}
+        answers: list[Reply] = []
+        for taken in transaction.taken:
+            accounts = [
+                transaction.accounts[account_id]
+                for account_id in taken.account_ids
+                if account_id not in outcomes
+            ]
+            try:
+                reply = await self._accept(transaction, intake, [taken], accounts)
+            except OverQuota:
+                reply = self._full(transaction, octets, accounts)
+            except (StoreError, TemporarilyUnavailable) as error:
+                reply = self._unavailable(transaction, error)
+            outcomes.update((account.account_id, reply) for account in accounts)
+            # An alias was served only when all its accounts were: the worst answer counts.
+            shared = [outcomes[account_id] for account_id in taken.account_ids]
+            answers.append(max((reply, *shared), key=lambda each: each.code))
+        return answers
 
     async def _accept(
         self,
         transaction: MailTransaction,
-        arrival: Arrival,
-        content: Content,
-        recipients: list[ResolvedRecipient],
-    ) -> None:
-        envelope = Envelope(transaction.mail.reverse_path, recipients, transaction.for_address)
-        inbound = Inbound(envelope, content, arrival, transaction.message_id)
-        await self._context.delivery.accept(inbound, log=self._events.log)
+        intake: Intake,
+        taken: Sequence[Taken],
+        accounts: Sequence[ResolvedRecipient],
+    ) -> Reply:
+        inbound = await intake.inbound(taken, accounts)
+        if isinstance(inbound, Refused):
+            return self._refused(transaction, inbound.reason, inbound.reply)
+        outbound = self._context.outbound
+        dispatcher = outbound.dispatcher if outbound is not None else None
+        queued = await self._context.delivery.accept(inbound, dispatcher=dispatcher, log=self._events.log)
+        return _kept(transaction, inbound, queued)
 
     def _full(
-        self, transaction: MailTransaction, content: Content, recipients: list[ResolvedRecipient]
+        self, transaction: MailTransaction, octets: int, recipients: Sequence[ResolvedRecipient]
     ) -> Reply:
-        never = any(
-            policy.refuse_room(recipient, content.facts.size) is replies.NEVER_FITS
-            for recipient in recipients
-        )
+        never = any(policy.refuse_room(recipient, octets) is replies.NEVER_FITS for recipient in recipients)
         return self._refused(
             transaction,
             Reason.MAILBOX_FULL,
@@ -202,10 +194,25 @@ class MessageReceiver:
             accounts=" ".join(recipient.login for recipient in recipients),
         )
 
+    async def _over_limit(
+        self, transaction: MailTransaction, submitter: Submitter | None, error: OverSendingLimit
+    ) -> Reply:
+        if submitter is not None and submitter.account_id is not None:
+            await tell_of_limit(self._context.delivery, submitter.account_id, str(error), self._events.log)
+        reply = Reply(452, "4.7.1", str(error)) if error.passes else Reply(550, "5.7.1", str(error))
+        return self._refused(transaction, Reason.SENDING_LIMIT, reply)
+
     def _unavailable(self, transaction: MailTransaction, error: Exception) -> Reply:
         reply = replies.DISK_FULL if isinstance(error, DiskFull) else replies.STORE_UNAVAILABLE
         return self._refused(transaction, Reason.UNAVAILABLE, reply, error=str(error))
 
 
-def _kept(transaction: MailTransaction) -> Reply:
+def _kept(transaction: MailTransaction, inbound: Inbound, queued: Sequence[QueuedMessage]) -> Reply:
+    """What it is called here: by the queue's number, with which it can be taken back, where it has one."""
+    for out, entry in zip(inbound.outgoing, queued, strict=True):
+        if out.kind is QueueKind.SUBMITTED and out.account_id:
+            later = ""
+            if out.release_at > entry.created_at:
+                later = f", to go at {datetime.fromtimestamp(out.release_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            return Reply(250, "2.0.0", f"Queued as {entry.queue_id} ({transaction.message_id}){later}")
     return Reply(250, "2.0.0", f"Kept as {transaction.message_id}")

@@ -14,7 +14,6 @@ from typing import Final, assert_never
 
 from postino.core.address import Address, domain_key
 from postino.core.errors import TemporarilyUnavailable
-from postino.core.ids import AccountId
 from postino.directory.local_user import find_local_user
 from postino.directory.principal import Principal
 from postino.net.connection import Connection, ConnectionLost, ServerClosing
@@ -24,8 +23,10 @@ from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
 from postino.servers.smtp.events import Reason, SessionEvents
 from postino.servers.smtp.login import run_login
+from postino.servers.smtp.offers import offers_of
 from postino.servers.smtp.receiver import MessageReceiver
 from postino.servers.smtp.roles import SmtpRole
+from postino.servers.smtp.submitter import Submitter, account_submitter, local_submitter
 from postino.servers.smtp.transaction import MailTransaction
 from postino.servers.smtp.wire import Wire
 from postino.smtp import replies
@@ -41,8 +42,8 @@ from postino.smtp.commands import (
     VrfyCommand,
     parse_command,
 )
-from postino.smtp.envelope import BodyType
-from postino.smtp.extensions import hello_reply
+from postino.smtp.envelope import NO_MAIL_OPTIONS, NO_RCPT_OPTIONS, BodyType
+from postino.smtp.extensions import Offers, hello_reply, refuse_mail_parameters, refuse_rcpt_parameters
 from postino.smtp.paths import path_text
 from postino.smtp.received import Arrival, protocol_name
 from postino.smtp.reply import BadCommand, Reply
@@ -83,14 +84,16 @@ class SmtpSession:
         self._session_id = session_log.new_session_id()
         self._events = SessionEvents(context, role.value, session=self._session_id, peer=str(connection.peer))
         self._local = None
+        self._submitter: Submitter | None = None
         if role is SmtpRole.LOCAL:
             senders = context.local_senders
             user_id = connection.peer_user_id()
             self._local = find_local_user(user_id, hostname=context.hostname, senders=senders)
+            self._submitter = local_submitter(self._local)
             self._events.local_user(self._local.name)
         must_log_in = role is SmtpRole.SUBMISSION
         self._wire = Wire(connection, limits, login_seconds=limits.login_seconds if must_log_in else None)
-        self._receiver = MessageReceiver(context, role, self._wire, self._events, self._local)
+        self._receiver = MessageReceiver(context, role, self._wire, self._events)
         self._state = State.CONNECTED
         self._hello: HelloCommand | None = None
         self._principal: Principal | None = None
@@ -210,10 +213,13 @@ class SmtpSession:
         self._state = State.GREETED
         if command.greeting is Greeting.HELO:
             return Reply(250, "", self._context.hostname)
-        return hello_reply(
-            self._context.hostname,
-            message_octets=self._limits.message_octets,
-            recipients=self._limits.recipients,
+        return hello_reply(self._context.hostname, self._offers(), self._context.clock.now())
+
+    def _offers(self) -> Offers:
+        return offers_of(
+            self._context,
+            self._role,
+            is_tls=self._connection.is_tls,
             offers_tls=self._may_start_tls(),
             mechanisms=self._mechanisms(),
         )
@@ -280,6 +286,7 @@ class SmtpSession:
                 self._wire.reply(Reply(454, "4.7.0", str(error)))
                 return
             self._principal = found
+            self._submitter = account_submitter(self._context, found.account_id)
             self._wire.logged_in()
             self._events.logged_in(found.login)
             self._wire.reply(replies.LOGGED_IN)
@@ -292,32 +299,31 @@ class SmtpSession:
     def _log_out(self) -> None:
         principal, self._principal = self._principal, None
         if principal is not None:
+            self._submitter = None
             self._context.sessions.leave(principal.account_id, self._connection)
-
-    @property
-    def _account_id(self) -> AccountId | None:
-        return self._principal.account_id if self._principal is not None else None
 
     # A message
 
     def _mail(self, command: MailCommand) -> Reply:
         if self._role is SmtpRole.SUBMISSION and self._principal is None:
-            return self._events.refused(
-                Reason.LOGIN_NEEDED, replies.LOGIN_NEEDED, reverse_path=path_text(command.reverse_path)
-            )
-        local, reverse_path = self._local, command.reverse_path
-        if local is not None and reverse_path is not None and not local.may_send_as(reverse_path):
-            return self._events.refused(
-                Reason.SENDER, replies.SENDER_NOT_LOCAL, reverse_path=path_text(command.reverse_path)
-            )
-        refused = policy.refuse_sender(self._context, self._account_id, command)
+            return self._refuse_mail(Reason.LOGIN_NEEDED, replies.LOGIN_NEEDED, command)
+        now = self._context.clock.now()
+        # PERF: nearly all mail asks for nothing beyond its size.
+        if command.options is not NO_MAIL_OPTIONS:
+            refused = refuse_mail_parameters(command, self._offers(), now)
+            if refused is not None:
+                return self._refuse_mail(Reason.PARAMETER, refused, command)
+        refused = policy.refuse_sender(self._context, self._submitter, command)
         if refused is not None:
             reason = Reason.TOO_LARGE if refused is replies.TOO_LARGE else Reason.SENDER
-            return self._events.refused(reason, refused, reverse_path=path_text(command.reverse_path))
+            return self._refuse_mail(reason, refused, command)
         self._messages += 1
-        self._transaction = MailTransaction(command, f"{self._session_id}-{self._messages}")
+        self._transaction = MailTransaction.begin(command, f"{self._session_id}-{self._messages}", now)
         self._state = State.SENDER
         return replies.SENDER_OK
+
+    def _refuse_mail(self, reason: Reason, reply: Reply, command: MailCommand) -> Reply:
+        return self._events.refused(reason, reply, reverse_path=path_text(command.reverse_path))
 
     def _rcpt(self, command: RcptCommand) -> Reply:
         transaction = self._transaction
@@ -325,24 +331,28 @@ class SmtpSession:
         forward_path = command.forward_path
         if not (transaction.mail.options.smtputf8 or command.is_ascii):
             raise BadCommand(replies.SMTPUTF8_NEEDED)
+        if command.options is not NO_RCPT_OPTIONS:
+            refused = refuse_rcpt_parameters(command, self._offers())
+            if refused is not None:
+                raise BadCommand(refused)
         most = self._limits.recipients
-        if len(transaction.forward_paths) >= most or transaction.refused_recipients >= most:
+        if len(transaction.taken) >= most or transaction.refused_recipients >= most:
             return self._refuse_recipient(Reason.TOO_MANY_RECIPIENTS, replies.TOO_MANY_RECIPIENTS, command)
         found = policy.resolve_recipient(
             self._context,
             forward_path,
             octets=transaction.mail.size,
-            logged_in=self._principal is not None or self._local is not None,
+            may_relay=self._submitter is not None,
         )
         if isinstance(found, policy.RecipientRefused) and self._is_local(forward_path):
             # Programs write to users of this machine, above all root, whom nobody made an account for.
             found = policy.resolve_recipient(
-                self._context, Address("postmaster", ""), octets=transaction.mail.size, logged_in=True
+                self._context, Address("postmaster", ""), octets=transaction.mail.size, may_relay=True
             )
         if isinstance(found, policy.RecipientRefused):
             transaction.refused_recipients += 1
             return self._refuse_recipient(found.reason, found.reply, command)
-        transaction.add_recipient(forward_path, found)
+        transaction.add_recipient(command, found)
         self._state = State.RECIPIENTS
         return replies.RECIPIENT_OK
 
@@ -384,7 +394,7 @@ class SmtpSession:
     async def _finish(self, transaction: MailTransaction) -> None:
         self._transaction = None
         self._state = State.GREETED
-        for reply in await self._receiver.finish(transaction, self._arrival(transaction), self._account_id):
+        for reply in await self._receiver.finish(transaction, self._arrival(transaction), self._submitter):
             self._wire.reply(reply)
 
     def _arrival(self, transaction: MailTransaction) -> Arrival:

@@ -5,16 +5,33 @@ Invariants: an account is in `accounts` once, however many recipients lead to it
 Not here: who may be a recipient (policy.py), reading the message (session.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
 
 from postino.core.address import Address
-from postino.core.ids import AccountId
+from postino.core.ids import AccountId, Instant
 from postino.delivery.incoming import IncomingMessage
-from postino.smtp.commands import MailCommand
-from postino.smtp.envelope import BodyType
+from postino.smtp.commands import MailCommand, RcptCommand
+from postino.smtp.envelope import BodyType, MailOptions, RcptOptions
 from postino.smtp.framer import LineEndings
-from postino.store.accounts import ResolvedRecipient
+from postino.store.accounts import Resolved, ResolvedRecipient
+
+
+class Taken(NamedTuple):
+    """One RCPT that was taken."""
+
+    forward_path: Address
+    options: RcptOptions
+    resolved: Resolved | None
+    """Who here receives it; None when it goes elsewhere."""
+
+    @property
+    def account_ids(self) -> list[AccountId]:
+        """The accounts it leads to."""
+        return [found.account_id for found in self.resolved.accounts] if self.resolved is not None else []
 
 
 @dataclass(slots=True)
@@ -23,29 +40,47 @@ class MailTransaction:
 
     mail: MailCommand
     message_id: str
+    options: MailOptions
+    """MAIL's, with the time it names as an instant."""
+    release_at: Instant
+    """Not before this."""
     accounts: dict[AccountId, ResolvedRecipient] = field(default_factory=dict)
-    forward_paths: list[tuple[Address, list[AccountId]]] = field(default_factory=list)
-    """Each RCPT that was taken, with the accounts it leads to."""
+    taken: list[Taken] = field(default_factory=list)
     refused_recipients: int = 0
     message: IncomingMessage | None = None
     line_endings: LineEndings | None = None
     """None for BINARYMIME, where a CR or LF is an octet like any other."""
 
-    def add_recipient(self, forward_path: Address, found: Sequence[ResolvedRecipient]) -> None:
+    @classmethod
+    def begin(cls, mail: MailCommand, message_id: str, now: Instant) -> "MailTransaction":
+        """MAIL was taken `now`."""
+        options = mail.options
+        if options.by_mode is not None:
+            options = msgspec.structs.replace(options, deliver_by=now + mail.by_seconds)
+        release_at = mail.hold.release_at(now) if mail.hold is not None else now
+        return cls(mail, message_id, options, release_at)
+
+    def add_recipient(self, rcpt: RcptCommand, resolved: Resolved | None) -> None:
         """Note a recipient that was taken."""
-        for recipient in found:
-            self.accounts.setdefault(recipient.account_id, recipient)
-        self.forward_paths.append((forward_path, [recipient.account_id for recipient in found]))
+        if resolved is not None:
+            for recipient in resolved.accounts:
+                self.accounts.setdefault(recipient.account_id, recipient)
+        self.taken.append(Taken(rcpt.forward_path, rcpt.options, resolved))
+
+    @property
+    def elsewhere(self) -> Iterator[Taken]:
+        """The recipients whose mail goes to another server."""
+        return (taken for taken in self.taken if taken.resolved is None)
 
     @property
     def for_address(self) -> Address | None:
         """The one recipient there is, for the Received field; None when there are several."""
-        return self.forward_paths[0][0] if len(self.forward_paths) == 1 else None
+        return self.taken[0].forward_path if len(self.taken) == 1 else None
 
     def begin_message(self, message: IncomingMessage) -> None:
         """The first octets come now."""
         self.message = message
-        if self.mail.options.body is not BodyType.BINARY_MIME:
+        if self.options.body is not BodyType.BINARY_MIME:
             self.line_endings = LineEndings()
 
     def discard(self) -> None:

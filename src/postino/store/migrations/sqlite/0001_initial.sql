@@ -84,16 +84,18 @@ CREATE TABLE correspondent (
   PRIMARY KEY (account_id, id_hash)
 ) WITHOUT ROWID;
 
--- Keys that sign a domain's mail (DKIM). use_at and retire_at move it through published, used and retired.
+-- Keys that sign a domain's mail (DKIM). Instants move each through waiting, in use, retired and removable.
 CREATE TABLE dkim_key (
   domain_id   INTEGER NOT NULL REFERENCES domain(id),
   selector    TEXT NOT NULL,
   algorithm   TEXT NOT NULL,                   -- 'rsa' or 'ed25519'
   private_key BLOB NOT NULL,                   -- PKCS #8, DER
   created_at  INTEGER NOT NULL,
-  use_at      INTEGER NOT NULL,                -- signs from then on
+  seen_at     INTEGER NOT NULL DEFAULT 0,      -- when its record was first found in the DNS; 0: not yet
+  use_at      INTEGER NOT NULL DEFAULT 0,      -- signs from then on; 0: not decided
   retire_at   INTEGER NOT NULL DEFAULT 0,      -- signs no longer from then on; 0: not planned
   remove_at   INTEGER NOT NULL DEFAULT 0,      -- its record may go from then on
+  told_at     INTEGER NOT NULL DEFAULT 0,      -- when the operator was told what to do about its record now
   PRIMARY KEY (domain_id, selector)
 ) WITHOUT ROWID;
 

@@ -1,0 +1,39 @@
+"""The way out as sessions see it, with a dispatcher that only keeps what it is given."""
+
+from postino.core.limits import Limits
+from postino.delivery.accept import Delivery
+from postino.delivery.forwarding import Forwarding
+from postino.delivery.reports import ReportRules, ReportWriter
+from postino.outbound.settings import OutboundSettings
+from postino.store.queue.values import LeaseToken, Octets, QueuedMessage
+
+
+class KeepingDispatcher:
+    """Takes messages while it `has_room`, and sends none."""
+
+    lease_seconds = 600
+
+    def __init__(self) -> None:
+        self.token = LeaseToken("0.test")
+        self.has_room = False
+        self.taken: list[tuple[QueuedMessage, Octets]] = []
+
+    def may_take(self) -> bool:
+        return self.has_room
+
+    def take(self, message: QueuedMessage, octets: Octets) -> None:
+        self.taken.append((message, octets))
+
+
+class FakeOutbound:
+    """context.outbound for a test; `settings` may be changed."""
+
+    def __init__(self, delivery: Delivery, hostname: str, limits: Limits) -> None:
+        self.settings = OutboundSettings()
+        self.dispatcher = KeepingDispatcher()
+        writer = ReportWriter(
+            resolve=lambda address: delivery.recipients.resolve(address, "+", hostname),
+            rules=lambda: ReportRules(hostname, self.settings.returned_octets, 172_800),
+            limits=lambda: limits,
+        )
+        self.forwarding = Forwarding(delivery.store, writer, lambda: self.settings.lifetime_seconds)
