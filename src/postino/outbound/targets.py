@@ -6,7 +6,6 @@ Not here: which route fits (routes.py), which hosts (hosts.py), how far they are
 """
 
 import ipaddress
-from collections.abc import Callable
 from dataclasses import replace
 
 from postino.core.errors import DnsFailure
@@ -25,12 +24,13 @@ class Targets:
         self,
         resolver: Resolver,
         policies: TlsPolicies,
+        settings: OutboundSettings,
         *,
-        settings: Callable[[], OutboundSettings],
         hostname: str,
         ourselves: Ourselves,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
+        """As they are now; read again for each target."""
         self._resolver = resolver
         self._policies = policies
         self._hostname = hostname
@@ -43,7 +43,7 @@ class Targets:
             hosts = await self._by_mx(destination.domain, route)
         else:
             hosts = (await self._routed(route),)
-        settings = self._settings()
+        settings = self.settings
         return Target(
             key=destination.key,
             hosts=hosts,
@@ -57,7 +57,7 @@ class Targets:
         )
 
     async def _by_mx(self, domain: str, route: Route | None) -> tuple[Host, ...]:
-        settings = self._settings()
+        settings = self.settings
         found = await find_hosts(
             self._resolver,
             domain,
@@ -65,7 +65,7 @@ class Targets:
             ourselves=self._ourselves,
             private=settings.private_addresses,
         )
-        hosts = await self._policies.for_hosts(found)
+        hosts = await self._policies.for_hosts(found, settings)
         if route is None:
             return hosts
         return tuple(replace(host, tls=stricter(host, route.tls)) for host in hosts)
@@ -87,7 +87,7 @@ class Targets:
             answer = await self._resolver.addresses(host)
         except DnsFailure as failure:
             raise NotNow(str(failure), "4.4.3") from None
-        addresses = [one for one in answer.records if self._settings().ipv6 or ":" not in one]
+        addresses = [one for one in answer.records if self.settings.ipv6 or ":" not in one]
         if not addresses:
             # The operator's own mistake, or the DNS's for now: nothing a sender could mend.
             raise NotNow(f"The host {host} of an outbound route has no address", "4.4.4")

@@ -6,7 +6,6 @@ Not here: routes of the operator (targets.py), the handshake (secure.py).
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from postino.core.errors import DnsFailure
@@ -30,22 +29,18 @@ class TlsPolicies:
         self,
         resolver: Resolver,
         sts: StsPolicies,
-        *,
-        settings: Callable[[], OutboundSettings],
         note: TlsNote,
     ) -> None:
         self._resolver = resolver
         self._sts = sts
-        self._settings = settings
         self._note = note
 
-    async def for_hosts(self, found: FoundHosts) -> tuple[Host, ...]:
+    async def for_hosts(self, found: FoundHosts, settings: OutboundSettings) -> tuple[Host, ...]:
         """The hosts that may be used, with what each must prove. Raises NotNow when there is none left."""
-        settings = self._settings()
         refused: list[str] = []
         hosts: list[Host] = []
         sts, tlsa = await asyncio.gather(
-            self._sts_policy(found.domain),
+            self._sts_policy(found.domain, settings),
             asyncio.gather(
                 *(self._tlsa(found, host, settings) for host in found.hosts), return_exceptions=True
             ),
@@ -68,8 +63,8 @@ class TlsPolicies:
             raise NotNow(refused[0], "4.7.5")
         return tuple(hosts)
 
-    async def _sts_policy(self, domain: str) -> KeptPolicy | None:
-        if not self._settings().mta_sts or domain.startswith("["):
+    async def _sts_policy(self, domain: str, settings: OutboundSettings) -> KeptPolicy | None:
+        if not settings.mta_sts or domain.startswith("["):
             return None
         return await self._sts.policy(domain)
 

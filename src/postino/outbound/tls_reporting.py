@@ -73,7 +73,7 @@ class TlsReporting:
         *,
         clock: Clock,
         log: FilteringBoundLogger,
-        submitter: Callable[[], Submitter],
+        submitter: Submitter,
         post: Post | None = None,
         private: bool = False,
     ) -> None:
@@ -116,7 +116,7 @@ class TlsReporting:
         rows = await self._store.read(lambda tx: results_of(tx, day, domain, most=_MOST_RESULTS))
         if not rows:
             return False
-        submitter = self._submitter()
+        submitter = self._submitter
         report = Report(
             submitter.organization, submitter.contact, domain, day, secrets.token_hex(6), _results(rows)
         )
