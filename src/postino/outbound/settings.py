@@ -160,6 +160,16 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             "`postino queue suppress remove`; 0 never."
         ),
     ] = 5
+    cut_through: Annotated[
+        bool,
+        about(
+            "Whether mail that is only forwarded is offered to the next server while its sender waits, so that "
+            "its refusal becomes ours and nobody gets a report of mail that was forged in their name."
+        ),
+    ] = True
+    cut_through_seconds: Annotated[
+        Seconds, about("How long the next server is waited for then, before the queue takes over.")
+    ] = 8.0
     mta_sts: Annotated[bool, about("Whether other domains' MTA-STS policies are kept to (RFC 8461).")] = True
     dane: Annotated[
         bool, about("Whether TLSA records are kept to (RFC 7672); needs a validating resolver.")
@@ -167,6 +177,26 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     tls_reports: Annotated[
         bool, about("Whether domains that ask for it are told daily how TLS with them fared (RFC 8460).")
     ] = True
+    dkim: Annotated[
+        bool,
+        about(
+            "Whether mail of our domains is signed (RFC 6376): keys are made for each, and used once their "
+            "records are found in the DNS; `postino dkim list` shows them."
+        ),
+    ] = True
+    dkim_rotate_days: Annotated[
+        CountOrNone,
+        Meta(
+            description="Age at which a signing key is replaced: the new one is made, its record asked for in the "
+            "log and by mail to the postmaster, and used when it is found in the DNS; 0 leaves it to "
+            "`postino dkim rotate`.",
+            extra={"unit": "count", "example": 180},
+        ),
+    ] = 0
+    dkim_expire_days: Annotated[
+        CountOrNone,
+        about("Age at which a signature stops to hold, so that old mail is not sent again as new; 0 never."),
+    ] = 7
     daily_messages: Annotated[
         CountOrNone,
         about("Messages an account may submit a day; `postino account limit` changes it for one."),

@@ -133,6 +133,7 @@ def remove_domain(tx: Tx, name: str) -> None:
         (found, found),
     ):
         raise NotPermitted(f"The domain {name} has accounts or aliases; remove those first")
+    tx.run("DELETE FROM dkim_key WHERE domain_id=?", (found,))
     tx.run("DELETE FROM domain WHERE id=?", (found,))
 
 
