@@ -20,7 +20,7 @@ from postino.mime.delivery_status import NEVER, Action, RecipientStatus
 from postino.smtp.envelope import ByMode, Notify
 from postino.smtp.paths import parse_path
 from postino.store.blobs import BlobStore
-from postino.store.content import SealedBlob
+from postino.store.content import InlineBody, SealedBlob
 from postino.store.queue.values import Octets, Outcome, QueuedMessage, QueuedRecipient, QueueKind, Result
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Reporter:
             self._log_untold(message, outcomes)
         if not telling:
             return ()
-        now = self._clock.now()
-        if isinstance(octets.body, SealedBlob):
-            return await asyncio.to_thread(self.settled, message, outcomes, octets, now=now)
-        return self.settled(message, outcomes, octets, now=now)
+        if isinstance(octets.body, SealedBlob) and octets.size <= self._writer.rules().returned_octets:
+            body = await asyncio.to_thread(self._body, octets)
+            octets = Octets(octets.header, InlineBody(body), octets.size)
+        return self.settled(message, outcomes, octets, now=self._clock.now())
 
     def settled(
         self, message: QueuedMessage, outcomes: Sequence[Outcome], octets: Octets, *, now: Instant
