@@ -13,6 +13,7 @@ from postino.app.settings_file import Configuration, load_settings
 _AT_A_START: Final = {
     "server": ("hostname", "data", "user", "workers", "log_format"),
     "tls": ("minimum_version", "client_authorities", "client_login"),
+    "outbound": ("enabled", "resolvers"),
     "store": ("cache_octets", "lock_seconds"),
 }
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from postino.net.listener import Service
     from postino.net.tls import CertificateFiles, CertificateStore
     from postino.outbound.routes import Routes
+    from postino.outbound.service import Outbound
     from postino.servers.context import ServerContext
     from postino.servers.metrics import Metrics
     from postino.servers.token_keys import TokenChecker
@@ -73,6 +74,7 @@ _SERVER_MODULES: Final = (
     "postino.servers.web.session",
     "postino.store.sweep",
     "postino.app.indexing",
+    "postino.app.way_out",
     "postino.net.self_signed",
     "postino.net.tls",
 )
@@ -140,6 +142,18 @@ def build_context(
         offer=make_offer(configuration),
         list_cache=ListCache(configuration.settings.store.list_cache_octets),
     )
+
+
+def build_outbound(
+    configuration: Configuration, context: "ServerContext", *, worker: int, workers: int
+) -> "Outbound | None":
+    """The way to other servers; None where mail is not sent there. Raises SettingsError."""
+    if not configuration.settings.outbound.enabled:
+        return None
+    from postino.app import way_out
+
+    routes = open_routes(configuration)
+    return way_out.build_outbound(configuration, context, routes, worker=worker, workers=workers)
 
 
 def change_settings(context: "ServerContext", level: "LogLevel", configuration: Configuration) -> None:

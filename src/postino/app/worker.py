@@ -139,8 +139,14 @@ class _Worker:
                 log=self.log,
                 certificates=self.certificates,
             )
+            self.outbound = wiring.build_outbound(
+                self.configuration, self.context, worker=self.start.number, workers=self.start.workers
+            )
+            self.context.outbound = self.outbound
             loop.add_signal_handler(signal.SIGHUP, self._reload)
             listeners = self._listen()
+            if self.outbound is not None:
+                self.outbound.start()
             tasks = [asyncio.create_task(self._watch_certificates())]
             tasks += [asyncio.create_task(self._beat()), asyncio.create_task(self._check_sessions())]
             if self.start.number == 0:
@@ -158,7 +164,8 @@ class _Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await listeners.close(self.configuration.settings.server.shutdown_seconds)
+            seconds = self.configuration.settings.server.shutdown_seconds
+            await asyncio.gather(listeners.close(seconds), self._stop_sending(seconds))
             self.context.authentication.close()
             if self.start.first and self.start.workers > 1:
                 # Closing notes that the run ended in order, which nothing may be written after.
@@ -168,6 +175,10 @@ class _Worker:
             if isinstance(bus, DatagramBus):
                 bus.close()
             await store.close()
+
+    async def _stop_sending(self, seconds: float) -> None:
+        if self.outbound is not None:
+            await self.outbound.close(seconds)
 
     def _life_ended(self) -> None:
         asyncio.get_running_loop().remove_reader(self.start.life)
@@ -218,8 +229,11 @@ class _Worker:
         try:
             configuration, waiting = read_again(self.configuration)
             self.certificates.replace(*wiring.certificate_files(configuration))
+            routes = wiring.open_routes(configuration)
             self.configuration = configuration
             wiring.change_settings(self.context, self.level, configuration)
+            if self.outbound is not None:
+                self.outbound.change_settings(configuration.settings.outbound, routes)
             self.log.info("settings.loaded", at_next_start=waiting)
         except SettingsError as error:
             self.log.error("settings.refused", reason=str(error))

@@ -27,6 +27,7 @@ from postino.outbound.settling import Done, OutboundMetrics
 from postino.outbound.work import Held, OctetsBudget, Work
 from postino.store.queue import lease
 from postino.store.queue.destinations import operator_routes
+from postino.store.queue.stats import waiting_recipients
 from postino.store.queue.values import LeaseToken, Octets, QueuedMessage, QueuedRecipient, QueueId
 from postino.store.store import Store
 
@@ -161,6 +162,13 @@ class Dispatcher:
     # From the store
 
     async def _feed(self) -> None:
+        try:
+            # What an earlier run of this worker died over.
+            await self._store.write(
+                lambda tx: lease.release_leases(tx, [self.token], worker=self._worker), durable=False
+            )
+        except PostinoError as error:
+            self._means.log.warning("queue.unread", reason=str(error))
         while True:
             self._woken.clear()
             try:
@@ -168,6 +176,7 @@ class Dispatcher:
             except PostinoError as error:
                 self._means.log.warning("queue.unread", reason=str(error))
                 pause = _FAILED_LOOK_SECONDS
+            self._metrics.outbound_gauges(len(self._couriers), len(self._lanes), self._held_count)
             if pause:
                 await self._wait(pause)
 
@@ -380,9 +389,10 @@ class Dispatcher:
             try:
                 await self._renew()
                 await self._tell_overdue()
+                if self._worker == 0:
+                    self._metrics.queue_measured(await self._store.read(waiting_recipients))
             except PostinoError as error:
                 self._means.log.warning("queue.unread", reason=str(error))
-            self._metrics.outbound_gauges(len(self._couriers), len(self._lanes), self._held_count)
 
     async def _tell_overdue(self) -> None:
         now = self._means.clock.now()

@@ -5,15 +5,16 @@ of the day, and what it must be turned into is known only when the server is.
 RFC: 6376 §5.3 (what is signed is not changed on the way any more), 6152 §3 (turning 8-bit octets into 7-bit).
 Invariants: nothing is changed after it is signed; a message that only passed through (forwarded) is never
     signed in our name; of messages too large for memory one at a time is turned into another form.
-Not here: signing (signing.py), turning (mime/downgrade.py), what is said of it in MAIL (body_writer.py).
+Not here: DKIM and ARC (signing.py), turning (mime/downgrade.py), what is said of it in MAIL (body_writer.py).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from postino.core.errors import PostinoError
 from postino.outbound.outgoing import BlobBody, BodyReader
+from postino.outbound.signing import Signer
 from postino.outbound.work import Held, Ready
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.envelope import BodyType
@@ -22,8 +23,6 @@ from postino.store.queue.rows import read_octets
 from postino.store.queue.values import Octets, QueueKind
 from postino.store.store import Store
 
-Sign = Callable[[bytes, "bytes | BodyReader"], Awaitable[bytes]]
-"""The fields to put on top of a header; empty for a domain without keys."""
 Convert = Callable[[bytes, bytes], tuple[bytes, bytes]]
 """Header and body of a message, made of seven bits. Raises CannotConvert."""
 
@@ -43,9 +42,9 @@ class CannotConvert(PostinoError):
 class Preparation:
     """One for each worker."""
 
-    def __init__(self, store: Store, *, sign: Sign, convert: Convert) -> None:
+    def __init__(self, store: Store, *, signer: Signer, convert: Convert) -> None:
         self._store = store
-        self._sign = sign
+        self._signer = signer
         self._convert = convert
         self._large = asyncio.Semaphore(1)
 
@@ -84,12 +83,12 @@ class Preparation:
         if converts:
             header, body = await self._converted(header, body)
             body_type = BodyType.SEVEN_BIT
-        if held.message.kind is not QueueKind.FORWARDED:
-            # SECURITY: what came from elsewhere may name an author of ours without being theirs.
-            fields = await self._sign(header, body)
-            if fields:
-                header = fields + header
-        return Ready(header, body, body_type)
+        # SECURITY: what came from elsewhere may name an author of ours without being theirs.
+        if held.message.kind is QueueKind.FORWARDED:
+            fields = await self._signer.pass_on(header, body, held.message)
+        else:
+            fields = await self._signer.sign(header, body)
+        return Ready(fields + header if fields else header, body, body_type)
 
     async def _converted(self, header: bytes, body: bytes | BodyReader) -> tuple[bytes, bytes]:
         if isinstance(body, bytes):

@@ -8,17 +8,19 @@ import secrets
 from typing import TYPE_CHECKING
 
 from postino.core.ports import Bus, Clock
+from postino.delivery.forwarding import Forwarding
 from postino.outbound.attempt import Judge
 from postino.outbound.courier import Means, Session
 from postino.outbound.dispatcher import Dispatcher
 from postino.outbound.local import LocalDelivery
-from postino.outbound.preparation import Convert, Preparation, Sign
+from postino.outbound.preparation import Convert, Preparation
 from postino.outbound.reports import Reporter
 from postino.outbound.retry import Chance, Retry
 from postino.outbound.routes import Routes
 from postino.outbound.session import SYSTEM_NETWORK, ClientSession
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.settling import Done, OutboundMetrics, Settler
+from postino.outbound.signing import Signer
 from postino.outbound.target import Host, Target
 from postino.outbound.targets import Targets
 from postino.outbound.tls_outcome import TlsNote
@@ -47,9 +49,10 @@ class Outbound:
         metrics: OutboundMetrics,
         routes: Routes,
         targets: Targets,
-        sign: Sign,
+        signer: Signer,
         convert: Convert,
         reporter: Reporter,
+        forwarding: Forwarding,
         local: "Callable[[Judge], LocalDelivery]",
         chance: Chance,
         note_tls: TlsNote | None = None,
@@ -59,6 +62,9 @@ class Outbound:
     ) -> None:
         self.settings = settings
         self.routes = routes
+        self.forwarding = forwarding
+        """What becomes of received mail beyond its recipients' mailboxes."""
+        self._targets = targets
         self._clock = clock
         self._network = network
         self._note_tls = note_tls
@@ -81,7 +87,7 @@ class Outbound:
             retry=retry,
             judge=judge,
             settler=settler,
-            preparation=Preparation(store, sign=sign, convert=convert),
+            preparation=Preparation(store, signer=signer, convert=convert),
             find_target=targets.find,
             open_session=self._open_session,
             make_reports=reporter.make_reports,
@@ -102,7 +108,7 @@ class Outbound:
 
     def change_settings(self, settings: OutboundSettings, routes: Routes) -> None:
         """Have new settings and routes hold from now on."""
-        self.settings = settings
+        self.settings = self._targets.settings = settings
         self.routes = routes
         self.dispatcher.wake()
 

@@ -27,10 +27,16 @@ COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     "postino_message_recipients": ("Recipients of messages taken in.", ()),
     "postino_message_octets": ("Octets of messages taken in.", ()),
     "postino_messages_refused": ("Messages or recipients refused.", ("reason",)),
+    "postino_recipients_attempted": ("Attempts to send to a recipient elsewhere.", ("result",)),
+    "postino_recipients_sent_seconds": ("Time recipients sent to had spent in the queue, in all.", ()),
     "postino_session_faults": ("Sessions ended by a fault of the server.", ("protocol",)),
 }
 GAUGES: Final[dict[str, tuple[str, Labels]]] = {
     "postino_sessions": ("Sessions open now.", ("protocol",)),
+    "postino_outbound_connections": ("Connections to other servers, open or being opened.", ()),
+    "postino_outbound_destinations": ("Destinations with connections, waiting mail or trouble.", ()),
+    "postino_outbound_messages": ("Messages taken from the queue to be sent now.", ()),
+    "postino_queue_recipients": ("Recipients that wait in the queue, counted once a minute.", ()),
     "postino_workers": ("Workers that answered.", ()),
 }
 SIZE_BUCKETS: Final = (4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
@@ -98,6 +104,23 @@ class Metrics:
     def message_refused(self, reason: str) -> None:
         """A message or a recipient was refused."""
         self._count("postino_messages_refused", reason)
+
+    def recipient_settled(self, result: str, seconds: int) -> None:
+        """An attempt for a recipient elsewhere ended so, that long after its message entered the queue."""
+        self._count("postino_recipients_attempted", result)
+        if result in ("sent", "relayed"):
+            self._add("postino_recipients_sent_seconds", seconds)
+
+    def outbound_gauges(self, connections: int, destinations: int, messages: int) -> None:
+        """What is under way to other servers."""
+        gauges = self.gauges
+        gauges["postino_outbound_connections", ()] = connections
+        gauges["postino_outbound_destinations", ()] = destinations
+        gauges["postino_outbound_messages", ()] = messages
+
+    def queue_measured(self, recipients: int) -> None:
+        """How many recipients wait in the whole queue; told by one worker only."""
+        self.gauges["postino_queue_recipients", ()] = recipients
 
     def snapshot(self) -> Snapshot:
         """The counts now."""

@@ -48,6 +48,12 @@ class QueueStats:
         return self.due + self.later + self.held + self.parked
 
 
+def waiting_recipients(tx: Tx) -> int:
+    """How many recipients the queue has, in whatever state."""
+    row = tx.one("SELECT count(*) FROM queue_recipient")
+    return row[0] if row else 0
+
+
 def queue_stats(tx: Tx, now: Instant) -> QueueStats:
     """Count everything."""
     by_state: dict[int, int] = dict(tx.all("SELECT state, count(*) FROM queue_recipient GROUP BY state"))
