@@ -35,7 +35,7 @@ from postino.core.address import ascii_domain
 from postino.core.errors import DnsFailure
 from postino.core.ports import DnsAnswer, MxRecord, TlsaRecord
 from postino.net.dns import records as types
-from postino.net.dns.message import name_text
+from postino.net.dns.message import BadName, encode_name, name_text
 from postino.net.dns.resolver import take_turns
 
 DEFAULT_TTL = 3600
@@ -180,6 +180,10 @@ class FakeResolver:
             waiting = self._wait(_key(name), types.kind_text(kind))
             if waiting is not None:
                 await waiting
+        try:
+            encode_name(name)
+        except BadName:
+            return DnsAnswer((), name_exists=False)
         canonical, records, secure, exists = self.zone.find(name, kind)
         values = tuple(types.value_of(kind, _rdata(kind, text)) for _, text in records)
         return DnsAnswer(values, secure, exists, canonical if canonical != _key(name) else "")
@@ -297,7 +301,7 @@ class DnsServer:
             secure = secure and (here.all_secure or cname in here.secure)
             reply.answer.append(_rrset(name, cname, alias))
             name = _key(alias[0][1])
-            if "only_cname" in self.habits:
+            if len(reply.answer) == MOST_ALIASES or "only_cname" in self.habits:
                 if self.validates and secure and wants_ad:
                     reply.flags |= dns.flags.AD
                 return reply

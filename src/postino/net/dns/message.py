@@ -88,8 +88,6 @@ class NeedsPlainQuestion(PostinoError):
 def encode_name(name: str) -> bytes:
     """The name as labels. Raises BadName."""
     text = ascii_domain(name.removesuffix("."))
-    if not text:
-        return b"\0"
     out = bytearray()
     for label in text.split("."):
         # A backslash would be an escape elsewhere, and no host has control characters in its name.
