@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from postino.core.limits import Count, Limits, Octets, Seconds, about
+from postino.delivery.settings import DeliverySettings
 from postino.directory.token_rules import ALGORITHMS, Algorithm
 from postino.outbound.settings import OutboundSettings, RouteSettings
 
@@ -314,6 +315,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     store: StoreSettings = StoreSettings()
     login: LoginSettings = LoginSettings()
     oauth: OauthSettings = OauthSettings()
+    delivery: DeliverySettings = DeliverySettings()
     outbound: OutboundSettings = OutboundSettings()
     web: WebSettings = WebSettings()
     limits: Limits = Limits()
@@ -322,6 +324,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 __all__ = [
     "FILE_NAME",
     "Count",
+    "DeliverySettings",
     "Limits",
     "ListenSettings",
     "LoginSettings",

@@ -20,6 +20,7 @@ from postino.app.settings import FILE_NAME, Settings
 from postino.app.settings_schema import Setting, Table, find_table, tables
 from postino.app.units import parse_duration, parse_size
 from postino.core.errors import SettingsError
+from postino.delivery.junk import parse_marks
 from postino.directory.local_user import parse_local_sender
 from postino.net.sockets import ListenAddress, parse_listen_address
 from postino.outbound.routes import check_routes
@@ -102,6 +103,7 @@ def read_settings(text: str, *, base: Path, file: Path | None = None) -> Configu
         _check_tls(settings)
         _check_oauth(settings)
         check_routes(settings.outbound)
+        parse_marks(settings.delivery.junk_fields)
         for text in settings.server.local_senders:
             parse_local_sender(text)
     except SettingsError as error:

@@ -24,6 +24,7 @@ from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.incoming import Content, UnreadContent
+from postino.delivery.junk import Marks
 from postino.delivery.recipients import Recipients
 from postino.delivery.senders import Senders
 from postino.mime.dates import format_date
@@ -34,6 +35,7 @@ from postino.smtp.received import Arrival, delivered_to_field, received_field, r
 from postino.store import messages, sent_copy
 from postino.store.accounts import ResolvedRecipient
 from postino.store.content import Appended, ContentFacts, NewEmail
+from postino.store.mailboxes import junk_mailbox
 from postino.store.queue.enqueue import enqueue_message
 from postino.store.queue.settle import Report, tell
 from postino.store.queue.values import (
@@ -145,6 +147,8 @@ class Inbound:
     reports: Sequence[Report] = ()
     """What its sender is told with the same write (NOTIFY=SUCCESS)."""
     priority: int = 0
+    is_junk: bool = False
+    """It goes to Junk instead of INBOX."""
 
 
 class _Written(msgspec.Struct):
@@ -175,6 +179,7 @@ class Delivery:
         hostname: str,
         log: FilteringBoundLogger,
         metrics: DeliveryMetrics,
+        junk_marks: Marks = (),
     ) -> None:
         self.store = store
         self.limits = limits
@@ -184,6 +189,8 @@ class Delivery:
         self.metrics = metrics
         self.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic, clock)
         self.senders = Senders(store, time.monotonic)
+        self.junk_marks = junk_marks
+        """By which fields a scanner in front of us marks junk."""
 
     async def accept(
         self,
@@ -248,7 +255,7 @@ class Delivery:
                 reverse_path=reverse_path,
                 octets=size,
                 mailboxes=[
-                    f"{recipient.login}/INBOX/{place.uid}"
+                    f"{recipient.login}/{'Junk' if inbound.is_junk else 'INBOX'}/{place.uid}"
                     for recipient, place in zip(envelope.recipients, written.appended, strict=True)
                 ],
             )
@@ -317,7 +324,7 @@ class _Acceptance:
         inbound, now = self.inbound, self.now
         submission = inbound.submission
         deliveries: list[messages.Delivery] = [
-            (recipient.account_id, None, email)
+            (recipient.account_id, junk_mailbox(tx, recipient.account_id) if inbound.is_junk else None, email)
             for recipient, email in zip(inbound.envelope.recipients, self.emails, strict=True)
         ]
         if submission is not None:

@@ -120,6 +120,12 @@ def lone_subscriptions(tx: Tx, account_id: AccountId) -> list[str]:
     return [name for (name,) in rows]
 
 
+def junk_mailbox(tx: Tx, account_id: AccountId) -> MailboxId | None:
+    r"""The account's mailbox for junk (\Junk, RFC 6154 §2); None when it has none."""
+    row = tx.one("SELECT id FROM mailbox WHERE account_id=? AND special_use=?", (account_id, "\\Junk"))
+    return MailboxId(row[0]) if row is not None else None
+
+
 def create_mailbox(
     tx: Tx,
     account_id: AccountId,

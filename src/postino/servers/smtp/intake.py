@@ -18,6 +18,7 @@ from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Envelope, Inbound, Outgoing, OwnCopy, Submission
 from postino.delivery.forwarding import Accepted, Arrived, Plan, Refusal, concerns
 from postino.delivery.incoming import Content, IncomingMessage, UnreadContent
+from postino.delivery.junk import is_junk
 from postino.delivery.submission import Mended, facts_of_own, mend, read_fields
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
@@ -67,11 +68,13 @@ class Intake:
         self._options = transaction.options
         self._content: Content | UnreadContent | None = None
         self._own_copy: OwnCopy | None = None
+        self._is_junk = False
 
     async def read(self, message: IncomingMessage) -> Refused | None:
         """Look at the message and put it where it is to lie. Raises TemporarilyUnavailable."""
         self._options = _as_sent(self._transaction.options, message)
         if self._submitter is None:
+            self._is_junk = is_junk(message.header, self._context.delivery.junk_marks)
             self._content = await message.finish()
             return None
         header = message.header
@@ -137,6 +140,7 @@ class Intake:
             submission=self._submission(taken),
             reports=plan.reports,
             priority=self._options.priority,
+            is_junk=self._is_junk,
         )
 
     async def _plan(self, content: Content | UnreadContent, taken: Sequence[Taken]) -> Plan:
@@ -154,6 +158,7 @@ class Intake:
             header=content.header,
             size=content.facts.size if isinstance(content, Content) else content.size,
             account_id=self._account_id,
+            is_junk=self._is_junk,
         )
         return await outbound.forwarding.plan(arrived, accepted, now=self._now)
 
