@@ -106,7 +106,7 @@ def build_outbound(
             resolver=resolver,
             hostname=hostname,
             clock=clock,
-            expire_days=lambda: settings().dkim_expire_days,
+            settings=settings,
         ),
         convert=to_seven_bit,
         reporter=Reporter(writer, store.blobs, clock, log),

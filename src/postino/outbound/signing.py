@@ -34,6 +34,7 @@ from postino.mime.address import Group, parse_address_list
 from postino.mime.header import raw_fields
 from postino.net.dns.asking import answer
 from postino.outbound.outgoing import BodyReader
+from postino.outbound.settings import OutboundSettings
 from postino.store.dkim_keys import signing_keys
 from postino.store.queue.values import QueuedMessage
 from postino.store.store import Store
@@ -59,14 +60,14 @@ class Signer:
         resolver: Resolver,
         hostname: str,
         clock: Clock,
-        expire_days: Callable[[], int] = lambda: 0,
+        settings: Callable[[], OutboundSettings],
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._resolver = resolver
         self._hostname = hostname
         self._clock = clock
-        self._expire_days = expire_days
+        self._settings = settings
         self._steady = steady
         self._keys: dict[str, tuple[SigningKey, ...]] = {}
         self._forget_at = 0.0
@@ -87,20 +88,30 @@ class Signer:
             await _hash_of(body),
             keys,
             now=self._clock.now(),
-            expire_seconds=self._expire_days() * DAY_SECONDS,
+            expire_seconds=self._settings().dkim_expire_days * DAY_SECONDS,
             author_domain=domain,
         )
 
     async def pass_on(self, header: bytes, body: "bytes | BodyReader", message: QueuedMessage) -> bytes:
-        """The fields to put on top of a forwarded message: an ARC set, or DKIM when it was submitted here."""
+        """The fields to put on top of a forwarded message from the queue; see pass_on_from()."""
+        return await self.pass_on_from(header, body, message.reverse_path, message.message_id)
+
+    async def pass_on_from(
+        self, header: bytes, body: "bytes | BodyReader", reverse_path: str, message_id: str
+    ) -> bytes:
+        """The fields to put on top of a forwarded message: an ARC set, or DKIM when it was submitted here.
+
+        `reverse_path` is the rewritten one, whose domain seals; `message_id` our name for the message in its
+        Received field.
+        """
         fields = HeaderFields(header)
-        arrival = _arrival(fields, self._hostname, message.message_id)
+        arrival = _arrival(fields, self._hostname, message_id)
         # SECURITY: only the id that we gave this message proves that the Received field on top is ours, and
         # so that its author was logged in and wrote with an address of theirs.
         if arrival is not None and arrival.is_submission:
             return await self.sign(header, body)
         keys: tuple[SigningKey, ...] = ()
-        for domain in (message.reverse_path.rpartition("@")[2], self._hostname):
+        for domain in (reverse_path.rpartition("@")[2], self._hostname):
             keys = keys or self._keys_of(domain_key(domain.lower()))
         return await self._seal(header, fields, body, keys[0], arrival) if keys else b""
 
@@ -133,6 +144,8 @@ class Signer:
         )
 
     def _keys_of(self, domain: str) -> tuple[SigningKey, ...]:
+        if not self._settings().dkim:
+            return ()
         # PERF: a read after a commit costs 70 us (delivery/recipients.py), so each domain is asked for once a
         # second; forgetting all together needs no look at each.
         now = self._steady()
