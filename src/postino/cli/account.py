@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from postino.cli.forward import forward, shown_forwarding
 from postino.cli.options import (
     data_options,
     make_credentials,
@@ -102,12 +103,16 @@ def show(address: str, data: Path | None, config: Path | None) -> None:
 
     from postino.app.units import show_size
     from postino.store.accounts import list_aliases
+    from postino.store.forwards import forwarding_of
     from postino.store.mailboxes import list_mailboxes
+    from postino.store.sending import sender
 
     with open_data(data, config) as store:
         found = store.read_now(lambda tx: require_account(tx, address))
         mailboxes = store.read_now(lambda tx: list_mailboxes(tx, found.id))
         aliases = store.read_now(list_aliases)
+        forwarding = store.read_now(lambda tx: forwarding_of(tx, found.id))
+        sending = store.read_now(lambda tx: sender(tx, found.id))
     addresses = [shown_alias(a.address) for a in aliases if found.login in a.logins]
     click.echo(f"account    {found.login}")
     click.echo(f"since      {datetime.fromtimestamp(found.created_at, UTC):%Y-%m-%d}")
@@ -118,6 +123,14 @@ def show(address: str, data: Path | None, config: Path | None) -> None:
         click.echo("role       administrator")
     if addresses:
         click.echo(f"aliases    {', '.join(addresses)}")
+    if forwarding.targets:
+        click.echo(f"mail       {shown_forwarding(forwarding)}")
+    if sending.identities:
+        click.echo(f"sends as   {', '.join(sorted(map(str, sending.identities)))}")
+    if sending.save_sent:
+        click.echo("sent mail  is filed by the server")
+    if sending.undo_seconds:
+        click.echo(f"undo       {sending.undo_seconds} seconds")
     rows = [[m.name, str(m.messages), str(m.unseen), show_size(m.octets)] for m in mailboxes]
     show_table(["mailbox", "messages", "unseen", "size"], rows, empty="It has no mailboxes.")
 
@@ -211,6 +224,164 @@ def admin(address: str, off: bool, data: Path | None, config: Path | None) -> No
         found = store.read_now(lambda tx: require_account(tx, address))
         store.write_now(lambda tx: set_admin(tx, found.id, not off))
     click.echo(f"{found.login} is {'no longer ' if off else ''}an administrator")
+
+
+@account.group(epilog="Example: postino account identity list ann@example.org")
+def identity() -> None:
+    """Let an account send as addresses whose mail it does not receive."""
+
+
+@identity.command(
+    "add", epilog="Example: postino account identity add ann@example.org sales@example.org @shop.example"
+)
+@click.argument("address")
+@click.argument("identities", nargs=-1, required=True, metavar="IDENTITY...")
+@data_options
+def add_(address: str, identities: tuple[str, ...], data: Path | None, config: Path | None) -> None:
+    """Let it send as these addresses too; @example.org is every one of a domain."""
+    from postino.store.identities import add_identity, parse_identity
+
+    wanted = [parse_identity(text) for text in identities]
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+
+        def change(tx: "Tx") -> None:
+            for each in wanted:
+                add_identity(tx, found.id, each)
+
+        store.write_now(change)
+    click.echo(f"{found.login} may send as {', '.join(map(str, wanted))}")
+
+
+@identity.command(
+    "remove", epilog="Example: postino account identity remove ann@example.org sales@example.org"
+)
+@click.argument("address")
+@click.argument("identities", nargs=-1, required=True, metavar="IDENTITY...")
+@data_options
+def remove_(address: str, identities: tuple[str, ...], data: Path | None, config: Path | None) -> None:
+    """Let it no longer send as these addresses."""
+    from postino.store.identities import parse_identity, remove_identity
+
+    wanted = [parse_identity(text) for text in identities]
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+
+        def change(tx: "Tx") -> None:
+            for each in wanted:
+                remove_identity(tx, found.id, each)
+
+        store.write_now(change)
+    click.echo(f"{found.login} may no longer send as {', '.join(map(str, wanted))}")
+
+
+@identity.command("list", epilog="Example: postino account identity list ann@example.org")
+@click.argument("address")
+@data_options
+def list_identities(address: str, data: Path | None, config: Path | None) -> None:
+    """Show what was granted; an account may also send as its own address and its aliases."""
+    from postino.store.identities import identities_of
+
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        granted = store.read_now(lambda tx: identities_of(tx, found.id))
+    show_table(["identity"], [[str(each)] for each in granted], empty="Nothing was granted.")
+
+
+@account.command(epilog="Example: postino account limit ann@example.org --messages 5000 --recipients 0")
+@click.argument("address")
+@click.option(
+    "--messages", type=click.IntRange(min=0), metavar="N", help="Most messages a day; 0 is no limit."
+)
+@click.option(
+    "--recipients",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Most people a day it never wrote to before; 0 is no limit.",
+)
+@click.option("--default", is_flag=True, help="As the settings say (outbound.daily_messages and others).")
+@data_options
+def limit(
+    address: str,
+    messages: int | None,
+    recipients: int | None,
+    default: bool,
+    data: Path | None,
+    config: Path | None,
+) -> None:
+    """Show or set how much an account may send."""
+    from postino.cli.options import find_configuration
+    from postino.store.sending import DEFAULT, SendingLimits, sender, sent_today, set_limits
+
+    if default and not (messages is None and recipients is None):
+        raise click.UsageError("Give either --default or numbers")
+    outbound = find_configuration(data, config).settings.outbound
+    moment = now()
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        before = store.read_now(lambda tx: sender(tx, found.id))
+        if default or messages is not None or recipients is not None:
+            daily_messages = before.daily_messages if messages is None else messages
+            daily_recipients = before.daily_recipients if recipients is None else recipients
+            store.write_now(
+                lambda tx: set_limits(
+                    tx,
+                    found.id,
+                    daily_messages=DEFAULT if default else daily_messages,
+                    daily_recipients=DEFAULT if default else daily_recipients,
+                )
+            )
+        limits = store.read_now(lambda tx: sender(tx, found.id)).limits(
+            SendingLimits(outbound.daily_messages, outbound.daily_recipients, outbound.burst_messages)
+        )
+        used = store.read_now(lambda tx: sent_today(tx, found.id, moment))
+    rows = [
+        ["messages a day", str(limits.daily_messages or "no limit"), str(used[0])],
+        ["new people a day", str(limits.daily_recipients or "no limit"), str(used[1])],
+        ["messages a minute", str(limits.burst_messages or "no limit"), ""],
+    ]
+    show_table(["limit", "most", "today"], rows, empty="")
+
+
+@account.command(epilog="Example: postino account sent ann@example.org on")
+@click.argument("address")
+@click.argument("state", type=click.Choice(["on", "off"]))
+@data_options
+def sent(address: str, state: str, data: Path | None, config: Path | None) -> None:
+    """Have the server file a copy of what an account sends in its Sent mailbox.
+
+    A mail program that files its own copy may go on doing so: there will be one, the program's.
+    """
+    from postino.store.sending import set_save_sent
+
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        store.write_now(lambda tx: set_save_sent(tx, found.id, state == "on"))
+    saves = "is filed" if state == "on" else "is no longer filed"
+    click.echo(f"What {found.login} sends {saves} in its Sent mailbox by the server")
+
+
+@account.command(epilog="Example: postino account undo ann@example.org 10")
+@click.argument("address")
+@click.argument("seconds", type=click.IntRange(min=0, max=86_400))
+@data_options
+def undo(address: str, seconds: int, data: Path | None, config: Path | None) -> None:
+    """Hold what an account sends for so many seconds, in which it can be taken back; 0 for none.
+
+    `postino queue recall` takes a message back.
+    """
+    from postino.store.sending import set_undo_seconds
+
+    with open_data(data, config) as store:
+        found = store.read_now(lambda tx: require_account(tx, address))
+        store.write_now(lambda tx: set_undo_seconds(tx, found.id, seconds))
+    if seconds:
+        click.echo(f"What {found.login} sends waits {seconds} seconds, and can be taken back meanwhile")
+    else:
+        click.echo(f"What {found.login} sends goes at once")
+
+
+account.add_command(forward)
 
 
 @account.command(epilog="Example: postino account remove ann@example.org --yes")

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "domain": "Add, list and remove domains.",
     "alias": "Add, list and remove further addresses.",
     "acl": "Share mailboxes between accounts.",
+    "dns": "Print and check the DNS records of a domain.",
     "send": "Send a message, as sendmail does.",
     "queue": "Look at mail that waits to go elsewhere, and decide about it.",
     "verify": "Check that the stored mail is consistent.",

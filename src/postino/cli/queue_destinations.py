@@ -74,12 +74,12 @@ def reroute(domain: str, route: str | None, undo: bool, data: Path | None, confi
             moved = store.write_now(lambda tx: destinations.end_reroute(tx, name, moment))
             if moved is None:
                 raise StoreError(f"{name} is not rerouted; `postino queue stats` shows which domains are")
-            click.echo(f"{name} goes where it went before: {_recipients(moved)} due now")
+            click.echo(f"{name} goes where it went before: {_recipients(moved)} waiting")
             return
         check_override("" if route == destinations.BY_MX else route)
         moved = store.write_now(lambda tx: destinations.reroute(tx, name, route, moment))
     where = "its mail exchangers" if route == destinations.BY_MX else route
-    click.echo(f"{name} goes to {where}: {_recipients(moved)} due now. --undo ends it")
+    click.echo(f"{name} goes to {where}: {_recipients(moved)} waiting. --undo ends it")
 
 
 @click.group(epilog="Example: postino queue suppress list")
