@@ -17,6 +17,8 @@ from postino.core.errors import PostinoError, SettingsError
 
 BACKLOG: Final = 4096
 _LONGEST_UNIX_PATH: Final = 100
+_ELSEWHERE: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+"""Addresses of documentation."""
 _KEEPALIVE: Final = (
     (socket.TCP_KEEPIDLE, 300),
     (socket.TCP_KEEPINTVL, 60),
@@ -155,6 +157,21 @@ def _bind_unix(address: ListenAddress) -> socket.socket:
         bound.close()
         raise CannotListen(_sentence(address, error)) from error
     return bound
+
+
+def own_addresses() -> list[str]:
+    """The addresses this machine would speak to the world from, one of each family it has."""
+    found = []
+    for family, elsewhere in _ELSEWHERE:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                # Of a datagram socket this sends nothing; it only asks for the way.
+                probe.connect((elsewhere, 9))
+                found.append(str(probe.getsockname()[0]))
+        except OSError:
+            # No way there by this family.
+            continue
+    return found
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""The DNS records our domains want: printed for the operator, and compared with what resolvers answer."""
