@@ -12,6 +12,7 @@ from postino.store import accounts, mailboxes, messages
 from postino.store.addresses import catch_all
 from postino.store.content import InlineBody, NewEmail
 from postino.store.quota import set_quotas
+from postino.store.sending import set_save_sent
 from postino.store.store import Store
 from tests.support.world import NOW, Seed, no_seed
 from tests.transcripts.runner import message_octets
@@ -85,6 +86,11 @@ async def small_quota(store: Store, ids: dict[str, AccountId]) -> None:
     await store.write(lambda tx: set_quotas(tx, ids["ann"], octets=500))
 
 
+async def saves_sent(store: Store, ids: dict[str, AccountId]) -> None:
+    """The server files what ann submits in her Sent mailbox."""
+    await store.write(lambda tx: set_save_sent(tx, ids["ann"], True))
+
+
 async def administrator(store: Store, ids: dict[str, AccountId]) -> None:
     """bob is an administrator."""
     await store.write(lambda tx: accounts.set_admin(tx, ids["bob"], True))
@@ -126,6 +132,7 @@ SEEDS: dict[str, Seed] = {
     "aliases": aliases,
     "conversation": conversation,
     "empty": no_seed,
+    "saves-sent": saves_sent,
     "small-quota": small_quota,
     "twelve-messages": twelve_messages,
     "two-messages": two_messages,

@@ -8,7 +8,7 @@ Not here: whose mail it receives (addresses.py), asking at MAIL and From (server
 from collections.abc import Collection
 from typing import NamedTuple
 
-from postino.core.address import Address, domain_key
+from postino.core.address import Address, domain_key, parse_address, parse_domain
 from postino.core.errors import AlreadyExists, NoSuchAccount, StoreError
 from postino.core.ids import AccountId
 from postino.store.addresses import local_key
@@ -29,6 +29,13 @@ class Identity(NamedTuple):
 def identity(address: Address) -> Identity:
     """What is kept of an address; of one without a local part, its whole domain."""
     return Identity(local_key(address), domain_key(address.domain))
+
+
+def parse_identity(text: str) -> Identity:
+    """As an operator types it: an address, or @example.org. Raises BadAddress."""
+    if text.startswith("@"):
+        return Identity("", parse_domain(text[1:]))
+    return identity(parse_address(text))
 
 
 def covers(identities: Collection[Identity], address: Address, separator: str) -> bool:
@@ -67,4 +74,4 @@ def remove_identity(tx: Tx, account_id: AccountId, old: Identity) -> None:
     if not tx.run(
         "DELETE FROM identity WHERE account_id=? AND local_part=? AND domain=?", (account_id, *old)
     ):
-        raise StoreError(f"{old} was not granted; `postino account identity ADDRESS list` shows what was")
+        raise StoreError(f"{old} was not granted; `postino account identity list` shows what was")

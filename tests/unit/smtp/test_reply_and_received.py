@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postino.core.address import Address
+from postino.core.ids import Instant
 from postino.smtp import replies
-from postino.smtp.extensions import hello_reply
+from postino.smtp.extensions import Offers, hello_reply
 from postino.smtp.received import (
     Arrival,
     delivered_to_field,
@@ -46,12 +47,23 @@ def test_every_fixed_reply_fits_a_line_and_its_class(name: str) -> None:
 
 def test_the_hello_reply_names_what_is_offered() -> None:
     wire = hello_reply(
-        "mail.example.org", message_octets=1000, recipients=5, offers_tls=True, mechanisms=["PLAIN", "LOGIN"]
+        "mail.example.org", Offers(1000, 5, tls=True, mechanisms=("PLAIN", "LOGIN")), Instant(0)
     ).wire
     assert wire.split(b"\r\n") == [
         b"250-mail.example.org", b"250-PIPELINING", b"250-SIZE 1000", b"250-8BITMIME", b"250-SMTPUTF8",
         b"250-CHUNKING", b"250-BINARYMIME", b"250-ENHANCEDSTATUSCODES", b"250-LIMITS RCPTMAX=5",
         b"250-STARTTLS", b"250 AUTH PLAIN LOGIN", b"",
+    ]  # fmt: skip
+
+
+def test_the_hello_reply_names_what_sending_offers() -> None:
+    offers = Offers(
+        1000, 5, dsn=True, require_tls=True, priority=True, deliver_by_seconds=60, hold_seconds=86_400
+    )
+    lines = hello_reply("mail.example.org", offers, Instant(1_767_225_600)).wire.split(b"\r\n")
+    assert lines[9:] == [
+        b"250-DSN", b"250-REQUIRETLS", b"250-FUTURERELEASE 86400 2026-01-02T00:00:00Z",
+        b"250-DELIVERBY 60", b"250 MT-PRIORITY", b"",
     ]  # fmt: skip
 
 

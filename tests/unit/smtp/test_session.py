@@ -200,20 +200,27 @@ async def test_one_event_for_each_thing_and_no_secret(tmp_path: Path) -> None:
         await say_hello(client)
         await client.ask(b"AUTH PLAIN AGFubkBleGFtcGxlLm9yZwBzZWNyZXQ=\r\n")
         await client.ask(b"MAIL FROM:<ann@example.org>\r\nRCPT TO:<x@other.example>\r\n")
-        await client.ask(b"RCPT TO:<bob@example.org>\r\nDATA\r\n")
+        await client.ask(b"RCPT TO:<nobody@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n")
         assert (await client.ask(b"From: ann@example.org\r\n\r\n.\r\n")).startswith(b"250 ")
         names = [event.event for event in world.log.events]
         assert names == [
             "connection.opened",
             "login.ok",
             "message.refused",
+            "message.accepted",
             "message.delivered",
         ]
         refused = world.log.events[2].fields
         assert (refused["reason"], refused["account"], refused["forward_path"]) == (
-            "relaying",
+            "unknown-recipient",
             "ann@example.org",
-            "<x@other.example>",
+            "<nobody@example.org>",
+        )
+        accepted = world.log.events[3].fields
+        assert (accepted["queue"], accepted["kind"], accepted["recipients"]) == (
+            1,
+            "submitted",
+            ["x@other.example"],
         )
         assert "secret" not in repr(world.log.events)
 

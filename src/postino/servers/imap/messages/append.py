@@ -50,6 +50,7 @@ from postino.store.access import reach_mailbox
 from postino.store.accounts import account_by_id
 from postino.store.content import NewEmail
 from postino.store.replace import Place, replace
+from postino.store.sent_copy import SENT
 from postino.store.tx import Tx
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ _HEAD_OCTETS: Final = 2_000
 class _Target:
     """The mailbox a command appends to, as it was found when the command began."""
 
-    __slots__ = ("account_id", "mailbox_id", "name", "rights", "tells_uids")
+    __slots__ = ("account_id", "is_sent", "mailbox_id", "name", "rights", "tells_uids")
 
     def __init__(self) -> None:
         self.name = ""
@@ -76,6 +77,7 @@ class _Target:
         self.mailbox_id = MailboxId(0)
         self.rights = NO_RIGHTS
         self.tells_uids = False
+        self.is_sent = False
 
 
 class Appending:
@@ -246,6 +248,7 @@ class Appending:
             target.name = name
             target.account_id, target.mailbox_id = reached.account_id, reached.mailbox.id
             target.rights, target.tells_uids = reached.rights, reached.may_read
+            target.is_sent = reached.mailbox.special_use == SENT
             return account.quota_octets - account.used_octets if account.quota_octets else None
 
         try:
@@ -387,6 +390,7 @@ class Appending:
                 tuple(self._messages),
                 self._octets,
                 target.tells_uids,
+                target.is_sent,
             )
             await self.groups.add(job)
 

@@ -18,6 +18,7 @@ from postino.imap.responses.status import SERVER_BUG, append_uid, tagged
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
 from postino.store.content import Appended, NewEmail
 from postino.store.messages import append_many
+from postino.store.sent_copy import append_own
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
@@ -42,6 +43,8 @@ class Job:
     octets: int
     tells_uids: bool
     """Whether the client may know the UIDs: SECURITY: not who may not read (RFC 4315 §4)."""
+    is_sent: bool = False
+    """The mailbox is where the client files what it sends, and perhaps the server did so already."""
 
 
 Outcome = list[Appended] | PostinoError
@@ -123,8 +126,9 @@ class AppendGroups:
         now = session.context.clock.now()
         news = [new for job in jobs for new in job.messages]
         try:
+            store = append_own if first.is_sent else append_many
             appended = await session.context.store.write(
-                lambda tx: append_many(tx, first.account_id, first.mailbox_id, news, now=now),
+                lambda tx: store(tx, first.account_id, first.mailbox_id, news, now=now),
                 short=len(news) <= GROUP_MESSAGES,
             )
         except Exception as error:
