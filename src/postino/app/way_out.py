@@ -9,13 +9,16 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from postino.app.settings_file import Configuration
+from postino.core.limits import Limits
 from postino.delivery.forwarding import Forwarding
 from postino.delivery.reports import ReportRules, ReportWriter
+from postino.mime.downgrade import CannotDowngrade, to_seven_bit
 from postino.net.dns.resolver import DnsResolver
 from postino.net.dns.servers import ServerList
 from postino.outbound.hosts import Ourselves
 from postino.outbound.local import LocalDelivery
 from postino.outbound.mta_sts import StsPolicies
+from postino.outbound.preparation import CannotConvert, Convert
 from postino.outbound.reports import Reporter
 from postino.outbound.routes import Routes
 from postino.outbound.service import Outbound
@@ -30,9 +33,16 @@ if TYPE_CHECKING:
     from postino.servers.context import ServerContext
 
 
-def to_seven_bit(header: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """Until there is a way."""
-    return header, body
+def seven_bit(limits: Limits) -> Convert:
+    """How a message is made of seven bits."""
+
+    def convert(header: bytes, body: bytes) -> tuple[bytes, bytes]:
+        try:
+            return to_seven_bit(header, body, limits)
+        except CannotDowngrade as error:
+            raise CannotConvert(str(error)) from error
+
+    return convert
 
 
 _ANYWHERE: Final = (("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6))
@@ -108,7 +118,7 @@ def build_outbound(
             clock=clock,
             settings=settings,
         ),
-        convert=to_seven_bit,
+        convert=seven_bit(context.limits),
         reporter=Reporter(writer, store.blobs, clock, log),
         forwarding=forwarding,
         local=local,

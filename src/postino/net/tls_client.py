@@ -1,7 +1,7 @@
 """TLS for the client's side: contexts for each degree of trust, and what the server showed.
 
 RFC: 8996 (TLS 1.2 at least where it is relied on), 7435 §3 (any TLS is better than none where it is not),
-    6125 §6.4 (names and wildcards), 8460 §4.3 (the words for what went wrong).
+    9525 §6.3 (names and wildcards), 8460 §4.3 (the words for what went wrong).
 Exposure: certificates are what anybody made; they are parsed by OpenSSL and the cryptography package.
 Invariants: a context is made once for each file of authorities, and again when that file changes.
 Not here: which degree is asked for (outbound/tls_policy.py), TLSA records (mailauth/dane.py).
