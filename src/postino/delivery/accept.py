@@ -207,15 +207,8 @@ class Delivery:
         TemporarilyUnavailable when the store cannot write now.
         """
         now = self.clock.now()
-        envelope, content = inbound.envelope, inbound.content
-        received = received_field(
-            inbound.arrival,
-            hostname=self.hostname,
-            message_id=inbound.message_id,
-            for_address=envelope.for_address,
-            date=_date_text(now),
-            priority=inbound.priority,
-        )
+        content = inbound.content
+        received = self._received(inbound, now)
         emails = self._emails(inbound, content, received, now) if isinstance(content, Content) else []
         news = [_new_queued(out, inbound, received) for out in inbound.outgoing]
         leases = dispatcher is not None and bool(news) and dispatcher.may_take()
@@ -230,6 +223,21 @@ class Delivery:
                     dispatcher.take(queued, Octets(new.header, new.body, new.size))
         self._tell(inbound, written, log or self.log)
         return written.queued
+
+    def compose(self, inbound: Inbound) -> list[NewQueued]:
+        """What accept() would put into the queue, of `inbound.outgoing`."""
+        received = self._received(inbound, self.clock.now())
+        return [_new_queued(out, inbound, received) for out in inbound.outgoing]
+
+    def _received(self, inbound: Inbound, now: Instant) -> bytes:
+        return received_field(
+            inbound.arrival,
+            hostname=self.hostname,
+            message_id=inbound.message_id,
+            for_address=inbound.envelope.for_address,
+            date=_date_text(now),
+            priority=inbound.priority,
+        )
 
     def _tell(self, inbound: Inbound, written: _Written, log: FilteringBoundLogger) -> None:
         envelope, content = inbound.envelope, inbound.content

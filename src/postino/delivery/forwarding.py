@@ -109,7 +109,7 @@ class Forwarding:
             notify, action = _dsn(one, open_ways, looping)
             for forward in open_ways:
                 group = going.setdefault((forward.via, forward.account_id), {})
-                group.setdefault(forward.target, _recipient(forward, one, notify))
+                group.setdefault(forward.target, recipient_of(forward, one, notify))
             if action is not None:
                 told.append(_told(one, action, arrived, now))
         reaches_somebody = going or kept or any(one.found.accounts for one in accepted)
@@ -193,7 +193,8 @@ def _dsn(one: Accepted, going: Sequence[Forward], looping: Sequence[Forward]) ->
     return (notify & ~Notify.SUCCESS) or Notify.NEVER, Action.EXPANDED
 
 
-def _recipient(forward: Forward, one: Accepted, notify: Notify) -> NewRecipient:
+def recipient_of(forward: Forward, one: Accepted, notify: Notify) -> NewRecipient:
+    """Who gets what is sent on, asked for with `notify`."""
     address = str(one.forward_path)
     kind = "rfc822" if address.isascii() else "utf-8"
     return NewRecipient(

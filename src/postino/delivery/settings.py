@@ -15,8 +15,8 @@ class DeliverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     junk_fields: Annotated[
         tuple[str, ...],
         Meta(
-            description="Header fields by which a scanner in front of this server marks junk, name and beginning "
-            "of the value: such mail goes to Junk instead of INBOX, and is not forwarded.",
+            description="Header fields by which a scanner in front of this server marks junk, name and "
+            "beginning of the value: such mail goes to Junk instead of INBOX, and is not forwarded.",
             extra={"example": ["X-Spam-Flag: YES"]},
         ),
     ] = ("X-Spam-Flag: YES", "X-Spam: Yes", "X-Spam-Status: Yes")

@@ -48,8 +48,8 @@ FindTarget = Callable[[Destination], Awaitable[Target]]
 OpenSession = Callable[[Host, Target], Awaitable[HeldSession]]
 """Raises NotNow."""
 FindDestination = Callable[[str, str], Destination]
-Seal = Callable[[bytes, "bytes | BodyReader"], Awaitable[bytes]]
-"""The fields to put on top of what is forwarded."""
+Seal = Callable[[bytes, "bytes | BodyReader", str, str], Awaitable[bytes]]
+"""The fields to put on top of what is forwarded, by header, body, reverse-path and our name for it."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -174,7 +174,7 @@ class CutThrough:
             body = new.body.octets
         try:
             async with asyncio.timeout(MESSAGE_SECONDS):
-                sealed = await self._seal(new.header, body)
+                sealed = await self._seal(new.header, body, new.reverse_path, new.message_id)
                 reply = await session.finish(sealed + new.header, body)
         except (ConnectionLost, BadReply, BadBody, TimeoutError, PostinoError) as error:
             self._log.info("forward.queued", message=new.message_id, remote=session.remote, reason=str(error))

@@ -11,9 +11,11 @@ from postino.core.ports import Bus, Clock
 from postino.delivery.forwarding import Forwarding
 from postino.outbound.attempt import Judge
 from postino.outbound.courier import Means, Session
+from postino.outbound.cut_through import CutThrough
 from postino.outbound.dispatcher import Dispatcher
+from postino.outbound.held_session import HeldSession
 from postino.outbound.local import LocalDelivery
-from postino.outbound.preparation import Convert, Preparation
+from postino.outbound.preparation import Preparation
 from postino.outbound.reports import Reporter
 from postino.outbound.retry import Chance, Retry
 from postino.outbound.routes import Routes
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from postino.core.limits import Limits
     from postino.net.outgoing import Network
 
 
@@ -50,7 +53,7 @@ class Outbound:
         routes: Routes,
         targets: Targets,
         signer: Signer,
-        convert: Convert,
+        limits: "Callable[[], Limits]",
         reporter: Reporter,
         forwarding: Forwarding,
         local: "Callable[[Judge], LocalDelivery]",
@@ -68,6 +71,16 @@ class Outbound:
         self._clock = clock
         self._network = network
         self._note_tls = note_tls
+        self.cut_through = CutThrough(
+            store,
+            settings=lambda: self.settings,
+            destination=lambda path, domain: self.routes.destination(path, domain),
+            find_target=targets.find,
+            open_session=self._open_held,
+            seal=signer.pass_on_from,
+            log=log,
+        )
+        """Asks the next server while the sender waits."""
         token = lease_token(worker, secrets.token_hex(8))
         retry = Retry(lambda: self.settings, chance)
         judge = Judge(retry)
@@ -87,7 +100,7 @@ class Outbound:
             retry=retry,
             judge=judge,
             settler=settler,
-            preparation=Preparation(store, signer=signer, convert=convert),
+            preparation=Preparation(store, signer=signer, limits=limits),
             find_target=targets.find,
             open_session=self._open_session,
             make_reports=reporter.make_reports,
@@ -122,6 +135,16 @@ class Outbound:
 
     def _settled(self, done: Done) -> None:
         self.dispatcher.settled(done)
+
+    async def _open_held(self, host: Host, target: Target) -> HeldSession:
+        return await HeldSession.open(
+            host,
+            target,
+            self.settings,
+            now=self._clock.now(),
+            network=self._network,
+            note=self._note_tls,
+        )
 
     async def _open_session(self, host: Host, target: Target) -> Session:
         return await ClientSession.open(

@@ -9,7 +9,7 @@ Not here: connecting and greeting (opening.py), which server (targets.py), wheth
     (attempt.py), the order of commands (smtp/client/transaction.py), when to try again (dispatcher.py).
 """
 
-from typing import Final
+from typing import Final, Self
 
 from postino.core.ids import Instant
 from postino.net.connection import ConnectionLost
@@ -72,7 +72,7 @@ class ClientSession:
         now: Instant,
         network: Network = SYSTEM_NETWORK,
         note: TlsNote | None = None,
-    ) -> "ClientSession":
+    ) -> Self:
         """Connect, greet, begin TLS as `host.tls` asks, log in; `note` is told how TLS came out.
 
         Raises NotNow; TlsFailed is one.

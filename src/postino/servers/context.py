@@ -22,6 +22,7 @@ from postino.servers.web.offer import Offer
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery, Dispatcher
     from postino.delivery.forwarding import Forwarding
+    from postino.outbound.cut_through import CutThrough
     from postino.outbound.settings import OutboundSettings
     from postino.servers.authentication import Authentication
     from postino.servers.metrics import Metrics
@@ -39,6 +40,11 @@ class Outbound(Protocol):
     @property
     def dispatcher(self) -> "Dispatcher":
         """This worker's."""
+        ...
+
+    @property
+    def cut_through(self) -> "CutThrough":
+        """Asks the next server while the sender waits."""
         ...
 
     @property

@@ -23,6 +23,7 @@ class Reason(Enum):
     SUPPRESSED = "suppressed-recipient"
     PARAMETER = "parameter"
     JUNK = "junk"
+    NEXT_SERVER = "next-server"
     SENDING_LIMIT = "sending-limit"
     TOO_LARGE = "too-large"
     BARE_LINE_END = "bare-line-end"

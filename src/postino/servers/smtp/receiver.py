@@ -17,6 +17,7 @@ from postino.delivery.incoming import Fault, IncomingMessage
 from postino.delivery.limit_notes import tell_of_limit
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
+from postino.servers.smtp.ahead import pass_on
 from postino.servers.smtp.events import Reason, SessionEvents
 from postino.servers.smtp.intake import Intake, Refused
 from postino.servers.smtp.roles import SmtpRole
@@ -178,6 +179,9 @@ class MessageReceiver:
         inbound = await intake.inbound(taken, accounts)
         if isinstance(inbound, Refused):
             return self._refused(transaction, inbound.reason, inbound.reply)
+        passed = await pass_on(self._context, transaction, inbound, self._events)
+        if passed is not None:
+            return passed
         outbound = self._context.outbound
         dispatcher = outbound.dispatcher if outbound is not None else None
         queued = await self._context.delivery.accept(inbound, dispatcher=dispatcher, log=self._events.log)

@@ -21,6 +21,7 @@ from postino.servers import session_log
 from postino.servers.account_sessions import TooManySessions
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
+from postino.servers.smtp.ahead import ask_ahead
 from postino.servers.smtp.events import Reason, SessionEvents
 from postino.servers.smtp.login import run_login
 from postino.servers.smtp.offers import offers_of
@@ -48,6 +49,7 @@ from postino.smtp.paths import path_text
 from postino.smtp.received import Arrival, protocol_name
 from postino.smtp.reply import BadCommand, Reply
 from postino.smtp.states import State, refusal
+from postino.store.accounts import Resolved
 
 _NAMES: Final[dict[type[Command], str]] = {
     HelloCommand: "HELLO",
@@ -177,7 +179,7 @@ class SmtpSession:
             case MailCommand():
                 self._wire.reply(self._mail(command))
             case RcptCommand():
-                self._wire.reply(self._rcpt(command))
+                self._wire.reply(await self._rcpt(command))
             case SimpleCommand.DATA:
                 await self._data()
             case SimpleCommand.RSET:
@@ -325,7 +327,7 @@ class SmtpSession:
     def _refuse_mail(self, reason: Reason, reply: Reply, command: MailCommand) -> Reply:
         return self._events.refused(reason, reply, reverse_path=path_text(command.reverse_path))
 
-    def _rcpt(self, command: RcptCommand) -> Reply:
+    async def _rcpt(self, command: RcptCommand) -> Reply:
         transaction = self._transaction
         assert transaction is not None
         forward_path = command.forward_path
@@ -352,9 +354,25 @@ class SmtpSession:
         if isinstance(found, policy.RecipientRefused):
             transaction.refused_recipients += 1
             return self._refuse_recipient(found.reason, found.reply, command)
+        if found is not None and found.forwards and self._role is SmtpRole.MX and self._submitter is None:
+            refused = await self._ask_ahead(transaction, command, found)
+            if refused is not None:
+                return refused
         transaction.add_recipient(command, found)
         self._state = State.RECIPIENTS
         return replies.RECIPIENT_OK
+
+    async def _ask_ahead(
+        self, transaction: MailTransaction, command: RcptCommand, found: Resolved
+    ) -> Reply | None:
+        """The next server's refusal of a recipient that is forwarded."""
+        # The client need not wait for what is answered already.
+        self._wire.flush()
+        refused = await ask_ahead(self._context, transaction, command, found)
+        if refused is None:
+            return None
+        transaction.refused_recipients += 1
+        return self._refuse_recipient(Reason.NEXT_SERVER, refused, command)
 
     def _is_local(self, address: Address) -> bool:
         return self._local is not None and domain_key(address.domain) == self._local.hostname

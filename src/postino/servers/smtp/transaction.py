@@ -7,7 +7,7 @@ Not here: who may be a recipient (policy.py), reading the message (session.py).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,9 @@ from postino.smtp.commands import MailCommand, RcptCommand
 from postino.smtp.envelope import BodyType, MailOptions, RcptOptions
 from postino.smtp.framer import LineEndings
 from postino.store.accounts import Resolved, ResolvedRecipient
+
+if TYPE_CHECKING:
+    from postino.outbound.cut_through import Asked
 
 
 class Taken(NamedTuple):
@@ -50,6 +53,10 @@ class MailTransaction:
     message: IncomingMessage | None = None
     line_endings: LineEndings | None = None
     """None for BINARYMIME, where a CR or LF is an octet like any other."""
+    asked: "Asked | None" = None
+    """The next server that waits for the message of the only recipient (ahead.py)."""
+    asked_ahead: int = 0
+    """How many servers were asked."""
 
     @classmethod
     def begin(cls, mail: MailCommand, message_id: str, now: Instant) -> "MailTransaction":
@@ -66,6 +73,19 @@ class MailTransaction:
             for recipient in resolved.accounts:
                 self.accounts.setdefault(recipient.account_id, recipient)
         self.taken.append(Taken(rcpt.forward_path, rcpt.options, resolved))
+        if len(self.taken) > 1:
+            # There is one answer to the message, which several servers cannot give.
+            self._let_go()
+
+    def hold(self, asked: "Asked") -> None:
+        """The next server waits for the message of the recipient that is taken now."""
+        self._let_go()
+        self.asked = asked
+
+    def _let_go(self) -> None:
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            asked.close()
 
     @property
     def elsewhere(self) -> Iterator[Taken]:
@@ -84,7 +104,8 @@ class MailTransaction:
             self.line_endings = LineEndings()
 
     def discard(self) -> None:
-        """Let go of what was received."""
+        """Let go of what was received, and of whoever waits for it."""
+        self._let_go()
         if self.message is not None:
             self.message.discard()
             self.message = None
