@@ -169,12 +169,12 @@ class Intake:
 
     def _outgoing(self, taken: Sequence[Taken]) -> list[Outgoing]:
         """The entry of the queue for recipients elsewhere, and of a held message for those here."""
-        recipients = [
-            recipient
-            for one in taken
-            if self._is_held or one.resolved is None
-            for recipient in self._new_recipients(one)
-        ]
+        recipients: dict[str, NewRecipient] = {}
+        for one in taken:
+            if self._is_held or one.resolved is None:
+                for recipient in self._new_recipients(one):
+                    # Whoever is named twice gets it once.
+                    recipients.setdefault(recipient.address, recipient)
         outbound = self._context.outbound
         if not recipients or outbound is None:
             return []
@@ -184,7 +184,7 @@ class Intake:
                 kind=QueueKind.SUBMITTED,
                 account_id=self._account_id,
                 reverse_path=str(path) if path is not None else "",
-                recipients=recipients,
+                recipients=list(recipients.values()),
                 options=self._options,
                 release_at=self._release_at,
                 expires_at=Instant(self._release_at + int(outbound.settings.lifetime_seconds)),
