@@ -87,6 +87,11 @@ class DnsFacts:
         """This server's name."""
         return self.offer.hostname
 
+    @property
+    def make_keys(self) -> str:
+        """The command that makes DKIM keys."""
+        return f"postino dkim add {self.domain}"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -143,6 +148,12 @@ def zone_file(facts: DnsFacts) -> str:
             why = record.why
             lines += [f"; {line}" for line in textwrap.wrap(why, _WIDTH)]
         lines.append(record.zone_text())
+    if not facts.dkim:
+        lines += [
+            "",
+            f"; --- {Topic.DKIM.value}",
+            f"; There is no key yet; make some with: {facts.make_keys}",
+        ]
     lines += ["", *_reverse(facts)]
     return "\n".join(lines) + "\n"
 

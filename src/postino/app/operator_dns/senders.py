@@ -54,7 +54,8 @@ async def spf(check: Checker) -> None:
     if outside and not reading.has_macros:
         note(
             Level.PROBLEM,
-            f"The SPF record does not let {', '.join(outside)} send, which this server has; add mx or ip4:",
+            f"The SPF record does not let {', '.join(outside)} send, which this server has; "
+            "add mx or ip4: and ip6:",
         )
     if check.is_silent(Topic.SPF):
         note(Level.OK, f"{records[0]}")
@@ -74,7 +75,7 @@ async def signatures(check: Checker) -> None:
             Level.PROBLEM,
             Topic.DKIM,
             domain,
-            f"The domain has no DKIM key; make some with: postino dkim add {domain}",
+            f"The domain has no DKIM key; make some with: {check.facts.make_keys}",
         )
     for key, record in zip(check.facts.dkim, check.wanted(Topic.DKIM), strict=True):
         await _signature(check, record, is_in_use=key.is_in_use)
