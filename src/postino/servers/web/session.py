@@ -1,8 +1,8 @@
 """One HTTP connection: requests in, short answers out, by h11.
 
 RFC: 9112 §9 (persistent connections), §6 (message bodies), 9110 §7.2 (Host), §10.1.1 (100-continue), 8314.
-Exposure: anybody on the network. A head is at most HEAD_OCTETS, a body BODY_OCTETS, both within
-    REQUEST_SECONDS; what is longer or slower ends the connection.
+Exposure: anybody on the network. At most HEAD_OCTETS of a head are waited for, a body is at most BODY_OCTETS,
+    both within REQUEST_SECONDS; what is longer or slower ends the connection.
 Invariants: after a request that could not be read whole nothing more is read from the connection.
 Not here: TLS and limits on connections (net/listener.py), which page (pages.py).
 """
@@ -23,6 +23,7 @@ from postino.store.accounts import is_local_domain
 
 PROTOCOL: Final = "https"
 HEAD_OCTETS: Final = 8192
+TARGET_OCTETS: Final = 2048
 BODY_OCTETS: Final = 16 * 1024
 REQUEST_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 15.0
@@ -137,6 +138,12 @@ class _WebSession:
         method = head.method.decode("ascii")
         if method not in _METHODS:
             raise _Refused(pages.plain(501, "Only GET, HEAD and POST are understood here\n"))
+        if len(head.target) > TARGET_OCTETS:
+            raise _Refused(pages.plain(414, "The address is too long\n"))
+        names = {name for name, _ in head.headers}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            # SECURITY: where the body ends would be a matter of taste (RFC 9112 §6.1).
+            raise _Refused(pages.plain(400, "The request has two lengths\n"))
         hosts = [value for name, value in head.headers if name == b"host"]
         # h11 has refused HTTP/1.1 without a Host, and two of them.
         host = _host_name(hosts[0]) if hosts else ""
