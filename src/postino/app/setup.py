@@ -19,6 +19,7 @@ from postino.core.address import Address, parse_address
 from postino.core.errors import PostinoError, SettingsError
 from postino.core.ids import Instant
 from postino.store.accounts import add_alias, create_account, create_domain
+from postino.store.dkim_keys import add_first_keys, make_first_keys
 from postino.store.store import DATABASE_NAME
 from postino.store.tx import Tx
 
@@ -78,9 +79,11 @@ def set_up(wanted: NewServer, password_hash: str, scram: str, now: Instant) -> N
         raise PostinoError(f"The settings file cannot be written: {error.strerror}") from error
     configuration = load_settings(half_written)
     store = open_data(configuration, first=True)
+    keys = make_first_keys()
 
     def fill(tx: Tx) -> None:
         create_domain(tx, wanted.domain, now)
+        add_first_keys(tx, wanted.domain, keys, now)
         quota = Settings().store.default_quota
         account = create_account(tx, wanted.first_account, password_hash, scram, quota, now)
         # Mail for postmaster must reach somebody (RFC 5321 §4.5.1).

@@ -9,16 +9,15 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from postino.app.settings_file import Configuration
-from postino.core.limits import Limits
 from postino.delivery.forwarding import Forwarding
+from postino.delivery.operator_note import tell_operator
 from postino.delivery.reports import ReportRules, ReportWriter
-from postino.mime.downgrade import CannotDowngrade, to_seven_bit
 from postino.net.dns.resolver import DnsResolver
 from postino.net.dns.servers import ServerList
 from postino.outbound.hosts import Ourselves
+from postino.outbound.key_schedule import KeySchedule
 from postino.outbound.local import LocalDelivery
 from postino.outbound.mta_sts import StsPolicies
-from postino.outbound.preparation import CannotConvert, Convert
 from postino.outbound.reports import Reporter
 from postino.outbound.routes import Routes
 from postino.outbound.service import Outbound
@@ -31,18 +30,6 @@ from postino.outbound.tls_policy import TlsPolicies
 if TYPE_CHECKING:
     from postino.outbound.attempt import Judge
     from postino.servers.context import ServerContext
-
-
-def seven_bit(limits: Limits) -> Convert:
-    """How a message is made of seven bits."""
-
-    def convert(header: bytes, body: bytes) -> tuple[bytes, bytes]:
-        try:
-            return to_seven_bit(header, body, limits)
-        except CannotDowngrade as error:
-            raise CannotConvert(str(error)) from error
-
-    return convert
 
 
 _ANYWHERE: Final = (("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6))
@@ -118,7 +105,7 @@ def build_outbound(
             clock=clock,
             settings=settings,
         ),
-        convert=seven_bit(context.limits),
+        limits=lambda: context.limits,
         reporter=Reporter(writer, store.blobs, clock, log),
         forwarding=forwarding,
         local=local,
@@ -127,6 +114,15 @@ def build_outbound(
         worker=worker,
         workers=workers,
     )
+    keys = KeySchedule(
+        store,
+        resolver,
+        settings=settings,
+        clock=clock,
+        log=log,
+        tell=lambda subject, text: tell_operator(context.delivery, subject, text),
+    )
+    outbound.chores.append(keys.run)
     return outbound
 
 

@@ -154,6 +154,8 @@ class _Worker:
                 if self.configuration.settings.store.search_index:
                     tasks.append(asyncio.create_task(wiring.index(self.context)))
                 tasks.append(asyncio.create_task(self._warn_of_expiry()))
+                if self.outbound is not None:
+                    tasks += [asyncio.create_task(chore()) for chore in self.outbound.chores]
             # What lives from here to the end need not be looked at by the collector again; and a
             # server's sessions are no garbage, so look at the old ones seldom.
             gc.collect()

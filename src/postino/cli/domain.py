@@ -16,15 +16,23 @@ def domain() -> None:
 @click.argument("name")
 @data_options
 def add(name: str, data: Path | None, config: Path | None) -> None:
-    """Take mail for a domain from now on."""
+    """Take mail for a domain from now on, and make the keys that will sign its mail."""
     from postino.core.address import parse_domain
     from postino.store.accounts import create_domain
+    from postino.store.dkim_keys import add_first_keys, make_first_keys
+    from postino.store.tx import Tx
 
     parsed = parse_domain(name)
     moment = now()
+    keys = make_first_keys()
+
+    def write(tx: Tx) -> None:
+        create_domain(tx, parsed, moment)
+        add_first_keys(tx, parsed, keys, moment)
+
     with open_data(data, config) as store:
-        store.write_now(lambda tx: create_domain(tx, parsed, moment))
-    click.echo(f"Added {parsed}")
+        store.write_now(write)
+    click.echo(f"Added {parsed}; the DNS records it wants are shown by: postino dns {parsed}")
 
 
 @domain.command("list", epilog="Example: postino domain list")

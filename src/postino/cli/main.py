@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "account": "Add, list, change and remove accounts.",
     "domain": "Add, list and remove domains.",
     "alias": "Add, list and remove further addresses.",
+    "dkim": "Show, make and change the keys that sign mail.",
     "acl": "Share mailboxes between accounts.",
     "dns": "Print and check the DNS records of a domain.",
     "send": "Send a message, as sendmail does.",

@@ -30,7 +30,7 @@ from postino.store.queue.lease import lease_token
 from postino.store.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from structlog.typing import FilteringBoundLogger
 
@@ -65,6 +65,8 @@ class Outbound:
     ) -> None:
         self.settings = settings
         self.routes = routes
+        self.chores: list[Callable[[], Coroutine[None, None, None]]] = []
+        """What one worker does for all of them, for as long as it runs."""
         self.forwarding = forwarding
         """What becomes of received mail beyond its recipients' mailboxes."""
         self._targets = targets

@@ -9,7 +9,7 @@ Not here: who moves them (outbound/key_schedule.py, cli/dkim.py), signing (outbo
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -18,7 +18,7 @@ import msgspec
 from postino.core.errors import AlreadyExists, NotPermitted, StoreError
 from postino.core.ids import DomainId, Instant
 from postino.mailauth.dkim.key_record import print_key_record
-from postino.mailauth.dkim.private_key import KeyAlgorithm, unpack_key
+from postino.mailauth.dkim.private_key import KeyAlgorithm, make_key, pack_key, unpack_key
 from postino.mailauth.dkim.signature import key_name
 from postino.store.addresses import domain_id
 from postino.store.tx import Row, Tx
@@ -169,8 +169,9 @@ def require_key(tx: Tx, domain: str, selector: str) -> DkimKey:
 def use_key(tx: Tx, key: DkimKey, now: Instant, keep_seconds: int) -> list[DkimKey]:
     """Let a key sign from now on; gives those of the same algorithm it takes the place of, now retired.
 
-    Their records must stay for `keep_seconds`.
+    Their records must stay for `keep_seconds`. Raises StoreError when the key is gone.
     """
+    require_key(tx, key.domain, key.selector)
     replaced = [
         other
         for other in list_keys(tx, key.domain)
@@ -222,6 +223,17 @@ def missing_algorithms(tx: Tx, domain: str, now: Instant) -> list[KeyAlgorithm]:
         if key.state(now) in {KeyState.WAITING, KeyState.IN_USE}
     }
     return [algorithm for algorithm in KeyAlgorithm if algorithm not in there]
+
+
+def make_first_keys() -> dict[KeyAlgorithm, bytes]:
+    """New keys of every algorithm, packed. Takes a tenth of a second and more."""
+    return {algorithm: pack_key(make_key(algorithm)) for algorithm in KeyAlgorithm}
+
+
+def add_first_keys(tx: Tx, domain: str, keys: Mapping[KeyAlgorithm, bytes], now: Instant) -> None:
+    """Give a domain those of `keys` it has none of yet, waiting."""
+    for algorithm in missing_algorithms(tx, domain, now):
+        add_key(tx, domain, algorithm, keys[algorithm], now)
 
 
 def _require_domain(tx: Tx, domain: str) -> DomainId:
