@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import Instant
 from postino.core.ports import Clock
+from postino.mime.downgrade import CannotDowngrade
 from postino.net.connection import ConnectionLost
 from postino.outbound.attempt import (
     TOO_OPEN,
@@ -31,7 +32,7 @@ from postino.outbound.attempt import (
 )
 from postino.outbound.destinations import Lane
 from postino.outbound.outgoing import Outgoing, RecipientReply
-from postino.outbound.preparation import CannotConvert, Preparation
+from postino.outbound.preparation import Preparation
 from postino.outbound.retry import Retry
 from postino.outbound.routes import Destination
 from postino.outbound.secure import TlsReached
@@ -265,9 +266,9 @@ class Courier:
         reached = Reached(session.remote, session.tls.version)
         try:
             ready = await means.preparation.ready(work.held, octets, extensions)
-        except CannotConvert as error:
+        except CannotDowngrade as error:
             outcomes = [
-                means.judge.failed(message, recipient, error.status, str(error), reached)
+                means.judge.failed(message, recipient, "5.6.3", str(error), reached)
                 for recipient in work.recipients
             ]
             await self._settle(work, work.recipients, outcomes, reached, octets)

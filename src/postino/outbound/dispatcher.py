@@ -99,9 +99,10 @@ class Dispatcher:
         """Whether a message may be born leased to us and brought by take()."""
         return not self._is_closing and self._held_count < MOST_HELD and self._budget.has_room
 
-    def lease_until(self, now: Instant) -> Instant:
-        """How long what is taken now is leased."""
-        return Instant(now + LEASE_SECONDS)
+    @property
+    def lease_seconds(self) -> int:
+        """How long what comes by take() is to be leased at first."""
+        return LEASE_SECONDS
 
     def take(self, message: QueuedMessage, octets: Octets) -> None:
         """Send a message that was just put into the queue, leased to `token`."""
@@ -208,7 +209,7 @@ class Dispatcher:
         self._due_at = _NEVER if due_at is None else due_at
         if self._due_at > now:
             return min(LOOK_SECONDS, self._due_at - now)
-        until = self.lease_until(now)
+        until = Instant(now + LEASE_SECONDS)
         taken = await self._store.write(
             lambda tx: lease.take_due(
                 tx, self.token, now=now, until=until, most=BATCH_RECIPIENTS, exclude=busy
@@ -233,7 +234,7 @@ class Dispatcher:
     def _distribute(self, message: QueuedMessage, octets: Octets | None, now: Instant) -> bool:
         """Put a leased message into its lanes; whether one of them was too full to take its part."""
         means = self._means
-        held = self._adopt(message, self.lease_until(now))
+        held = self._adopt(message, Instant(now + LEASE_SECONDS))
         if octets is not None:
             held.keep(octets)
         most = means.settings().recipients_per_message
@@ -403,7 +404,7 @@ class Dispatcher:
             settler=self._means.settler,
             adopt=self._adopt,
             now=now,
-            until=self.lease_until(now),
+            until=Instant(now + LEASE_SECONDS),
         )
 
     def _adopt(self, message: QueuedMessage, leased_until: Instant) -> Held:
@@ -420,7 +421,7 @@ class Dispatcher:
         old = [held for those in self._held.values() for held in those if held.taken_at <= before]
         if not old:
             return
-        until = self.lease_until(self._means.clock.now())
+        until = Instant(self._means.clock.now() + LEASE_SECONDS)
         ids = list({held.message.queue_id for held in old})
         ours = await self._store.write(lambda tx: lease.renew(tx, self.token, ids, until), durable=False)
         for held in old:

@@ -12,7 +12,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from postino.core.errors import PostinoError
+from postino.core.limits import Limits
+from postino.mime.downgrade import to_seven_bit
 from postino.outbound.outgoing import BlobBody, BodyReader
 from postino.outbound.signing import Signer
 from postino.outbound.work import Held, Ready
@@ -23,29 +24,17 @@ from postino.store.queue.rows import read_octets
 from postino.store.queue.values import Octets, QueueKind
 from postino.store.store import Store
 
-Convert = Callable[[bytes, bytes], tuple[bytes, bytes]]
-"""Header and body of a message, made of seven bits. Raises CannotConvert."""
-
 THREAD_OCTETS: Final = 64 * 1024
 """Larger messages are converted in a thread."""
-
-
-class CannotConvert(PostinoError):
-    """The message cannot be made of seven bits."""
-
-    def __init__(self, sentence: str, status: str = "5.6.3") -> None:
-        super().__init__(sentence)
-        self.status = status
-        """RFC 3463."""
 
 
 class Preparation:
     """One for each worker."""
 
-    def __init__(self, store: Store, *, signer: Signer, convert: Convert) -> None:
+    def __init__(self, store: Store, *, signer: Signer, limits: Callable[[], Limits]) -> None:
         self._store = store
         self._signer = signer
-        self._convert = convert
+        self._limits = limits
         self._large = asyncio.Semaphore(1)
 
     def read(self, held: Held) -> Octets:
@@ -55,7 +44,7 @@ class Preparation:
         return octets
 
     async def ready(self, held: Held, octets: Octets, extensions: Extensions) -> Ready:
-        """The message as this server can take it. Raises CannotConvert."""
+        """The message as this server can take it. Raises CannotDowngrade."""
         converts = must_convert(held, octets, extensions)
         found = held.ready.get(converts)
         if found is not None:
@@ -93,13 +82,13 @@ class Preparation:
     async def _converted(self, header: bytes, body: bytes | BodyReader) -> tuple[bytes, bytes]:
         if isinstance(body, bytes):
             if len(body) <= THREAD_OCTETS:
-                return self._convert(header, body)
-            return await asyncio.to_thread(self._convert, header, body)
+                return to_seven_bit(header, body, self._limits())
+            return await asyncio.to_thread(to_seven_bit, header, body, self._limits())
         async with self._large:
             return await asyncio.to_thread(self._read_and_convert, header, body)
 
     def _read_and_convert(self, header: bytes, body: BodyReader) -> tuple[bytes, bytes]:
-        return self._convert(header, body.read(0, body.size))
+        return to_seven_bit(header, body.read(0, body.size), self._limits())
 
 
 def must_convert(held: Held, octets: Octets, extensions: Extensions) -> bool:
