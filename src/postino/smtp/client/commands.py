@@ -24,6 +24,7 @@ _MOST_BY_SECONDS: Final = 999_999_999
 _USUAL: Final = re.compile(r"[A-Za-z0-9_+=-]++(?:\.[A-Za-z0-9_+=-]++)*+@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)*+")
 _LINE: Final = re.compile(rb"[\x20-\x7e\x80-\xff]*\r\n")
 _NOT_XCHAR: Final = re.compile(r"[^\x21-\x2a\x2c-\x3c\x3e-\x7e]")
+_UNPRINTABLE: Final = re.compile(r"[^\t\x20-\x7e]")
 _NOT_QCHAR: Final = re.compile(r"[^\x21-\x2a\x2c-\x3c\x3e-\x5b\x5d-\x7e]")
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9-]{1,40}")
 _LONGEST_ORIGINAL: Final = 500
@@ -126,8 +127,8 @@ def bdat_line(octets: int) -> bytes:
 
 
 def xtext(text: str) -> bytes:
-    """Any text of ASCII as an esmtp-value (RFC 3461 §4); what is beyond it becomes `?`."""
-    octets = text.encode("ascii", "replace").decode("ascii")
+    """A text as an esmtp-value (RFC 3461 §4); what is beyond ASCII, or not printable, becomes `?`."""
+    octets = _UNPRINTABLE.sub("?", text)
     return _NOT_XCHAR.sub(lambda found: f"+{ord(found[0]):02X}", octets).encode("ascii")
 
 

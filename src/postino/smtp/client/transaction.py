@@ -164,7 +164,7 @@ class Transaction:
                 self._take_end(number, reply)
             case _Kind.NOBODY:
                 self.needs_reset = False
-        return say or self._go_on()
+        return say + self._go_on()
 
     def body_sent(self) -> None:
         """The message and the mark of its end were sent."""
@@ -198,7 +198,7 @@ class Transaction:
                 return self._say_next()
             # Nobody was taken, so there is nothing to send (RFC 5321 §3.3).
             self._lines.clear()
-        elif self.bdat and not self._eager and self._accepted and not self._mail_failed:
+        elif self.bdat and self._accepted and not self.was_body_sent:
             self.need = Need.BODY
             return b""
         self.need = Need.OVER
