@@ -1,6 +1,7 @@
 """The demonstration server: its settings, accounts and sample messages.
 
-Invariants: loopback only; a data directory used again keeps its accounts, passwords and mail.
+Invariants: loopback only, and nothing is sent but to the relay that was named; a data directory used again
+    keeps its accounts, passwords and mail.
 Not here: showing it to the user (cli/demo.py, cli/demo_tour.py).
 """
 
@@ -13,11 +14,19 @@ import msgspec
 
 from postino.app.clock import SystemClock
 from postino.app.samples import samples
-from postino.app.settings import FILE_NAME, ListenSettings, ServerSettings, Settings
+from postino.app.settings import (
+    FILE_NAME,
+    ListenSettings,
+    OutboundSettings,
+    RouteSettings,
+    ServerSettings,
+    Settings,
+)
 from postino.app.settings_file import Configuration
 from postino.app.wiring import open_data
 from postino.core.address import parse_address
 from postino.core.errors import SettingsError
+from postino.outbound.routes import check_routes
 
 HOST: Final = "127.0.0.1"
 OFFSETS: Final = {
@@ -49,6 +58,8 @@ class Demo:
     accounts: tuple[DemoAccount, ...]
     with_samples: bool
     log_level: str = "warning"
+    relay: str = ""
+    """HOST:PORT all mail for other servers goes to; empty: none is taken."""
 
     def configuration(self) -> Configuration:
         """The server's settings. Raises SettingsError for a directory that is a real server's."""
@@ -69,9 +80,27 @@ class Demo:
                 )
             ),
             "listen": msgspec.to_builtins(ListenSettings(**listen, metrics=())),
+            "outbound": msgspec.to_builtins(self._outbound()),
         }
         raw["server"]["log_level"] = self.log_level
         return Configuration(msgspec.convert(raw, Settings), self.data.absolute())
+
+    def _outbound(self) -> OutboundSettings:
+        """The one way out there is, or none: a demonstration must not write to the world by accident."""
+        if not self.relay:
+            return OutboundSettings(enabled=False)
+        settings = OutboundSettings(
+            routes=(RouteSettings(host=self.relay, tls="opportunistic"),),
+            mta_sts=False,
+            dane=False,
+            tls_reports=False,
+        )
+        try:
+            check_routes(settings)
+        except SettingsError as error:
+            sentence = str(error).partition(": ")[2]
+            raise SettingsError(f"--relay {self.relay}: {sentence}") from error
+        return settings
 
     def prepare(self) -> None:
         """Make the accounts that are missing, with their messages. Opens and closes the store."""

@@ -44,6 +44,12 @@ DEFAULT_ADDRESSES = ("ann@example.org", "bob@example.org")
 @click.option(
     "--workers", type=click.IntRange(0, 256), default=1, show_default=True, help="Processes that serve."
 )
+@click.option(
+    "--relay",
+    default="",
+    metavar="HOST:PORT",
+    help="Send mail for other servers there, all of it; without, such mail is refused.",
+)
 @click.option("--verbose", is_flag=True, help="Show the server's log.")
 def demo(
     data: Path | None,
@@ -51,6 +57,7 @@ def demo(
     accounts: tuple[str, ...],
     no_samples: bool,
     workers: int,
+    relay: str,
     verbose: bool,
 ) -> None:
     """Run a complete mail server on this machine, for a try.
@@ -58,6 +65,9 @@ def demo(
     It listens on loopback only, with a self-signed certificate, two accounts and a few messages; sends one
     message by SMTP and reads it back by IMAP and POP3 before your eyes; prints what to type into a mail
     program; and serves until Ctrl-C.
+
+    It sends nothing to the world: mail for other servers is refused, or all goes to the one server that
+    --relay names, for example to a sink (smtp-sink -c :2525 1000).
     """
     from postino.app.demo import Demo, parse_demo_account
     from postino.app.supervisor import Supervisor
@@ -69,7 +79,13 @@ def demo(
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         chosen = _choose_accounts(directory, [parse_demo_account(text) for text in accounts])
         wanted = Demo(
-            directory.absolute(), base_port, workers, chosen, not no_samples, "info" if verbose else "warning"
+            directory.absolute(),
+            base_port,
+            workers,
+            chosen,
+            not no_samples,
+            "info" if verbose else "warning",
+            relay,
         )
         configuration = wanted.configuration()
         try:
@@ -144,6 +160,10 @@ def _show(supervisor: "Supervisor", wanted: "Demo", *, kept: bool) -> None:
     for account in wanted.accounts:
         logins.add_row(account.address, account.password)
     console.print(logins)
+    if wanted.relay:
+        console.print(f"Mail for other servers goes to [b]{wanted.relay}[/], whoever it is for.")
+    else:
+        console.print("Mail for other servers is refused; [b]--relay HOST:PORT[/] sends it all to that host.")
     console.print(f"The certificate is self-signed: accept it, or trust {cafile}", soft_wrap=True)
     if not kept:
         console.print("The mail is gone when you stop; [b]--data DIR[/] keeps it.")

@@ -110,7 +110,12 @@ TWO_AUTHORS: Final = Reply(554, "5.6.0", "The message has several From fields; l
 BAD_RECIPIENT_DOMAIN: Final = Reply(553, "5.1.2", "The recipient's domain cannot exist; check its spelling")
 NO_SUCH_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")
 NO_RELAYING: Final = Reply(550, "5.7.1", "This server does not take mail for that domain without a login")
-NO_OUTBOUND: Final = Reply(550, "5.1.2", "This server does not send mail to other servers (outbound.enabled)")
+NO_OUTBOUND: Final = Reply(
+    550,
+    "5.1.2",
+    "This server sends no mail to other servers; outbound.enabled lets it, or --relay HOST:PORT where it is a "
+    "demonstration",
+)
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients; send the rest in another message")
 MAILBOX_FULL: Final = Reply(452, "4.2.2", "The recipient's mailbox is full; try again later")
 NEVER_FITS: Final = Reply(552, "5.2.2", "The message is larger than the recipient's whole quota")
