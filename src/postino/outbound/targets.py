@@ -98,7 +98,8 @@ def stricter(host: Host, rule: HostTls) -> HostTls:
     """What one of the DNS's hosts must be when a route asks for `rule` at least."""
     if rule.level is TlsLevel.NONE:
         return rule
-    if host.tls.level >= rule.level:
+    # What MTA-STS only tests is worth no more than an offer.
+    if (TlsLevel.OPPORTUNISTIC if host.tls.testing else host.tls.level) >= rule.level:
         return host.tls
     if rule.level is TlsLevel.VERIFIED:
         return replace(host.tls, level=rule.level, origin=TlsOrigin.ROUTE, names=(host.name,), testing=False)
