@@ -25,12 +25,20 @@ class KeepingDispatcher:
         self.taken.append((message, octets))
 
 
+class AsksNobody:
+    """A cut-through that has nobody to ask: everything is queued."""
+
+    async def ask(self, *_: object, **__: object) -> None:
+        return None
+
+
 class FakeOutbound:
     """context.outbound for a test; `settings` may be changed."""
 
     def __init__(self, delivery: Delivery, hostname: str, limits: Limits) -> None:
         self.settings = OutboundSettings()
         self.dispatcher = KeepingDispatcher()
+        self.cut_through = AsksNobody()
         writer = ReportWriter(
             resolve=lambda address: delivery.recipients.resolve(address, "+", hostname),
             rules=lambda: ReportRules(hostname, self.settings.returned_octets, 172_800),
