@@ -9,7 +9,7 @@ Not here: who moves them (outbound/key_schedule.py, cli/dkim.py), signing (outbo
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -18,9 +18,17 @@ import msgspec
 from postino.core.errors import AlreadyExists, NotPermitted, StoreError
 from postino.core.ids import DomainId, Instant
 from postino.mailauth.dkim.key_record import print_key_record
-from postino.mailauth.dkim.private_key import KeyAlgorithm, make_key, pack_key, unpack_key
+from postino.mailauth.dkim.private_key import (
+    BadKey,
+    KeyAlgorithm,
+    algorithm_of,
+    make_key,
+    pack_key,
+    unpack_key,
+)
 from postino.mailauth.dkim.signature import key_name
 from postino.store.addresses import domain_id
+from postino.store.finding import Finding, Severity
 from postino.store.tx import Row, Tx
 
 MOST_KEYS: Final = 20
@@ -234,6 +242,22 @@ def add_first_keys(tx: Tx, domain: str, keys: Mapping[KeyAlgorithm, bytes], now:
     """Give a domain those of `keys` it has none of yet, waiting."""
     for algorithm in missing_algorithms(tx, domain, now):
         add_key(tx, domain, algorithm, keys[algorithm], now)
+
+
+def check_dkim_keys(tx: Tx) -> Iterator[Finding]:
+    """What is wrong with the keys, for `postino verify`."""
+    for (selector,) in tx.all(
+        "SELECT selector FROM dkim_key WHERE NOT EXISTS (SELECT 1 FROM domain WHERE id=domain_id)"
+    ):
+        yield Finding(Severity.DAMAGE, 0, f"the DKIM key {selector} belongs to no domain")
+    for key in list_keys(tx):
+        try:
+            found = algorithm_of(unpack_key(key.private_key))
+        except BadKey:
+            found = None
+        if found is not key.algorithm:
+            sentence = f"the DKIM key {key.selector} of {key.domain} is not what it is said to be"
+            yield Finding(Severity.DAMAGE, 0, sentence)
 
 
 def _require_domain(tx: Tx, domain: str) -> DomainId:

@@ -14,6 +14,7 @@ from postino.core.ids import BlobId
 from postino.core.rights import ALL_RIGHTS
 from postino.store.blobs import BlobStore
 from postino.store.bodies import Codec, unpack
+from postino.store.dkim_keys import check_dkim_keys
 from postino.store.finding import Finding, Severity
 from postino.store.queue.verify_queue import check_queue, check_queue_blobs
 from postino.store.tx import RunTx, Tx
@@ -60,6 +61,7 @@ def _checks(blobs: BlobStore | None) -> list[Callable[[Tx], Iterator[Finding]]]:
         _flag_log,
         _annotations,
         _settings,
+        check_dkim_keys,
         check_queue,
     ]
     if blobs is not None:
@@ -96,6 +98,11 @@ def _accounts(tx: Tx) -> Iterator[Finding]:
             account_id,
             f"the quota counts {counted} messages of {used} octets, there are {messages} of {octets}",
         )
+    for table in ("identity", "sending", "correspondent"):
+        for (account_id,) in tx.all(
+            f"SELECT DISTINCT account_id FROM {table} WHERE account_id NOT IN (SELECT id FROM account)"
+        ):
+            yield _damage(account_id, f"the table {table} has rows of an account that does not exist")
     for table, column in (
         ("message", "mod_seq"),
         ("mailbox", "highest_mod_seq"),
