@@ -122,6 +122,7 @@ class ReportWriter:
             original.arrived_at,
             options.envid,
             Instant(options.deliver_by if options.by_mode is not None else 0),
+            options.hold,
         )
         heading = Heading(
             sender=f"{SENDER}@{original.domain or rules.hostname}",

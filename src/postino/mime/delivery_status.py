@@ -1,7 +1,8 @@
 """Write the part of a report that programs read: what became of each recipient.
 
 RFC: 3464 §2 (message/delivery-status), 3461 §6.3 (what SMTP puts into it), 6533 §3 and §4.1
-    (message/global-delivery-status), 2852 §5 (Deliver-By-Date).
+    (message/global-delivery-status), 2852 §5 (Deliver-By-Date), 4865
+    §5.1.2 (Future-Release-Request).
 Exposure: replies of other servers, addresses and envelope ids of clients: any text.
 Invariants: whatever the values hold, each field is one field, no line is longer than 998 octets, and the
     whole grows with the number of recipients only; the ASCII form holds printable ASCII alone.
@@ -46,6 +47,8 @@ class MessageStatus:
     """ENVID, decoded; empty when none was given."""
     deliver_by: Instant = NEVER
     """Until when BY asked for delivery; 0 when it was not given."""
+    hold: str = ""
+    """What FUTURERELEASE asked for: `for;3600`; empty when nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ def delivery_status(message: MessageStatus, recipients: Sequence[RecipientStatus
     fields.add("Arrival-Date", format_date(message.arrival))
     if message.deliver_by:
         fields.add("Deliver-By-Date", format_date(message.deliver_by))
+    if message.hold:
+        fields.add("Future-Release-Request", message.hold)
     for told in recipients:
         fields.lines.append("")
         _add_recipient(fields, told)

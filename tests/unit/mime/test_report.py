@@ -99,10 +99,17 @@ def test_several_recipients_each_have_a_group() -> None:
         for number, action in enumerate(actions)
     ]
     about, *each = groups(
-        report(*told, message=MessageStatus("mail.example.org", NOW, envelope_id="QQ314159", deliver_by=NOW))
+        report(
+            *told,
+            message=MessageStatus(
+                "mail.example.org", NOW, envelope_id="QQ314159", deliver_by=NOW, hold="for;60"
+            ),
+        )
     )
     assert about["Original-Envelope-Id"] == "QQ314159"
     assert about["Deliver-By-Date"] == "Thu, 01 Jan 2026 00:00:00 +0000"
+    # RFC 4865 §5.1.2
+    assert about["Future-Release-Request"] == "for;60"
     assert [group["Action"] for group in each] == ["failed", "delivered", "delayed", "relayed", "expanded"]
     # RFC 3464 §2.3.9: in no other report than a delayed one.
     assert [bool(group["Will-Retry-Until"]) for group in each] == [False, False, True, False, False]
