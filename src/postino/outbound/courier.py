@@ -30,7 +30,7 @@ from postino.outbound.attempt import (
     options_for,
     recipient_options,
 )
-from postino.outbound.destinations import Lane
+from postino.outbound.destinations import BadHosts, Lane
 from postino.outbound.outgoing import Outgoing, RecipientReply
 from postino.outbound.preparation import Preparation
 from postino.outbound.retry import Retry
@@ -111,6 +111,7 @@ class Means:
     open_session: OpenSession
     make_reports: MakeReports
     deliver_here: DeliverHere
+    bad_hosts: BadHosts
 
 
 class _NoWay(Exception):
@@ -342,14 +343,14 @@ class Courier:
         now = means.clock.now()
         lack: tuple[Lack, str] | None = None
         refusal: NotNow | None = None
-        for host in sorted(target.hosts, key=lambda host: lane.is_bad(host.name, now)):
+        for host in sorted(target.hosts, key=lambda host: means.bad_hosts.has(host.name, now)):
             if _is_too_open(host, work.held.message):
                 lack = lack or (TOO_OPEN, "")
                 continue
             try:
                 session = await means.open_session(host, target)
             except NotNow as error:
-                lane.host_is_bad(host.name, now)
+                means.bad_hosts.note(host.name, now)
                 refusal = error
                 continue
             missing = self._lack(session, work, utf8=utf8)

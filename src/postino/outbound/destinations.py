@@ -31,7 +31,7 @@ LANE_ROOM: Final = 500
 """Work taken from the queue for one lane; the rest of its mail waits there."""
 BAD_HOST_SECONDS: Final = 300
 """A host that could not be reached is tried last for this long."""
-MOST_BAD_HOSTS: Final = 50
+MOST_BAD_HOSTS: Final = 10_000
 MOST_CLOSED_LANES: Final = 10_000
 
 _sequence = count()
@@ -41,7 +41,6 @@ class Lane:
     """One destination's waiting work and connections."""
 
     __slots__ = (
-        "_bad_hosts",
         "_waiting",
         "connected",
         "connections",
@@ -72,7 +71,6 @@ class Lane:
         self.is_patient = False
         """A timer will look whether what waits needs another connection."""
         self._waiting: list[tuple[int, int, Work]] = []
-        self._bad_hosts: dict[str, Instant] = {}
 
     # Work
 
@@ -136,17 +134,24 @@ class Lane:
         self.opens_at = retry.open_again(now, self.failures)
         return self.opens_at
 
-    # Hosts
 
-    def host_is_bad(self, name: str, now: Instant) -> None:
+class BadHosts:
+    """Hosts that could not be reached a short while ago, whichever domain they serve."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until: dict[str, Instant] = {}
+
+    def note(self, name: str, now: Instant) -> None:
         """Remember that a host could not be reached."""
-        if len(self._bad_hosts) >= MOST_BAD_HOSTS:
-            self._bad_hosts.clear()
-        self._bad_hosts[name] = Instant(now + BAD_HOST_SECONDS)
+        if len(self._until) >= MOST_BAD_HOSTS:
+            self._until.clear()
+        self._until[name] = Instant(now + BAD_HOST_SECONDS)
 
-    def is_bad(self, name: str, now: Instant) -> bool:
-        """Whether a host could not be reached a short while ago."""
-        return self._bad_hosts.get(name, 0) > now
+    def has(self, name: str, now: Instant) -> bool:
+        """Whether a host is to be tried last."""
+        return self._until.get(name, 0) > now
 
 
 class Lanes:

@@ -4,14 +4,16 @@ Invariants: settings that change while the server runs hold for what begins from
 Not here: which resolver, keys and routes (app/wiring.py), what the parts do (dispatcher.py and others).
 """
 
+import asyncio
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from postino.core.ports import Bus, Clock
 from postino.delivery.forwarding import Forwarding
 from postino.outbound.attempt import Judge
 from postino.outbound.courier import Means, Session
 from postino.outbound.cut_through import CutThrough
+from postino.outbound.destinations import BadHosts
 from postino.outbound.dispatcher import Dispatcher
 from postino.outbound.held_session import HeldSession
 from postino.outbound.local import LocalDelivery
@@ -36,6 +38,22 @@ if TYPE_CHECKING:
 
     from postino.core.limits import Limits
     from postino.net.outgoing import Network
+
+
+class Upkeep(Protocol):
+    """Work beside sending (outbound/targeting.py)."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Leave everything in order; nothing is sent any more."""
+        ...
+
+    def change_settings(self, settings: OutboundSettings) -> None:
+        """Have new settings hold from now on."""
+        ...
 
 
 class Outbound:
@@ -67,6 +85,9 @@ class Outbound:
         self.routes = routes
         self.chores: list[Callable[[], Coroutine[None, None, None]]] = []
         """What one worker does for all of them, for as long as it runs."""
+        self.upkeep: list[Upkeep] = []
+        """What each worker does beside sending; it ends after the last message."""
+        self._upkeep_tasks: list[asyncio.Task[None]] = []
         self.forwarding = forwarding
         """What becomes of received mail beyond its recipients' mailboxes."""
         self._targets = targets
@@ -107,6 +128,7 @@ class Outbound:
             open_session=self._open_session,
             make_reports=reporter.make_reports,
             deliver_here=local(judge).deliver,
+            bad_hosts=BadHosts(),
         )
         self.dispatcher = Dispatcher(
             means,
@@ -124,16 +146,24 @@ class Outbound:
     def change_settings(self, settings: OutboundSettings, routes: Routes) -> None:
         """Have new settings and routes hold from now on."""
         self.settings = self._targets.settings = settings
+        for part in self.upkeep:
+            part.change_settings(settings)
         self.routes = routes
         self.dispatcher.wake()
 
     def start(self) -> None:
         """Begin to send; in the event loop."""
         self.dispatcher.start()
+        self._upkeep_tasks = [asyncio.create_task(part.run()) for part in self.upkeep]
 
     async def close(self, seconds: float) -> None:
         """Finish what is being sent, within that time, and give the rest back to the queue."""
         await self.dispatcher.close(seconds)
+        for task in self._upkeep_tasks:
+            task.cancel()
+        await asyncio.gather(*self._upkeep_tasks, return_exceptions=True)
+        for part in self.upkeep:
+            await part.close()
 
     def _settled(self, done: Done) -> None:
         self.dispatcher.settled(done)

@@ -10,6 +10,7 @@ from postino.store.content import SealedBlob
 from postino.store.messages import append
 from postino.store.queue.choice import Choice
 from postino.store.queue.destinations import (
+    AT_ONCE,
     BY_MX,
     end_reroute,
     list_destinations,
@@ -27,7 +28,7 @@ from postino.store.queue.settle import settle
 from postino.store.queue.stats import domain_stats, queue_stats
 from postino.store.queue.values import QueueKind, RecipientState, Result
 from tests.support.queued import HEADER, ME, counts, new_queued, outcome, put, waiting
-from tests.support.stored import LIMITS, NOW, email, inbox_of, make_accounts, mailbox_contents
+from tests.support.stored import LIMITS, NOW, email, inbox_of, mailbox_contents, make_accounts
 
 UNTIL = Instant(NOW + 600)
 EVERYTHING = Choice()
@@ -138,7 +139,7 @@ def test_retry_makes_due_what_waits_and_nothing_else(store):
     change(store, hold, picks=((held, 0),))
     take(store)
     assert change(store, retry, NOW + 5) == 1
-    assert [row[3] for row in waiting(store)] == [NOW + 5, NOW, UNTIL]
+    assert [row[3] for row in waiting(store)] == [AT_ONCE, NOW, UNTIL]
     assert waits < sending
 
 
@@ -190,7 +191,7 @@ def test_a_paused_destination_parks_what_waits_and_what_comes(store):
     assert states(store) == [RecipientState.PARKED, RecipientState.WAITING, RecipientState.PARKED]
     assert [r.domain for m in take(store) for r in m.recipients] == ["b.example"]
     assert store.write_now(lambda tx: resume(tx, "a.example", NOW + 7)) == 2
-    assert [row[3] for row in waiting(store) if not row[4]] == [NOW + 7, NOW + 7]
+    assert [row[3] for row in waiting(store) if not row[4]] == [AT_ONCE, AT_ONCE]
     assert store.write_now(lambda tx: resume(tx, "a.example", NOW)) is None
     assert store.read_now(list_destinations) == []
 
@@ -208,7 +209,7 @@ def test_a_rerouted_destination_is_tried_at_once_and_can_be_put_back(store):
     defer(store, queue_id)
     later = put(store, release_at=NOW + 5000)
     assert store.write_now(lambda tx: reroute(tx, "a.example", "mx.example.com:25", NOW + 3)) == 2
-    assert store.read_now(next_due) == NOW + 3
+    assert store.read_now(next_due) == AT_ONCE
     assert waiting(store)[1] == (later, 1, 0, NOW + 5000, "")
     assert store.read_now(operator_routes) == {"a.example": "mx.example.com:25"}
     store.write_now(lambda tx: reroute(tx, "a.example", BY_MX, NOW))

@@ -14,8 +14,10 @@ from postino.store.tx import Tx
 
 BY_MX: Final = "mx"
 """A route to the domain's own mail exchangers, whatever the settings say."""
+AT_ONCE: Final = Instant(0)
+"""As next_at: now, even if the destination is let alone for a while (outbound/dispatcher.py)."""
 GO_AT: Final = "CASE WHEN lease<>'' OR (attempts=0 AND next_at>?) THEN next_at ELSE ? END"
-"""For SET next_at: at once (two parameters: now), but a message to be sent later not before its time."""
+"""For SET next_at (parameters: now, AT_ONCE): at once, but what is to be sent later not before its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def resume(tx: Tx, domain: str, now: Instant) -> int | None:
     _forget_if_empty(tx, domain)
     resumed = tx.run(
         f"UPDATE queue_recipient SET state=0, next_at={GO_AT} WHERE domain=? AND state=2",
-        (now, now, domain),
+        (now, AT_ONCE, domain),
     )
     note_queue_change(tx)
     return resumed
@@ -110,7 +112,7 @@ def end_reroute(tx: Tx, domain: str, now: Instant) -> int | None:
 def _try_all(tx: Tx, domain: str, now: Instant) -> int:
     note_queue_change(tx)
     return tx.run(
-        f"UPDATE queue_recipient SET next_at={GO_AT} WHERE domain=? AND state=0", (now, now, domain)
+        f"UPDATE queue_recipient SET next_at={GO_AT} WHERE domain=? AND state=0", (now, AT_ONCE, domain)
     )
 
 

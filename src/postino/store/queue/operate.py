@@ -14,7 +14,7 @@ from typing import Final
 
 from postino.core.ids import BlobId, Instant
 from postino.store.queue.choice import Choice
-from postino.store.queue.destinations import GO_AT
+from postino.store.queue.destinations import AT_ONCE, GO_AT
 from postino.store.queue.enqueue import note_queue_change
 from postino.store.queue.rows import (
     MESSAGE_COLUMNS,
@@ -129,7 +129,7 @@ def release(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice, now: Instant) 
 def retry(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice, now: Instant) -> int:
     """Try these at once, whenever they were due; how many recipients that are. Held and parked ones stay."""
     note_queue_change(tx)
-    return _change(tx, "next_at=?", "r.state=0 AND r.lease=''", queue_ids, choice, (now,))
+    return _change(tx, "next_at=?", "r.state=0 AND r.lease=''", queue_ids, choice, (AT_ONCE,))
 
 
 def drop(
