@@ -17,6 +17,7 @@ from postino.app.clock import SystemClock
 from postino.app.paths import DataPaths
 from postino.app.settings_file import Configuration
 from postino.core.errors import SettingsError
+from postino.delivery.junk import parse_marks
 
 # PERF: what only a server needs is imported by the functions that need it, so that
 # `postino account add` starts in half the time.
@@ -120,7 +121,13 @@ def build_context(
         limits=limits,
         store=store,
         delivery=Delivery(
-            store=store, limits=limits, clock=clock, hostname=hostname, log=log, metrics=metrics
+            store=store,
+            limits=limits,
+            clock=clock,
+            hostname=hostname,
+            log=log,
+            metrics=metrics,
+            junk_marks=parse_marks(configuration.settings.delivery.junk_fields),
         ),
         authentication=Authentication(
             store=store,
@@ -164,6 +171,7 @@ def change_settings(context: "ServerContext", level: "LogLevel", configuration: 
     context.limits = limits
     context.delivery.limits = limits
     context.authentication.limits = limits
+    context.delivery.junk_marks = parse_marks(configuration.settings.delivery.junk_fields)
     context.authentication.scram_sha1 = configuration.settings.login.scram_sha1
     context.authentication.tokens = _token_checker(configuration, context.clock, context.log)
     context.subaddress_separator = configuration.settings.server.subaddress_separator

@@ -6,7 +6,7 @@ Not here: aliases with members elsewhere, and what a delivery finds (addresses.p
     on (delivery/forwarding.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from postino.core.address import Address, parse_address
 from postino.core.errors import NoSuchAccount, StoreError
 from postino.core.ids import AccountId, DomainId
 from postino.store.addresses import ACCOUNT_ADDRESS, add_targets, is_local_domain
+from postino.store.finding import Finding, Severity
 from postino.store.tx import Tx
 
 MOST_TARGETS: Final = 20
@@ -73,3 +74,15 @@ def drop_forwarding(tx: Tx, account_id: AccountId) -> None:
         (account_id, ACCOUNT_ADDRESS),
     ):
         tx.run("DELETE FROM forward WHERE domain_id=? AND local_part=?", key)
+
+
+def check_forwards(tx: Tx) -> Iterator[Finding]:
+    """What verify() says of this table."""
+    for account_id, forwards in tx.all(
+        "SELECT a.id, a.forwards FROM account a WHERE a.forwards<>EXISTS (SELECT 1 FROM address p"
+        " JOIN forward f ON f.domain_id=p.domain_id AND f.local_part=p.local_part"
+        " WHERE p.account_id=a.id AND p.kind=?)",
+        (ACCOUNT_ADDRESS,),
+    ):
+        said = "forwarded" if forwards else "not forwarded"
+        yield Finding(Severity.DAMAGE, account_id, f"its mail is said to be {said}, and it is not so")

@@ -13,6 +13,7 @@ from typing import Final
 
 from postino.core.ids import AccountId, BlobId, Instant, MailboxId
 from postino.store.accounts import drop_unnamed
+from postino.store.returns import forget_paths
 from postino.store.sending import forget_old
 from postino.store.store import Store
 from postino.store.threads import forget_ids, left_threads
@@ -199,6 +200,7 @@ async def sweep_store(
         while await store.write(lambda tx, key=key: forget_expunged(tx, *key)):  # type: ignore[misc]
             pass
     await store.write(lambda tx: forget_old(tx, now))
+    await store.write(lambda tx: forget_paths(tx, now))
     await remove_leftovers(store, now=now)
     return contents
 

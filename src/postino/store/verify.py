@@ -16,6 +16,7 @@ from postino.store.blobs import BlobStore
 from postino.store.bodies import Codec, unpack
 from postino.store.dkim_keys import check_dkim_keys
 from postino.store.finding import Finding, Severity
+from postino.store.forwards import check_forwards
 from postino.store.queue.verify_queue import check_queue, check_queue_blobs
 from postino.store.tx import RunTx, Tx
 
@@ -62,6 +63,7 @@ def _checks(blobs: BlobStore | None) -> list[Callable[[Tx], Iterator[Finding]]]:
         _annotations,
         _settings,
         check_dkim_keys,
+        check_forwards,
         check_queue,
     ]
     if blobs is not None:
