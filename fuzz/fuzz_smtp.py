@@ -3,7 +3,8 @@
 Oracle: any octets, in any pieces, give the same lines and pieces; every line gives a command or BadCommand
 and nothing else; DATA ends where a strict reader ends it, with the same message and the same rest; the
 watch for bare CR and LF agrees with the plain rule; whatever a greeting or path holds, the Received field is
-of five lines, and an address that was taken is read back from what we write.
+of five lines, and an address that was taken is read back from what we write; what parameters hold can stand in
+a report and in the queue.
 Run: python fuzz/fuzz_smtp.py -max_total_time=20
 """
 
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import run
 
+from postino.core.ids import Instant
 from postino.smtp.commands import (
     BdatCommand,
     HelloCommand,
@@ -26,6 +28,7 @@ from postino.smtp.framer import Framer, LineEndings
 from postino.smtp.paths import parse_forward_path, path_text
 from postino.smtp.received import Arrival, received_field, return_path_field
 from postino.smtp.reply import BadCommand
+from postino.store.queue.enqueue import packed_options, unpacked_options
 from tests.support.strict_data import has_bare_cr_or_lf, read_data
 
 LINE_OCTETS = 64
@@ -107,7 +110,14 @@ def check_trace(command: object) -> None:
         assert field.count(b"\r") == field.count(b"\n") == 4
     elif isinstance(command, MailCommand):
         assert return_path_field(command.reverse_path).count(b"\n") == 1
+        options = command.options
+        assert unpacked_options(packed_options(options)) == options
+        assert options.envid.isascii()
+        assert not set(options.envid + options.hold) & set("\r\n\0")
+        assert -9 <= options.priority <= 9
+        assert command.hold is None or command.hold.release_at(Instant(1)) > 0
     elif isinstance(command, RcptCommand) and command.forward_path.domain:
+        assert not set(command.options.original) & set("\r\n\0")
         assert parse_forward_path(path_text(command.forward_path)) == command.forward_path
 
 
