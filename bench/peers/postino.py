@@ -96,18 +96,11 @@ class PostinoServer:
         (self._data / "postino.toml").write_text(self._settings())
         self._cli("-c", _ADD_ACCOUNTS, str(self._data), PASSWORD, *ACCOUNTS)
         if self._relay is not None:
-            self._cli(
-                "-m",
-                "postino",
-                "dkim",
-                "add",
-                DOMAIN,
-                "--algorithm",
-                "rsa",
-                "--use",
-                "--data",
-                str(self._data),
-            )
+            for arguments in (
+                ("add", DOMAIN, "--algorithm", "rsa", "--selector", "bench"),
+                ("use", DOMAIN, "bench"),
+            ):
+                self._cli("-m", "postino", "dkim", *arguments, "--data", str(self._data))
         self.launch()
 
     def launch(self) -> float:
