@@ -1,6 +1,6 @@
 r"""The copy of a submitted message the server files for its author, and the one a mail program files.
 
-RFC: 6154 §2 (\Sent), 5788 and 5550 §5.9 ($Submitted).
+RFC: 6154 §2 (\Sent), 5550 §5.10 ($Submitted).
 Invariants: of one message there is one copy, the program's where it files one: whichever of submission and
     APPEND comes second finds what the first left among the newest messages of the mailbox.
 Not here: making the copy (delivery/submission.py), the write it is part of (delivery/accept.py).
