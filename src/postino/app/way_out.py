@@ -5,35 +5,31 @@ Not here: the parts themselves (outbound/), sessions' context (wiring.py).
 """
 
 import random
-import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from postino.app.settings_file import Configuration
+from postino.core.address import ascii_domain
+from postino.core.ids import Instant
 from postino.delivery.forwarding import Forwarding
 from postino.delivery.operator_note import tell_operator
 from postino.delivery.reports import ReportRules, ReportWriter
-from postino.net.dns.resolver import DnsResolver
-from postino.net.dns.servers import ServerList
+from postino.net.own_addresses import own_addresses
 from postino.outbound.hosts import Ourselves
 from postino.outbound.key_schedule import KeySchedule
 from postino.outbound.local import LocalDelivery
-from postino.outbound.mta_sts import StsPolicies
 from postino.outbound.reports import Reporter
 from postino.outbound.routes import Routes
 from postino.outbound.service import Outbound
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.signing import Signer
-from postino.outbound.targets import Targets
-from postino.outbound.tls_counts import TlsCounts
-from postino.outbound.tls_policy import TlsPolicies
+from postino.outbound.targeting import Targeting
+from postino.outbound.tls_reporting import Submitter
+from postino.store.dkim_keys import KeyState, list_keys
 
 if TYPE_CHECKING:
     from postino.outbound.attempt import Judge
     from postino.servers.context import ServerContext
-
-
-_ANYWHERE: Final = (("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6))
-"""Addresses of documentation, to which nothing is sent."""
+    from postino.store.store import Store
 
 
 def build_outbound(
@@ -46,29 +42,17 @@ def build_outbound(
     def settings() -> OutboundSettings:
         return outbound.settings
 
-    resolver = DnsResolver(ServerList(configuration.settings.outbound.resolvers))
-    counts = TlsCounts(store, clock)
-    policies = TlsPolicies(
-        resolver,
-        StsPolicies(
-            resolver,
-            store,
-            clock=clock,
-            log=log,
-            note=counts.note,
-            private=configuration.settings.outbound.private_addresses,
-        ),
-        counts.note,
-    )
-    targets = Targets(
-        resolver,
-        policies,
+    targeting = Targeting(
         configuration.settings.outbound,
+        store,
+        clock=clock,
+        log=log,
         hostname=hostname,
         ourselves=_ourselves(configuration),
+        submitter=lambda: _submitter(store, hostname, clock.now()),
     )
     writer = ReportWriter(
-        resolve=lambda address: context.delivery.recipients.resolve(
+        resolve=lambda address: context.delivery.recipients.resolve_own(
             address, context.subaddress_separator, hostname
         ),
         rules=lambda: ReportRules(
@@ -97,10 +81,10 @@ def build_outbound(
         log=log,
         metrics=context.metrics,
         routes=routes,
-        targets=targets,
+        targets=targeting.targets,
         signer=Signer(
             store,
-            resolver=resolver,
+            resolver=targeting.resolver,
             hostname=hostname,
             clock=clock,
             settings=settings,
@@ -110,20 +94,31 @@ def build_outbound(
         forwarding=forwarding,
         local=local,
         chance=random.random,
-        note_tls=counts.note,
+        note_tls=targeting.note,
         worker=worker,
         workers=workers,
     )
     keys = KeySchedule(
         store,
-        resolver,
+        targeting.resolver,
         settings=settings,
         clock=clock,
         log=log,
         tell=lambda subject, text: tell_operator(context.delivery, subject, text),
     )
-    outbound.chores.append(keys.run)
+    outbound.chores += [keys.run, targeting.run_daily]
+    outbound.upkeep.append(targeting)
     return outbound
+
+
+def _submitter(store: "Store", hostname: str, now: Instant) -> Submitter | None:
+    """Who signs TLS reports: the domain this machine's name is in, else the first with a key in use."""
+    keys = store.read_now(list_keys)
+    domains = sorted({key.domain for key in keys if key.state(now) is KeyState.IN_USE})
+    if not domains:
+        return None
+    domain = next((one for one in domains if f".{hostname}".endswith(f".{one}")), domains[0])
+    return Submitter(domain, f"postmaster@{ascii_domain(domain)}")
 
 
 def _ourselves(configuration: Configuration) -> Ourselves:
@@ -134,22 +129,8 @@ def _ourselves(configuration: Configuration) -> Ourselves:
         if address.path or address.port != outbound.port:
             continue
         if address.host in ("*", "", "0.0.0.0", "::"):  # noqa: S104  (what is listened on, not a bind)
-            addresses |= {"127.0.0.1", "::1", *_own_addresses(), *outbound.source_addresses}
+            addresses |= {"127.0.0.1", "::1", *own_addresses(), *outbound.source_addresses}
         else:
             addresses.add(address.host)
     names = {configuration.hostname.lower(), outbound.hello_name.lower()} - {""}
     return Ourselves(frozenset(names), frozenset(addresses))
-
-
-def _own_addresses() -> list[str]:
-    """The addresses this machine would speak to the world from."""
-    found = []
-    for address, family in _ANYWHERE:
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((address, 9))
-                found.append(probe.getsockname()[0])
-        except OSError:
-            # No way there by this family.
-            continue
-    return found

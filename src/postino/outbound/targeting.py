@@ -66,13 +66,11 @@ class Targeting:
             self.counts.note(outcome)
 
     def change_settings(self, settings: OutboundSettings) -> None:
-        """Have new settings hold from now on. Raises SettingsError for resolvers that make no sense."""
-        if settings.resolvers != self._settings.resolvers:
-            self.resolver.use(ServerList(settings.resolvers))
+        """Have new settings hold from now on; outbound.resolvers from the next start on."""
         self._settings = self.targets.settings = settings
 
-    async def keep_counts(self) -> None:
-        """Write counts every minute, until cancelled."""
+    async def run(self) -> None:
+        """Write counts every minute, until cancelled; for each worker."""
         while True:
             await asyncio.sleep(WRITE_SECONDS)
             await self._quietly(self.counts.write())

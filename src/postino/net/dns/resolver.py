@@ -102,11 +102,6 @@ class DnsResolver:
         texts = tuple(types.zone_text(record) for record in answer.records)
         return DnsAnswer(texts, answer.secure, answer.name_exists, answer.canonical_name)
 
-    def use(self, servers: ServerList) -> None:
-        """Ask these from now on."""
-        self._servers = servers
-        self.cache.clear()
-
     def close(self) -> None:
         """End every question under way."""
         self.cache.close()
