@@ -240,6 +240,10 @@ async def _serve_one(configuration: "Configuration", connected: socket.socket) -
             log=make_logger(LogLevel("error"), configuration.settings.server.log_format),
             certificates=CertificateStore(None),
         )
+        context.outbound = outbound = wiring.build_outbound(configuration, context, worker=0, workers=1)
+        if outbound is not None:
+            # Nothing is sent from here: what is queued waits for a server that runs.
+            await outbound.close(0.0)
         connection = Connection()
         await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, connected)
         await serve_smtp(context, connection, role=SmtpRole.LOCAL, implicit_tls=True)

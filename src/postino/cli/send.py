@@ -136,7 +136,7 @@ def _send(connected: socket.socket, options: "Options") -> None:
         raw,
         writer=Writer(user, server.hostname, now(), secrets.token_hex(12)),
         sender=options.sender,
-        full_name=options.full_name or full_name,
+        full_name=options.full_name or (full_name if options.sender is None else ""),
         recipients=options.recipients,
         from_header=options.from_header,
         ignore_dots=options.ignore_dots,

@@ -84,6 +84,16 @@ class Recipients:
             self._remembered[address] = found
         return found
 
+    def resolve_own(self, address: Address, separator: str, hostname: str) -> Resolved | None:
+        """As resolve(), but whoever nobody has at this server's own name is its postmaster.
+
+        Programs of this machine write from and to its users (root, www-data), who have no accounts.
+        """
+        found = self.resolve(address, separator, hostname)
+        if not found and domain_key(address.domain) == domain_key(hostname.lower()):
+            return self.resolve(Address("postmaster", ""), separator, hostname)
+        return found
+
     def _is_far_from_full(self, recipient: ResolvedRecipient) -> bool:
         if recipient.quota_messages:
             return False

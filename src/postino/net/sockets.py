@@ -159,7 +159,7 @@ def _bind_unix(address: ListenAddress) -> socket.socket:
     return bound
 
 
-def own_addresses() -> list[str]:
+def outward_addresses() -> list[str]:
     """The addresses this machine would speak to the world from, one of each family it has."""
     found = []
     for family, elsewhere in _ELSEWHERE:

@@ -113,7 +113,7 @@ NO_RELAYING: Final = Reply(550, "5.7.1", "This server does not take mail for tha
 NO_OUTBOUND: Final = Reply(
     550,
     "5.1.2",
-    "This server sends no mail to other servers; outbound.enabled lets it, or --relay HOST:PORT where it is a "
+    "This server sends no mail to other servers; outbound.enabled lets it, or --relay HOST:PORT if it is a "
     "demonstration",
 )
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients; send the rest in another message")

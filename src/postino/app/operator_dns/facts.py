@@ -18,7 +18,7 @@ from postino.app.operator_dns.records import DkimKey, DnsFacts
 from postino.app.settings_file import Configuration
 from postino.core.address import ascii_domain
 from postino.core.ids import Instant
-from postino.net.sockets import own_addresses
+from postino.net.sockets import outward_addresses
 from postino.net.tls import read_certificate
 from postino.store.dkim_keys import KeyState, list_keys
 from postino.store.tx import Tx
@@ -57,7 +57,7 @@ def _addresses(configuration: Configuration) -> tuple[str, ...]:
     """This server's public addresses: those it is told to send from or listen on, else this machine's own."""
     wanted = list(configuration.settings.outbound.source_addresses)
     wanted += [address.host for address in configuration.listen()["smtp"] if not address.path]
-    for candidates in (wanted, own_addresses()):
+    for candidates in (wanted, outward_addresses()):
         public = [text for text in dict.fromkeys(candidates) if _is_public(text)]
         if public:
             return tuple(sorted(public, key=lambda text: ":" in text))

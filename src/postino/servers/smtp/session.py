@@ -346,7 +346,7 @@ class SmtpSession:
             octets=transaction.mail.size,
             may_relay=self._submitter is not None,
         )
-        if isinstance(found, policy.RecipientRefused) and self._is_local(forward_path):
+        if (found is None or isinstance(found, policy.RecipientRefused)) and self._is_local(forward_path):
             # Programs write to users of this machine, above all root, whom nobody made an account for.
             found = policy.resolve_recipient(
                 self._context, Address("postmaster", ""), octets=transaction.mail.size, may_relay=True
