@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 import h11
 
 from postino.core.address import ascii_domain
-from postino.core.errors import TemporarilyUnavailable
+from postino.core.errors import DnsFailure, TemporarilyUnavailable
 
 MAX_OCTETS: Final = 256 * 1024
 _PIECE_OCTETS: Final = 16 * 1024
@@ -30,7 +30,7 @@ _HTTPS_PORT: Final = 443
 _OK: Final = 200
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
-"""Host -> its addresses. Raises PostinoError or OSError."""
+"""Host -> its addresses. Raises DnsFailure or OSError."""
 
 
 class HttpsFailure(TemporarilyUnavailable):
@@ -90,7 +90,7 @@ async def ask_https(
         raise HttpsFailure(
             f"{url} cannot be believed ({error.verify_message})", is_certificate=True
         ) from error
-    except (OSError, h11.ProtocolError, ValueError) as error:
+    except (DnsFailure, OSError, h11.ProtocolError, ValueError) as error:
         raise HttpsFailure(f"{url} cannot be reached ({error})") from error
 
 
