@@ -2,8 +2,8 @@
 
 RFC: 3464 §2 (the readable part), 3461 §5.2, 2852 §4.1.3.
 Exposure: replies of other servers and the message's own header fields are quoted: any text.
-Invariants: lines have at most 76 characters, and no control character; what is quoted is indented, so that
-    nothing quoted reads as our own words; the part grows with the number of recipients only.
+Invariants: lines have at most 76 characters, but for addresses, and no control character; what is quoted is
+    indented, so that nothing quoted reads as our own words; the part grows with the number of recipients only.
 Not here: sentences for codes (smtp/status_sentences.py), the part for programs (mime/delivery_status.py).
 """
 

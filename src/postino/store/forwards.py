@@ -1,7 +1,7 @@
 """Mail of an account that is sent on to addresses elsewhere.
 
-Invariants: `account.forwards` says whether the account's own address has rows in `forward`, so that a
-    delivery to an account that forwards nothing need not look.
+Invariants: `account.forwards` says whether the account's own address has rows in `forward`, `domain.forwards`
+    whether the domain may have some, so that a delivery need not look where nothing is forwarded.
 Not here: aliases with members elsewhere, and what a delivery finds (addresses.py); the message that is sent
     on (delivery/forwarding.py).
 """
@@ -86,3 +86,7 @@ def check_forwards(tx: Tx) -> Iterator[Finding]:
     ):
         said = "forwarded" if forwards else "not forwarded"
         yield Finding(Severity.DAMAGE, account_id, f"its mail is said to be {said}, and it is not so")
+    for (name,) in tx.all(
+        "SELECT DISTINCT d.name FROM domain d JOIN forward f ON f.domain_id=d.id WHERE d.forwards=0"
+    ):
+        yield Finding(Severity.DAMAGE, 0, f"the domain {name} is said to forward nothing, and it does")

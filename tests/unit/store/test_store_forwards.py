@@ -37,6 +37,15 @@ def test_verify_finds_forwarding_that_contradicts_itself(store, login: str, says
     store.write_now(lambda tx: tx.run("UPDATE account SET forwards=1-forwards WHERE login=?", (login,)))
 
 
+def test_verify_finds_a_domain_that_is_not_looked_into(store) -> None:
+    (ann,) = make_accounts(store, "ann")
+    targets = [parse_address("ann@elsewhere.example")]
+    store.write_now(lambda tx: set_forwarding(tx, ann, targets, keeps=True))
+    store.write_now(lambda tx: tx.run("UPDATE domain SET forwards=0"))
+    assert sentences(store) == ["the domain example.org is said to forward nothing, and it does"]
+    store.write_now(lambda tx: set_forwarding(tx, ann, (), keeps=True))
+
+
 def test_an_account_that_is_gone_forwards_nothing(store) -> None:
     make_accounts(store, "ann")
     for ask in (forwarding_of, lambda tx, gone: set_forwarding(tx, gone, (), keeps=True)):

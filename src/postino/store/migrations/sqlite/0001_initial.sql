@@ -4,6 +4,7 @@
 CREATE TABLE domain (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
   name        TEXT NOT NULL UNIQUE,
+  forwards    INTEGER NOT NULL DEFAULT 0,      -- the table forward may have rows of it
   created_at  INTEGER NOT NULL
 );
 
