@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from postino.core.address import ascii_domain
 from postino.core.errors import DnsFailure, PostinoError
 from postino.core.ids import Instant
 from postino.core.ports import Clock, Resolver
@@ -261,7 +262,7 @@ class KeySchedule:
                 "dkim.removable", domain=key.domain, selector=key.selector, record=key.record_name
             )
         told = (*news.publish, *news.remove, *news.missing)
-        domains = sorted({key.domain for key in told})
+        domains = sorted({ascii_domain(key.domain) for key in told})
         shown = ", ".join(domains[:3]) + (" and others" if len(domains) > 3 else "")
         await self._tell(f"DKIM records of {shown} need a change in the DNS", news.text())
 
