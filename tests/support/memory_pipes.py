@@ -164,6 +164,7 @@ class MemoryNetwork:
         self.connects: list[tuple[str, int, tuple[str, ...]]] = []
         """(address, port, sources) of each attempt."""
         self.tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def connect(
         self, addresses: Sequence[str], port: int, *, sources: Sequence[str], timeout_seconds: float
@@ -196,6 +197,7 @@ class MemoryNetwork:
             task = loop.create_task(serve(reader, writer))  # type: ignore[arg-type]
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+            self._writers.append(writer)
 
         protocol = asyncio.StreamReaderProtocol(reader, begin, loop=loop)
         far.set_protocol(protocol)
@@ -209,3 +211,11 @@ class MemoryNetwork:
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
+        for writer in self._writers:
+            writer.close()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let everything that was written arrive, and be answered."""
+        for _ in range(20):
+            await asyncio.sleep(0)

@@ -132,6 +132,9 @@ async def write_body(
             return True
         if connection.must_drain:
             await connection.drain_or_reply(seconds)
+        else:
+            # Where the network takes all of it at once, the other connections still have their turn.
+            await asyncio.sleep(0)
         if not dialogue.is_silent:
             return False
     if endings is not None:

@@ -112,6 +112,9 @@ class ReplyParser:
             if end < 0:
                 if len(buffer) - start > MAX_LINE_OCTETS:
                     raise BadReply("The far server sent a line that does not end")
+                if start < len(buffer) and buffer[start] not in b"2345":
+                    # TLS where none is expected, say: there may never be a line end to wait for.
+                    raise _no_reply(buffer[start:])
                 self._position = start
                 return None
             self._octets += end + 1 - start
@@ -130,13 +133,17 @@ class ReplyParser:
             start = self._position = end + 1
             found = _LINE.fullmatch(line)
             if found is None:
-                raise BadReply(f"The far server said something that is no reply: {_shown(line[:80])!r}")
+                raise _no_reply(line)
             self._lines.append(_shown(found[3] or b""))
             if found[2] != b"-":
                 lines = tuple(self._lines)
                 self._lines = []
                 self._seen = self._octets = 0
                 return FarReply(int(found[1]), _status(found[1], lines), lines)
+
+
+def _no_reply(line: bytes) -> BadReply:
+    return BadReply(f"The far server said something that is no reply: {_shown(line[:80])!r}")
 
 
 def _make(code: bytes, text: bytes | None) -> FarReply:

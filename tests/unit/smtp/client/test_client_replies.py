@@ -156,7 +156,7 @@ def test_the_cutting_of_the_network_does_not_matter(octets: bytes, cuts: list[in
                     assert reply.text.isprintable()
                     seen.append(reply)
             except BadReply as error:
-                return [*seen, str(error)]
+                return [*seen, type(error)]
         return seen
 
     places = sorted({min(cut, len(octets)) for cut in cuts} | {0, len(octets)})
