@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: postino dns --check example.org")
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
 @click.option("--check", is_flag=True, help="Compare with what resolvers answer, and say what to do.")
+@click.option("--dns-only", is_flag=True, help="With --check, connect to no web or mail server.")
 @click.option("--json", "as_json", is_flag=True, help="What --check found, as JSON.")
 @click.option("--quiet", is_flag=True, help="With --check, leave out what is as it should be.")
 @data_options
 def dns(
-    domains: tuple[str, ...], check: bool, as_json: bool, quiet: bool, data: Path | None, config: Path | None
+    domains: tuple[str, ...],
+    check: bool,
+    dns_only: bool,
+    as_json: bool,
+    quiet: bool,
+    data: Path | None,
+    config: Path | None,
 ) -> None:
     """Print every DNS record a domain wants, as a zone file with reasons. Without DOMAIN: of all domains.
 
@@ -40,7 +47,7 @@ def dns(
     if not check:
         click.echo("\n".join(map(zone_file, facts)), nl=False)
         return
-    found = asyncio.run(_check(configuration, facts))
+    found = asyncio.run(_check(configuration, facts, dns_only=dns_only))
     if as_json:
         _show_json(found)
     else:
@@ -73,12 +80,12 @@ def _facts(
 
 
 async def _check(
-    configuration: "Configuration", facts: "list[DnsFacts]"
+    configuration: "Configuration", facts: "list[DnsFacts]", *, dns_only: bool
 ) -> "list[tuple[str, list[Finding]]]":
     from postino.app.operator_dns.asking import outside_world
     from postino.app.operator_dns.check import check_domain
 
-    outside, resolver = outside_world(configuration.settings.outbound)
+    outside, resolver = outside_world(configuration.settings.outbound, dns_only=dns_only)
     try:
         return [(one.domain, await check_domain(one, outside)) for one in facts]
     finally:

@@ -22,9 +22,11 @@ _MAIL_PORT: Final = 25
 _OK: Final = 200
 
 
-def outside_world(settings: OutboundSettings) -> tuple[Outside, DnsResolver]:
+def outside_world(settings: OutboundSettings, *, dns_only: bool = False) -> tuple[Outside, DnsResolver]:
     """Whom to ask, with the settings' resolvers; close the second when done."""
     resolver = DnsResolver(ServerList(settings.resolvers))
+    if dns_only:
+        return Outside(resolver), resolver
 
     async def addresses(host: str) -> tuple[str, ...]:
         return (await resolver.addresses(host)).records

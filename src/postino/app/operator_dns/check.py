@@ -129,6 +129,8 @@ async def _reverse(check: Checker, address: str) -> None:
 
 
 async def _reachable(check: Checker, address: str) -> None:
+    if check.outside.probe is None:
+        return
     answered = await check.outside.probe(address)
     if answered:
         check.note(Level.OK, Topic.ADDRESS, address, "A mail server answers on port 25")

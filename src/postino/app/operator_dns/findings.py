@@ -45,8 +45,10 @@ class Outside:
     """What a check asks."""
 
     resolver: Resolver
-    fetch_policy: FetchPolicy
-    probe: Probe
+    fetch_policy: FetchPolicy | None = None
+    """None asks no web server."""
+    probe: Probe | None = None
+    """None connects to no mail server."""
 
 
 def exit_status(findings: Sequence[Finding]) -> int:

@@ -7,7 +7,7 @@ Not here: the other records (check.py).
 
 import asyncio
 
-from postino.app.operator_dns.findings import Checker, Level
+from postino.app.operator_dns.findings import Checker, FetchPolicy, Level
 from postino.app.operator_dns.records import Topic
 from postino.core.errors import PostinoError
 from postino.mailauth import mta_sts, tlsrpt
@@ -39,12 +39,13 @@ async def sts(check: Checker) -> None:
             "The policy has changed and the id has not, so others keep the old one; publish "
             f'TXT "v=STSv1; id={facts.offer.policy_id}"',
         )
-    await _policy(check)
+    if check.outside.fetch_policy is not None:
+        await _policy(check, check.outside.fetch_policy)
     if check.is_silent(Topic.MTA_STS):
-        note(Level.OK, "The policy is known and served")
+        note(Level.OK, "As it should be")
 
 
-async def _policy(check: Checker) -> None:
+async def _policy(check: Checker, fetch: FetchPolicy) -> None:
     facts = check.facts
     host = f"mta-sts.{facts.domain}"
 
@@ -52,7 +53,7 @@ async def _policy(check: Checker) -> None:
         check.note(level, Topic.MTA_STS, host, sentence)
 
     try:
-        policy = mta_sts.parse_policy(await check.outside.fetch_policy(facts.domain))
+        policy = mta_sts.parse_policy(await fetch(facts.domain))
     except mta_sts.BadPolicy as error:
         note(Level.PROBLEM, f"The policy cannot be used: {error}; mend what is served there")
         return
