@@ -35,7 +35,7 @@ from postino.core.address import ascii_domain
 from postino.core.errors import DnsFailure
 from postino.core.ports import DnsAnswer, MxRecord, TlsaRecord
 from postino.net.dns import records as types
-from postino.net.dns.message import BadName, encode_name, name_text
+from postino.net.dns.message import BadName, encode_name
 from postino.net.dns.resolver import take_turns
 
 DEFAULT_TTL = 3600
@@ -185,12 +185,18 @@ class FakeResolver:
         except BadName:
             return DnsAnswer((), name_exists=False)
         canonical, records, secure, exists = self.zone.find(name, kind)
-        values = tuple(types.value_of(kind, _rdata(kind, text)) for _, text in records)
+        values = tuple(_value(kind, text) for _, text in records)
         return DnsAnswer(values, secure, exists, canonical if canonical != _key(name) else "")
 
 
-def _rdata(kind: int, text: str) -> dns.rdata.Rdata:
-    return dns.rdata.from_text(dns.rdataclass.IN, kind, text)
+def _value(kind: int, text: str) -> Any:
+    octets = dns.rdata.from_text(dns.rdataclass.IN, kind, text, dns.name.root, relativize=False).to_wire()
+    assert octets is not None
+    return types.read_value(kind, octets, 0, len(octets))
+
+
+def _text_of(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower().removesuffix(".")
 
 
 # The real server
@@ -225,7 +231,7 @@ class DnsServer:
         """What is sent back for a query, message by message."""
         query = dns.message.from_wire(octets)
         asked = query.question[0]
-        self.asked.append((name_text(asked.name), types.kind_text(asked.rdtype), "tcp" if tcp else "udp"))
+        self.asked.append((_text_of(asked.name), types.kind_text(asked.rdtype), "tcp" if tcp else "udp"))
         habits = self.habits
         if "silent" in habits:
             return []
@@ -271,7 +277,7 @@ class DnsServer:
         if "endless_cname" in habits:
             self._endless(reply, asked)
             return reply
-        name, kind = name_text(asked.name), int(asked.rdtype)
+        name, kind = _text_of(asked.name), int(asked.rdtype)
         return self._fill(reply, name, kind, wants_ad=bool(query.flags & dns.flags.AD or query.ednsflags))
 
     def _endless(self, reply: dns.message.Message, asked: Any) -> None:

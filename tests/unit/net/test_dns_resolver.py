@@ -11,9 +11,10 @@ from postino.core.errors import DnsFailure, SettingsError
 from postino.core.ports import MxRecord
 from postino.net.dns import cache as dns_cache
 from postino.net.dns.cache import AnswerCache, Found
-from postino.net.dns.message import BadAnswer, Question, Reading
+from postino.net.dns.message import Question, Reading
 from postino.net.dns.resolver import SILENT_SECONDS, DnsResolver
 from postino.net.dns.servers import Server, ServerList, parse_server, read_resolv_conf
+from postino.net.dns.wire import BadAnswer
 from tests.support.fake_dns import DnsServer, dns_server
 
 ZONE = """

@@ -21,9 +21,10 @@ from postino.core.errors import DnsFailure
 from postino.core.ports import DnsAnswer, MxRecord, TlsaRecord
 from postino.net.dns import records as types
 from postino.net.dns.cache import AnswerCache, Found
-from postino.net.dns.message import MOST_ALIASES, BadAnswer, BadName, Question, Reading, encode_name
+from postino.net.dns.message import MOST_ALIASES, BadName, Question, Reading, encode_name
 from postino.net.dns.servers import Server, ServerList
 from postino.net.dns.transport import Transport, ask
+from postino.net.dns.wire import BadAnswer
 
 TRY_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 15.0
@@ -175,15 +176,10 @@ def _reason(error: Exception) -> str:
 
 
 def _found(question: Question, reading: Reading, *, secure: bool, ttl: int | None) -> Found[Answer]:
-    values = []
-    octets = 200 + 2 * len(question.name)
-    for rdata in reading.records:
-        value = types.value_of(question.kind, rdata)
-        octets += types.octets_of(value)
-        values.append(value)
+    octets = 200 + 2 * len(question.name) + sum(map(types.octets_of, reading.values))
     canonical = reading.name if reading.name != question.name else ""
-    answer: Answer = DnsAnswer(tuple(values), secure, reading.name_exists, canonical)
-    return Found(answer, ttl, is_negative=not values, octets=octets)
+    answer: Answer = DnsAnswer(reading.values, secure, reading.name_exists, canonical)
+    return Found(answer, ttl, is_negative=not reading.values, octets=octets)
 
 
 def _both_families(v6: Answer | BaseException, v4: Answer | BaseException) -> DnsAnswer[str]:

@@ -11,7 +11,6 @@ import secrets
 from typing import Any, Final, Protocol
 
 from postino.net.dns.message import (
-    BadAnswer,
     NeedsPlainQuestion,
     NotTheAnswer,
     Question,
@@ -21,6 +20,7 @@ from postino.net.dns.message import (
     read_answer,
 )
 from postino.net.dns.servers import Server
+from postino.net.dns.wire import BadAnswer
 
 _MOST_WRONG: Final = 100
 """Datagrams that are not the answer, after which somebody is guessing and TCP is asked instead."""
