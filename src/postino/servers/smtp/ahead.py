@@ -22,6 +22,7 @@ from postino.smtp.paths import path_text
 from postino.smtp.reply import Reply
 from postino.store.accounts import Resolved
 from postino.store.content import SealedBlob
+from postino.store.queue.values import QueueKind
 
 MOST_ASKED: Final = 5
 """Recipients of one message that other servers are asked about."""
@@ -90,9 +91,13 @@ async def pass_on(
 
 
 def _is_all(inbound: Inbound) -> bool:
-    """Whether one way on is all that becomes of the message."""
+    """Whether one way on is all that becomes of the message.
+
+    It never is with what users submit: that is counted, may be held, and is filed in Sent.
+    """
     return (
         len(inbound.outgoing) == 1
+        and inbound.outgoing[0].kind is QueueKind.FORWARDED
         and len(inbound.outgoing[0].recipients) == 1
         and not inbound.envelope.recipients
         and not inbound.reports
