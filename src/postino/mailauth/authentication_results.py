@@ -56,10 +56,6 @@ class MethodResult:
     """Written behind the result; of a field that was read, comments are dropped."""
     version: int = 1
 
-    def value(self, kind: str, name: str) -> str:
-        """The value of one property; empty when it is not there."""
-        return next((p.value for p in self.properties if (p.kind, p.name) == (kind, name)), "")
-
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationResults:

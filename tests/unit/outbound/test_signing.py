@@ -9,7 +9,7 @@ import pytest
 
 from postino.core.ids import Instant
 from postino.mailauth.arc.chain import verify_arc
-from postino.mailauth.authentication_results import AuthResult, parse_results
+from postino.mailauth.authentication_results import AuthResult, Property, parse_results
 from postino.mailauth.dkim.private_key import KeyAlgorithm, algorithm_of, pack_key
 from postino.mailauth.dkim.reasons import Reason
 from postino.mailauth.dkim.sign import SigningKey, sign_message
@@ -236,8 +236,8 @@ async def test_a_seal_tells_what_was_found_and_believes_only_our_own_words(bench
         ("dkim", "pass"),
         ("arc", "none"),
     ]
-    assert results.results[1].value("header", "d") == "far.example"
-    assert results.results[2].value("smtp", "remote-ip") == "192.0.2.7"
+    assert Property("header", "d", "far.example") in results.results[1].properties
+    assert results.results[2].properties == (Property("smtp", "remote-ip", "192.0.2.7"),)
 
 
 async def test_what_was_submitted_here_is_signed_when_it_is_passed_on(bench: Bench) -> None:

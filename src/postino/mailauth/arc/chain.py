@@ -43,7 +43,8 @@ class ArcResult:
 
     def as_method_result(self) -> MethodResult:
         """As it stands in Authentication-Results (RFC 8617 §6)."""
-        comment = self.explanation or (f"i={self.instance}" if self.instance else "")
+        seals = [f"as.{number}.{domain}=pass" for number, domain in enumerate(self.sealers, 1)]
+        comment = self.explanation or ", ".join(seals)
         return MethodResult("arc", self.result.value, comment=comment)
 
 

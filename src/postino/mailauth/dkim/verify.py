@@ -51,11 +51,6 @@ class DkimResult:
     is_testing: bool = False
     """The key's owner is only trying DKIM out: nothing may follow from a failure (RFC 6376 §3.6.1, t=y)."""
 
-    @property
-    def passed(self) -> bool:
-        """Whether the signature is good."""
-        return self.reason is Reason.PASSED
-
     def as_method_result(self) -> MethodResult:
         """As it stands in Authentication-Results (RFC 8601 §2.7.1, 6008 for several)."""
         properties: tuple[Property, ...] = ()
@@ -68,7 +63,9 @@ class DkimResult:
                 Property("header", "a", found.algorithm),
                 Property("header", "b", shown),
             )
-        notes = [note for note in (self.reason.explanation, "test mode" if self.is_testing else "") if note]
+        size = f"{self.key_bits}-bit key" if self.key_bits else ""
+        testing = "test mode" if self.is_testing else ""
+        notes = [note for note in (self.reason.explanation, size, testing) if note]
         return MethodResult("dkim", self.reason.result.value, properties, comment=", ".join(notes))
 
 
