@@ -48,14 +48,8 @@ def answer(
     for section, texts in ((message.answer, records), (message.authority, authority)):
         for text in texts:
             name, ttl, _, kind, data = text.split(" ", 4)
-            rrset = dns.rrset.from_text(name, int(ttl), "IN", kind, data)
-            same = next(
-                (one for one in section if (one.name, one.rdtype) == (rrset.name, rrset.rdtype)), None
-            )
-            if same is None:
-                section.append(rrset)
-            else:
-                same.add(rrset[0])
+            # Each apart, or they are written in a random order.
+            section.append(dns.rrset.from_text(name, int(ttl), "IN", kind, data))
     return message.to_wire(max_size=65_535)
 
 
