@@ -117,7 +117,7 @@ class BodyHash:
 
 
 def _relax(octets: bytes) -> bytes:
-    # PERF: these are 40 us for 16 KB of text where one pass of an expression is 100 to 170 (bench: dkim).
+    # PERF: these are 40 us for 16 KB of text where one pass of an expression is 100 to 170 (bench: signing).
     if _TAB in octets:
         octets = octets.replace(b"\t", b" ")
     while b"  " in octets:

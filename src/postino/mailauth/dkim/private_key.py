@@ -1,6 +1,6 @@
 """Private keys: made, kept, read from files.
 
-RFC: 8301 §3.2 (2048 bits), 8463 §3 (Ed25519).
+RFC: 8301 §3.2 (how many bits), 8463 §3 (Ed25519).
 Invariants: a key from a file is checked before it is kept; one that was kept is not checked again.
 Not here: where they are kept (store/dkim_keys.py).
 """

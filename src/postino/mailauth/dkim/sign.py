@@ -79,7 +79,7 @@ class SigningKey:
     def sign(self, digest: bytes) -> bytes:
         """Sign a SHA-256 hash."""
         # PERF: 290 us, all but 5 the RSA operation itself. `cryptography` gives the GIL up meanwhile, but a
-        # thread for it costs a fifth of it, so small messages are signed where they are (bench: dkim).
+        # thread for it costs a fifth of it, so small messages are signed where they are (bench: signing).
         if isinstance(self.private, RSAPrivateKey):
             return self.private.sign(digest, _PADDING, _HASHED)
         return self.private.sign(digest)
