@@ -73,6 +73,13 @@ class PipeTransport(asyncio.Transport):
     def abort(self) -> None:
         self.close()
 
+    def _force_close(self, error: Exception) -> None:
+        # What asyncio's TLS calls on its own transports when a handshake fails.
+        if not self._closing:
+            self._closing = True
+            self.other._end()
+            self._loop.call_soon(self._lose, error)
+
     def reset(self) -> None:
         """As a server that vanishes: the other end gets an error, and what it had not read is lost."""
         self._closing = True

@@ -75,5 +75,5 @@ class Dialogue:
         count as said inside TLS (RFC 3207 §4.2). Raises BadReply then.
         """
         if not self.is_silent:
-            raise BadReply("The far server went on talking in the clear after it had agreed to TLS")
+            raise BadReply("it went on talking in the clear after it had agreed to TLS")
         self._parser = ReplyParser()

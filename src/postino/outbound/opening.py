@@ -170,16 +170,19 @@ class Opening:
         must = tls.level > TlsLevel.OPPORTUNISTIC
         if not self.extensions.start_tls:
             if must:
-                raise self._no_tls("it does not offer TLS")
+                raise self._tls_failed(TlsProblem.NOT_OFFERED, "it does not offer TLS")
             self.tls = TlsReached(problem=TlsProblem.NOT_OFFERED)
             return
         reply = await self.dialogue.ask(b"STARTTLS\r\n", self._settings.reply_seconds)
         if reply.code != 220:
             if must or reply.code == 421:
-                raise self._no_tls(f"it offers TLS, and then says {reply.text}")
+                raise self._tls_failed(TlsProblem.NOT_OFFERED, f"it offers TLS, and then says {reply.text}")
             self.tls = TlsReached(problem=TlsProblem.NOT_OFFERED, detail=reply.text)
             return
-        self.dialogue.begin_again()
+        try:
+            self.dialogue.begin_again()
+        except BadReply as error:
+            raise self._tls_failed(TlsProblem.OTHER, str(error)) from error
         self.extensions = NO_EXTENSIONS
         await self._shake_hands(tls)
         await self._hello()
@@ -190,9 +193,8 @@ class Opening:
             self.dialogue.connection, self.host, tls, remote=self.remote, seconds=seconds, now=self._now
         )
 
-    def _no_tls(self, detail: str) -> TlsFailed:
-        sentence = f"TLS with {self.remote} failed: {detail}"
-        return TlsFailed(sentence, TlsProblem.NOT_OFFERED, detail, remote=self.remote)
+    def _tls_failed(self, problem: TlsProblem, detail: str) -> TlsFailed:
+        return TlsFailed(f"TLS with {self.remote} failed: {detail}", problem, detail, remote=self.remote)
 
     def _refused(self, what: str, reply: FarReply) -> _NotReady:
         status = "4" + reply.status[1:] if reply.status else "4.3.2"
