@@ -9,6 +9,7 @@ Not here: which policy (tls_policy.py), going on without TLS (session.py), TLSA 
 
 from dataclasses import dataclass
 
+from postino.core.address import ascii_domain
 from postino.core.ids import Instant
 from postino.mailauth.dane import DaneMismatch, check_chain
 from postino.net.connection import Connection, ConnectionLost, HandshakeFailed
@@ -63,7 +64,7 @@ async def shake_hands(
         detail = f"the authorities in {tls.authorities or 'this machine'} cannot be read: {reason_of(error)}"
         raise _failed(remote, TlsProblem.NOT_TRUSTED, detail) from error
     try:
-        await connection.start_tls_as_client(context, _server_name(host), timeout_seconds=seconds)
+        await connection.start_tls_as_client(context, _server_name(host, tls), timeout_seconds=seconds)
     except HandshakeFailed as failed:
         raise _failed(remote, problem_of(failed.cause), reason_of(failed.cause)) from failed
     except ConnectionLost as error:
@@ -85,12 +86,13 @@ async def shake_hands(
     return TlsReached(version, is_verified=True)
 
 
-def _server_name(host: Host) -> str | None:
+def _server_name(host: Host, tls: HostTls) -> str | None:
     """The name for SNI: none for an address, and none that TLS could not carry."""
-    name = host.name
+    # RFC 7672 §8.1: with DANE the name at which the TLSA records are, which an alias may have led to.
+    name = tls.names[0] if tls.tlsa and tls.names else host.name
     if not name or host.unix_path or name in host.addresses or name.startswith(".") or len(name) > 253:
         return None
-    return name if name.isascii() else name.encode("idna").decode("ascii")
+    return ascii_domain(name)
 
 
 def _problem_of(error: DaneMismatch) -> TlsProblem:
