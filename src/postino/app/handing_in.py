@@ -6,7 +6,6 @@ Invariants: done means that the server has the message on its disk; where one re
 Not here: the command (cli/send.py), the server's side (servers/smtp/, directory/local_user.py).
 """
 
-import asyncio
 import os
 import selectors
 import socket
@@ -195,6 +194,8 @@ def resting_server(configuration: "Configuration") -> Iterator[socket.socket]:
     failures: list[BaseException] = []
 
     def run() -> None:
+        import asyncio
+
         try:
             asyncio.run(_serve_one(configuration, theirs))
         except BaseException as error:
@@ -218,6 +219,8 @@ def resting_server(configuration: "Configuration") -> Iterator[socket.socket]:
 
 
 async def _serve_one(configuration: "Configuration", connected: socket.socket) -> None:
+    import asyncio
+
     from postino.app import wiring
     from postino.app.logging import LogLevel, make_logger
     from postino.app.paths import DataPaths

@@ -5,6 +5,8 @@ from dataclasses import replace
 import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from postino.app.operator_dns.check import check_domain
 from postino.app.operator_dns.findings import Finding, Level, Outside, exit_status
@@ -298,3 +300,22 @@ async def test_answers_that_do_not_come_are_said_once_and_make_status_3() -> Non
     findings = await check(published() + "_dmarc.example.org. !timeout\n")
     assert [(f.level, f.topic) for f in findings if f.level > Level.ADVICE] == [(Level.UNKNOWN, Topic.DMARC)]
     assert exit_status(findings) == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["v=spf1", "v=DMARC1;", "v=STSv1;", "v=TLSRPTv1;", "v=DKIM1;", "include:example.org", "redirect=mail.example.org",
+             "a/33", "mx//200", "ip4:x", "ip6:::/0", "exists:%{i}", "ptr", "+all", "p=", "p=none;", "rua=mailto:a@b.example",
+             "rua=,!", "id=1;", "k=rsa;", "p=AAAA", "=", ";", "%", "\u00fc"]
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(["example.org.", "mail.example.org.", "_dmarc.example.org.", "_mta-sts.example.org.", "_smtp._tls.example.org.", "a._domainkey.example.org."]),
+)  # fmt: skip
+async def test_whatever_is_published_makes_findings(words: list[str], name: str) -> None:
+    findings = await check(
+        without(published(), f"{name} !secure TXT") + f'\n{name} TXT "{" ".join(words)}"\n'
+    )
+    assert {finding.topic for finding in findings} >= {Topic.MX, Topic.SPF, Topic.DKIM, Topic.DMARC}
