@@ -240,12 +240,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Send `data`, now or when the other side reads on. Nothing happens on a lost connection."""
-        if self._transport is not None and not self._lost:
+        # uvloop raises between the loss and telling us of it.
+        if self._transport is not None and not self._lost and not self._transport.is_closing():
             self._transport.write(data if self._deflater is None else self._deflater.compress((data,)))
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """As write(), for many octets: without TLS they are not copied together first."""
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self._lost and not self._transport.is_closing():
             if self._deflater is not None:
                 self._transport.write(self._deflater.compress(pieces))
             elif self.is_tls:

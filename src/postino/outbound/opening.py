@@ -102,7 +102,8 @@ class Opening:
         try:
             await self._talk(connection, tls)
         except NotNow:
-            connection.write(b"QUIT\r\n")
+            if not connection.is_closed:
+                connection.write(b"QUIT\r\n")
             connection.close()
             raise
         except TimeoutError:

@@ -248,10 +248,11 @@ class ClientSession:
 
     def close(self) -> None:
         """Close without waiting for anything."""
-        if not self._is_broken:
-            self._is_broken = True
-            self._dialogue.connection.write(b"QUIT\r\n")
-        self._dialogue.connection.close()
+        connection = self._dialogue.connection
+        if not self._is_broken and not connection.is_closed:
+            connection.write(b"QUIT\r\n")
+        self._is_broken = True
+        connection.close()
 
 
 def _lost(sentence: str, status: str = "4.4.2") -> FarReply:
