@@ -20,7 +20,7 @@ from postino.store.shared_bodies import SharedBodies
 from postino.store.store import open_store
 from postino.store.sweep import remove_leftovers, sweep_store
 from tests.support.queued import DAY, HEADER, ME, OTHER, counts, new_queued, outcome, put, waiting
-from tests.support.stored import NOW, email, findings, inbox_of, make_accounts, mailbox_contents
+from tests.support.stored import NOW, email, findings, inbox_of, mailbox_contents, make_accounts
 
 UNTIL = Instant(NOW + 600)
 
@@ -461,7 +461,8 @@ def test_looking_for_what_is_overdue_uses_an_index(store):
                 plans.extend(row[3] for row in tx.all(f"EXPLAIN QUERY PLAN {sql}", params))
                 return []
 
-            one = all
+            def one(self, sql, params=()):
+                self.all(sql, params)
 
             def run_many(self, sql, rows):
                 return None
