@@ -22,7 +22,7 @@ from postino.outbound.courier import Courier, Means, put_off
 from postino.outbound.destinations import LANE_ROOM, Lane, Lanes
 from postino.outbound.overdue import tell_overdue
 from postino.outbound.reports import Reporter
-from postino.outbound.routes import Routes
+from postino.outbound.routes import Destination, Routes
 from postino.outbound.settling import Done, OutboundMetrics
 from postino.outbound.work import Held, OctetsBudget, Work
 from postino.store.queue import lease
@@ -43,7 +43,8 @@ HELD_OCTETS: Final = 64 * 1024 * 1024
 PATIENCE_SECONDS: Final = 0.2
 """Work that waits longer for one of its lane's connections is given another."""
 BUSY_SECONDS: Final = 5
-"""A lane that is full is offered more of what waits for it after this time."""
+"""What a full lane could not take is offered to it again after this time."""
+_FULL_SECONDS: Final = 1.0
 MOST_BUSY_DOMAINS: Final = 500
 _TIDY_SECONDS: Final = 1.0
 _FAILED_LOOK_SECONDS: Final = 5.0
@@ -79,6 +80,9 @@ class Dispatcher:
         self._budget = OctetsBudget(HELD_OCTETS)
         self._busy: dict[str, str] = {}
         """Domains whose lane was full -> the lane's key."""
+        self._full: set[Lane] = set()
+        self._rests_until = 0.0
+        """By the event loop's clock."""
         self._couriers: dict[asyncio.Task[None], Courier] = {}
         self._idle: dict[Courier, None] = {}
         """Those that wait for work, the longest first; some may have got some since."""
@@ -195,8 +199,10 @@ class Dispatcher:
         now = self._means.clock.now()
         if mark and mark == self._looked_at and now < self._due_at:
             return min(LOOK_SECONDS, self._due_at - now)
-        room = MOST_HELD - self._held_count
-        if room < BATCH_RECIPIENTS:
+        rest = self._rests_until - self._loop.time()
+        if rest > 0.0:
+            return rest
+        if self._held_count > MOST_HELD - BATCH_RECIPIENTS:
             # Who finishes wakes us.
             return LOOK_SECONDS
         self._looked_at = mark
@@ -219,20 +225,23 @@ class Dispatcher:
         full = 0
         for message in taken:
             full += self._distribute(message, None, now)
-        # Where nearly all is for lanes that are full, they need time.
-        return 0.0 if full * 2 < len(taken) else 1.0
+        if full * 2 < len(taken):
+            return 0.0
+        # Most was for lanes that are full, and more would only be put back; who empties one wakes us.
+        self._rests_until = self._loop.time() + _FULL_SECONDS
+        return _FULL_SECONDS
 
     def _busy_domains(self) -> list[str]:
         """Domains of lanes that have enough to do."""
         busy = self._busy
         for domain, key in tuple(busy.items()):
             lane = self._lanes.find(key)
-            if lane is None or lane.waiting <= LANE_ROOM // 2:
+            if lane is None or lane not in self._full:
                 del busy[domain]
         return list(busy)
 
     def _distribute(self, message: QueuedMessage, octets: Octets | None, now: Instant) -> bool:
-        """Put a leased message into its lanes; whether one of them was too full to take its part."""
+        """Put a leased message into its lanes; whether one of them is full."""
         means = self._means
         held = self._adopt(message, Instant(now + LEASE_SECONDS))
         if octets is not None:
@@ -251,32 +260,42 @@ class Dispatcher:
                 lane.opens_at = now
             if lane.is_closed(now):
                 put_off(means, lane, work, now)
-            elif lane.waiting >= LANE_ROOM and octets is None:
-                full = True
-                self._lane_is_full(lane, work, now)
-            else:
+                continue
+            if lane.waiting < LANE_ROOM or octets is not None:
                 lane.push(work)
                 self._serve(lane)
+                continue
+            full = True
+            self._full.add(lane)
+            if len(self._busy) < MOST_BUSY_DOMAINS:
+                self._busy[work.recipients[0].domain] = lane.destination.key
+            if lane.waiting < LANE_ROOM + BATCH_RECIPIENTS:
+                lane.push(work)
+            else:
+                self._put_back(work, now)
         return full
 
     def _by_lane(self, message: QueuedMessage) -> "Iterable[tuple[Lane, Sequence[QueuedRecipient]]]":
         routes, recipients = self._routes(), message.recipients
-        first = routes.destination(message.reverse_path, recipients[0].domain)
+        first = self._destination(routes, message, recipients[0].domain)
         if len(recipients) == 1:
             return [(self._lanes.lane(first), recipients)]
         lanes: dict[str, tuple[Lane, list[QueuedRecipient]]] = {}
         for recipient in recipients:
-            destination = routes.destination(message.reverse_path, recipient.domain)
+            destination = self._destination(routes, message, recipient.domain)
             if destination.key not in lanes:
                 lanes[destination.key] = (self._lanes.lane(destination), [])
             lanes[destination.key][1].append(recipient)
         return lanes.values()
 
-    def _lane_is_full(self, lane: Lane, work: Work, now: Instant) -> None:
-        """Give work back to the queue, and do not take more of its domains until the lane has room."""
-        if len(self._busy) < MOST_BUSY_DOMAINS:
-            for recipient in work.recipients:
-                self._busy[recipient.domain] = lane.destination.key
+    def _destination(self, routes: Routes, message: QueuedMessage, domain: str) -> Destination:
+        """Where it goes. Mail for here shares no lane with mail for elsewhere, as by a route for all."""
+        if self._means.is_here(domain):
+            return Destination(f"here {domain}", None, domain)
+        return routes.destination(message.reverse_path, domain)
+
+    def _put_back(self, work: Work, now: Instant) -> None:
+        """Let the queue keep what a full lane cannot take."""
         outcomes = [
             self._means.judge.put_off(work.held.message, recipient, Instant(now + BUSY_SECONDS))
             for recipient in work.recipients
@@ -288,6 +307,12 @@ class Dispatcher:
         held = done.held
         if not done.finishes:
             return
+        if self._full:
+            empty = {lane for lane in self._full if lane.waiting <= LANE_ROOM // 2}
+            if empty:
+                self._full -= empty
+                self._rests_until = 0.0
+                self._woken.set()
         held.works -= 1
         if held.works > 0:
             return
