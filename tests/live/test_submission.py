@@ -126,6 +126,14 @@ def test_python_submits_with_each_parameter(tmp_path: Path) -> None:
                 rcpt_options=["NOTIFY=FAILURE", f"ORCPT=rfc822;{CAROL}"],
             )
             smtp.sendmail(BOB, [CAROL, ANN], message, mail_options=["HOLDFOR=3600"])
+            # Held for somebody here, it comes to her in its time, and he hears of it.
+            smtp.sendmail(
+                BOB, [ANN], message, mail_options=["HOLDFOR=1"], rcpt_options=["NOTIFY=SUCCESS,DELAY"]
+            )
         (arrived,) = wait_for(far, CAROL)
+        (held,) = wait_for(near, ANN)
+        assert held.startswith(b"Return-Path: <bob@example.org>\r\nDelivered-To: ann@example.org\r\n")
+        (report,) = wait_for(near, BOB)
+        assert b"Future-Release-Request: for;1\r\n" in report
         assert b"\tPRIORITY 4;\r\n" in arrived
         assert "carol@far.example" in near.cli("queue", "list").stdout

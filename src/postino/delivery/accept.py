@@ -249,7 +249,7 @@ class Delivery:
             log.info(
                 "message.accepted",
                 message=inbound.message_id,
-                queue=queued.queue_id,
+                queue_id=queued.queue_id,
                 kind=out.kind.name.lower(),
                 reverse_path=f"<{out.reverse_path}>",
                 octets=size,

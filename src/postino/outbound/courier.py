@@ -112,6 +112,8 @@ class Means:
     make_reports: MakeReports
     deliver_here: DeliverHere
     bad_hosts: BadHosts
+    is_here: Callable[[str], bool] = lambda domain: False
+    """Whether a domain is ours."""
 
 
 class _NoWay(Exception):

@@ -1,4 +1,4 @@
-"""Deliver what waits in the queue for a domain that has become ours since.
+"""Deliver what waits in the queue for our own domains: held to be sent later, or ours only since.
 
 RFC: 5321 §3.9 (aliases), 3461 §5.2.3 (delivered).
 Invariants: what is delivered here goes the way of received mail: aliases, forwarding, trace fields; a
@@ -53,9 +53,13 @@ class LocalDelivery:
         self._limits = limits
         self._separator = separator
 
+    def is_here(self, domain: str) -> bool:
+        """Whether the domain is ours."""
+        return not self._delivery.senders.is_elsewhere(domain)
+
     async def deliver(self, work: Work, octets: Octets) -> list[Outcome] | None:
         """The outcomes of delivering here; None when the domain is another server's."""
-        if self._delivery.senders.is_elsewhere(work.recipients[0].domain):
+        if not self.is_here(work.recipients[0].domain):
             return None
         content: Content | None = None
         outcomes = []

@@ -116,6 +116,7 @@ class Outbound:
             delay_notice_seconds=lambda: int(self.settings.delay_notice_seconds),
             when_settled=self._settled,
         )
+        here = local(judge)
         means = Means(
             settings=lambda: self.settings,
             clock=clock,
@@ -127,7 +128,8 @@ class Outbound:
             find_target=targets.find,
             open_session=self._open_session,
             make_reports=reporter.make_reports,
-            deliver_here=local(judge).deliver,
+            deliver_here=here.deliver,
+            is_here=here.is_here,
             bad_hosts=BadHosts(),
         )
         self.dispatcher = Dispatcher(

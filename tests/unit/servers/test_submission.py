@@ -1,6 +1,7 @@
 """What becomes of a submitted message: queue entry, copies, limits, identities; over memory, with a real store."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -388,6 +389,20 @@ async def test_a_copy_is_filed_in_sent_with_the_bcc_field(tmp_path: Path) -> Non
         )
         assert rows == [("bob@other.example", len(copy))]
         assert world.store.read_now(lambda tx: tx.all("SELECT count(*) FROM shared_body")) == [(1,)]
+
+
+@pytest.mark.parametrize("length", [200_000, 2_000_000])
+async def test_a_large_body_lies_on_disk_once(tmp_path: Path, length: int) -> None:
+    octets = MESSAGE + random.Random(1).randbytes(length // 2).hex().encode() + b"\r\n"
+    async with submitting(tmp_path, account(set_save_sent, True)) as (world, client):
+        assert b"Queued" in await send(client, "bob@other.example", "bob@example.org", octets=octets)
+        names = world.store.read_now(
+            lambda tx: tx.all("SELECT blob_id FROM octets UNION ALL SELECT blob_id FROM queue_octets")
+        )
+        assert len(names) == 3
+        assert len(set(names)) == 1
+        (message,) = queued(world)
+        assert message.options.body is BodyType.SEVEN_BIT or length > 1_000_000
 
 
 async def test_no_copy_is_filed_when_the_program_filed_its_own_first(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ async def test_one_event_for_each_thing_and_no_secret(tmp_path: Path) -> None:
             "<nobody@example.org>",
         )
         accepted = world.log.events[3].fields
-        assert (accepted["queue"], accepted["kind"], accepted["recipients"]) == (
+        assert (accepted["queue_id"], accepted["kind"], accepted["recipients"]) == (
             1,
             "submitted",
             ["x@other.example"],

@@ -214,7 +214,7 @@ class MessageReceiver:
 def _kept(transaction: MailTransaction, inbound: Inbound, queued: Sequence[QueuedMessage]) -> Reply:
     """What it is called here: by the queue's number, with which it can be taken back, where it has one."""
     for out, entry in zip(inbound.outgoing, queued, strict=True):
-        if out.kind is QueueKind.SUBMITTED and out.account_id:
+        if out.kind is QueueKind.SUBMITTED:
             later = ""
             if out.release_at > entry.created_at:
                 later = f", to go at {datetime.fromtimestamp(out.release_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
