@@ -256,7 +256,9 @@ def test_the_demonstration_sends_to_the_relay_that_was_named_and_else_to_nobody(
                         assert b"--relay HOST:PORT" in text
                     else:
                         assert f"Mail for other servers goes to 127.0.0.1:{port}" in page
-                        client.sendmail("me@example.org", ["far@example.net"], "From: me@example.org\nSubject: out\n\nx\n")
+                        client.sendmail(
+                            "me@example.org", ["far@example.net"], "From: me@example.org\nSubject: out\n\nx\n"
+                        )
                         deadline = time.monotonic() + 15
                         while not any(dump.iterdir()) and time.monotonic() < deadline:
                             time.sleep(0.02)
