@@ -23,11 +23,16 @@ class HostTlsa:
     """What a certificate under a trust anchor must name, one of them; the TLSA base domain first."""
 
 
-async def find_tlsa(resolver: Resolver, found: FoundHosts, host: FoundHost, port: int) -> HostTlsa | None:
-    """The records, or None where DANE does not apply. Raises DnsFailure: then the host must not be used."""
+def dane_applies(found: FoundHosts) -> bool:
+    """Whether any of these hosts may have TLSA records that mean something."""
     # RFC 7672 §2.2.1 would let us use DANE with hosts that an unvalidated MX answer names. Whoever forges it
     # names hosts of his own: that proves nothing, and costs a question.
-    if (found.by_mx and not found.is_secure) or found.domain.startswith("["):
+    return (found.is_secure or not found.by_mx) and not found.domain.startswith("[")
+
+
+async def find_tlsa(resolver: Resolver, found: FoundHosts, host: FoundHost, port: int) -> HostTlsa | None:
+    """The records, or None where DANE does not apply. Raises DnsFailure: then the host must not be used."""
+    if not dane_applies(found):
         return None
     for base in await _base_domains(resolver, host):
         answer = await resolver.tlsa(f"_{port}._tcp.{base}")

@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from postino.core.errors import DnsFailure
@@ -207,6 +208,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(4096)
 def is_public(address: str) -> bool:
     """Whether an address may stand in a public domain's records.
 

@@ -6,6 +6,7 @@ Not here: routes of the operator (targets.py), the handshake (secure.py).
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postino.core.errors import DnsFailure
@@ -14,7 +15,7 @@ from postino.mailauth.dane import usable_records
 from postino.mailauth.mta_sts import Mode
 from postino.mailauth.tlsrpt import dane_policy, no_policy
 from postino.net.tls_client import TlsProblem
-from postino.outbound.dane import HostTlsa, find_tlsa
+from postino.outbound.dane import HostTlsa, dane_applies, find_tlsa
 from postino.outbound.hosts import FoundHost, FoundHosts
 from postino.outbound.mta_sts import KeptPolicy, StsPolicies
 from postino.outbound.settings import OutboundSettings
@@ -39,12 +40,9 @@ class TlsPolicies:
         """The hosts that may be used, with what each must prove. Raises NotNow when there is none left."""
         refused: list[str] = []
         hosts: list[Host] = []
-        sts, tlsa = await asyncio.gather(
-            self._sts_policy(found.domain, settings),
-            asyncio.gather(
-                *(self._tlsa(found, host, settings) for host in found.hosts), return_exceptions=True
-            ),
-        )
+        sts = await self._sts_policy(found.domain, settings)
+        tlsa = await self._all_tlsa(found, settings)
+        none = no_policy(found.domain)
         for host, records in zip(found.hosts, tlsa, strict=True):
             if isinstance(records, DnsFailure):
                 self._tell(
@@ -54,7 +52,7 @@ class TlsPolicies:
                 continue
             if isinstance(records, BaseException):
                 raise records
-            tls = self._tls(found, host, records, sts)
+            tls = self._tls(found.domain, none, host, records, sts)
             if isinstance(tls, _Refused):
                 refused.append(tls.sentence)
             else:
@@ -68,13 +66,21 @@ class TlsPolicies:
             return None
         return await self._sts.policy(domain)
 
-    async def _tlsa(self, found: FoundHosts, host: FoundHost, settings: OutboundSettings) -> HostTlsa | None:
-        return await find_tlsa(self._resolver, found, host, settings.port) if settings.dane else None
+    async def _all_tlsa(
+        self, found: FoundHosts, settings: OutboundSettings
+    ) -> Sequence[HostTlsa | BaseException | None]:
+        """For each host its TLSA records, or why they cannot be had."""
+        if not settings.dane or not dane_applies(found):
+            return [None] * len(found.hosts)
+        return await asyncio.gather(
+            *(find_tlsa(self._resolver, found, host, settings.port) for host in found.hosts),
+            return_exceptions=True,
+        )
 
     def _tls(
-        self, found: FoundHosts, host: FoundHost, tlsa: HostTlsa | None, sts: KeptPolicy | None
+        self, domain: str, none: str, host: FoundHost, tlsa: HostTlsa | None, sts: KeptPolicy | None
     ) -> "HostTls | _Refused":
-        domain = found.domain
+        """`none` is what reports call having no policy."""
         if tlsa is not None:
             report = dane_policy(domain, host.name, tlsa.records)
             if usable_records(tlsa.records):
@@ -86,7 +92,7 @@ class TlsPolicies:
             if sts is None or sts.policy.mode is not Mode.ENFORCE:
                 return HostTls(TlsLevel.REQUIRED, TlsOrigin.DANE, policy=report)
         if sts is None:
-            return HostTls(policy=no_policy(domain))
+            return HostTls(policy=none)
         return self._by_sts(domain, host, sts)
 
     def _by_sts(self, domain: str, host: FoundHost, sts: KeptPolicy) -> "HostTls | _Refused":
