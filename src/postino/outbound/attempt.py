@@ -9,6 +9,7 @@ Invariants: pure; each recipient of a transaction gets one outcome, or is to be 
 Not here: connections (courier.py), the octets (preparation.py), the schedule (retry.py).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +30,7 @@ LATE: Final = "5.4.7"
 """RFC 2852 §4.1.3: the sender's own deadline passed."""
 _AT_ONCE: Final = Instant(0)
 _TOO_MANY_RECIPIENTS: Final = frozenset({"4.5.3", "5.5.3"})
+_TLS_OPTIONAL: Final = re.compile(rb"^tls-required:[ \t]*no[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _TOO_MANY_WORDS: Final = ("too many", "concurrent", "connection limit", "connections from your")
 _GREY_WORDS: Final = ("greylist", "graylist", "grey list", "gray list")
 
@@ -54,6 +56,11 @@ def needs_utf8(message: QueuedMessage, octets: Octets) -> bool:
     return not (
         message.reverse_path.isascii() and all(map(str.isascii, local_parts)) and octets.header.isascii()
     )
+
+
+def is_tls_optional(message: QueuedMessage, header: bytes) -> bool:
+    """Whether its author would rather have it arrive than keep to what is said about TLS (RFC 8689 §3)."""
+    return not message.options.require_tls and _TLS_OPTIONAL.search(header) is not None
 
 
 def lacking(

@@ -11,7 +11,7 @@ Not here: SMTP (session.py), what replies mean (attempt.py), when connections ar
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from postino.core.errors import TemporarilyUnavailable
@@ -25,6 +25,7 @@ from postino.outbound.attempt import (
     Lack,
     is_confirmed,
     is_crowded,
+    is_tls_optional,
     lacking,
     needs_utf8,
     options_for,
@@ -38,7 +39,15 @@ from postino.outbound.routes import Destination
 from postino.outbound.secure import TlsReached
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.settling import Done, Settler
-from postino.outbound.target import Host, NotNow, Target, TlsLevel, Undeliverable
+from postino.outbound.target import (
+    OPPORTUNISTIC,
+    Host,
+    NotNow,
+    Target,
+    TlsLevel,
+    TlsOrigin,
+    Undeliverable,
+)
 from postino.outbound.work import NOBODY, Reached, Work
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.client.transaction import Phase
@@ -133,7 +142,16 @@ class _NoWay(Exception):
 class Courier:
     """One of a lane's connections. Ends when run() does."""
 
-    __slots__ = ("_carried", "_lane", "_means", "_session", "_waker", "idle_since", "is_dismissed")
+    __slots__ = (
+        "_carried",
+        "_is_for_one",
+        "_lane",
+        "_means",
+        "_session",
+        "_waker",
+        "idle_since",
+        "is_dismissed",
+    )
 
     def __init__(self, lane: Lane, means: Means) -> None:
         self._lane = lane
@@ -141,6 +159,8 @@ class Courier:
         self._session: Session | None = None
         self._carried = 0
         """Messages over the present connection."""
+        self._is_for_one = False
+        """The present connection may carry nothing else."""
         self._waker: asyncio.Future[None] | None = None
         self.idle_since = 0.0
         self.is_dismissed = False
@@ -181,7 +201,9 @@ class Courier:
         lane = self._lane
         session = self._session
         if session is not None and (
-            not session.usable or self._carried >= self._means.settings().messages_per_connection
+            self._is_for_one
+            or not session.usable
+            or self._carried >= self._means.settings().messages_per_connection
         ):
             # The lane opens another when there is more work.
             return None
@@ -343,14 +365,18 @@ class Courier:
         except NotNow as error:
             raise _NoWay(error.status, str(error), error.remote, is_final=False, answered=False) from error
         now = means.clock.now()
+        optional = is_tls_optional(work.held.message, octets.header)
         lack: tuple[Lack, str] | None = None
         refusal: NotNow | None = None
         for host in sorted(target.hosts, key=lambda host: means.bad_hosts.has(host.name, now)):
+            lenient = replace(host, tls=OPPORTUNISTIC)
+            # What the operator set for a route holds all the same.
+            is_lenient = optional and host.tls.origin in (TlsOrigin.DANE, TlsOrigin.MTA_STS)
             if _is_too_open(host, work.held.message):
                 lack = lack or (TOO_OPEN, "")
                 continue
             try:
-                session = await means.open_session(host, target)
+                session = await means.open_session(lenient if is_lenient else host, target)
             except NotNow as error:
                 means.bad_hosts.note(host.name, now)
                 refusal = error
@@ -358,6 +384,8 @@ class Courier:
             missing = self._lack(session, work, utf8=utf8)
             if missing is None:
                 self._session = session
+                # SECURITY: what TLS was not asked of is not for other messages.
+                self._is_for_one = is_lenient
                 self._carried = 0
                 lane.connected += 1
                 return session

@@ -347,6 +347,34 @@ def test_tls_all_the_way_is_never_let_down(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+DANE = """
+secure.example.                !secure MX 10 mx.secure.example.
+mx.secure.example.             !secure A 203.0.113.9
+mx.secure.example.             !secure
+_25._tcp.mx.secure.example.    !secure TLSA 3 1 1 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+"""
+
+
+def test_an_author_may_rather_have_it_arrive_than_keep_to_dane(tmp_path: Path) -> None:
+    """RFC 8689 §4.2.2; the server does not even offer TLS."""
+
+    async def scenario(world: SendingWorld) -> None:
+        far = world.far_server("203.0.113.9")
+        outbound = world.outbound()
+        words = b"From: ann@example.org\r\nTLS-Required: No\r\nSubject: your certificate has expired\r\n\r\n"
+        await world.submit("postmaster@secure.example", outbound=outbound, header=words)
+        await world.pass_time(30)
+        assert len(far.messages) == 1
+        await world.submit("bob@secure.example", outbound=outbound)
+        await world.pass_time(30)
+        assert len(far.messages) == 1
+        (row,) = world.waiting()
+        assert row["last_status"] == "4.7.5"
+
+    with sending_world(tmp_path, scenario, zone=DANE):
+        pass
+
+
 def test_a_message_beyond_ascii_goes_to_the_host_that_takes_it(tmp_path: Path) -> None:
     async def scenario(world: SendingWorld) -> None:
         first = world.far_server(MX1, Habits(extensions=without("SMTPUTF8")))
