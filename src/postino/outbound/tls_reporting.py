@@ -1,7 +1,7 @@
 """Send yesterday's TLS reports to the domains that ask for them.
 
 RFC: 8460 §3 (who wants them), §4.1 (by day), §5.2 (gzip), §5.3 (mail), §5.4 (POST), §5.5 (tries),
-    6522 §3 (multipart/report), 3834 §5 (Auto-Submitted).
+    6522 §3 (multipart/report), 3834 §5 (Auto-Submitted), 8689 §3 (TLS-Required).
 Exposure: addresses and URLs come from other domains' DNS; never one inside this network.
 Invariants: a domain's counts go when its report is in the queue or was taken, or when they are RETRY_DAYS
     old; one worker reports.
@@ -195,6 +195,8 @@ def _message(report: Report, packed: bytes, addresses: Sequence[str], now: Insta
             f"Message-ID: <{report.report_id}>",
             f"TLS-Report-Domain: {report.domain}",
             f"TLS-Report-Submitter: {report.submitter}",
+            # RFC 8460 §5.3: a report is never held up by what it tells of.
+            "TLS-Required: No",
             "Auto-Submitted: auto-generated",
             "MIME-Version: 1.0",
             'Content-Type: multipart/report; report-type="tlsrpt";',

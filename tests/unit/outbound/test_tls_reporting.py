@@ -116,6 +116,7 @@ async def test_a_report_by_mail(store: Store) -> None:
     parsed = email.message_from_bytes(whole, policy=email.policy.default)
     assert parsed["From"].addresses[0].addr_spec == "postmaster@us.example"
     assert parsed["TLS-Report-Domain"] == "example.net"
+    assert parsed["TLS-Required"] == "No"
     assert parsed["TLS-Report-Submitter"] == "us.example"
     assert parsed.get_content_type() == "multipart/report"
     assert parsed.get_param("report-type") == "tlsrpt"
