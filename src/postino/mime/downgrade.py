@@ -26,7 +26,8 @@ _IN_PLACE: Final = frozenset({"", "7bit", "8bit", "binary"})
 _HIGH: Final = bytes(range(128, 256))
 _QUESTION_MARKS: Final = bytes(range(128)) + b"?" * 128
 _LONG_LINE: Final = re.compile(rb"[^\n]{%d}" % (_LONGEST_LINE + 2))
-_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_DASHES: Final = re.compile(rb"^--", re.MULTILINE)
+_TOO_LONG: Final = re.compile(rb"[^\n]{78}")
 _ENCODING_FIELD: Final = re.compile(
     rb"^content-transfer-encoding[ \t]*+:[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.IGNORECASE | re.MULTILINE
 )
@@ -84,7 +85,8 @@ class _Rewriter:
         if not part.param("boundary").isascii():
             raise CannotDowngrade("The message has parts whose boundary is not ASCII")
         is_signed = part.is_multipart and part.media_subtype == "signed"
-        self._made.append(_labelled(header, "7bit") if part.encoding in {"8bit", "binary"} else _tidy(header))
+        has_label = part.encoding in {"8bit", "binary"}
+        self._made.append(_labelled(header, "7bit") if has_label else _sound(header))
         at = part.body_start
         for child in part.parts:
             self._made.append(_gap(whole[at : child.header_start]))
@@ -101,7 +103,7 @@ class _Rewriter:
     def _leaf(self, part: Part, header: bytes, *, is_message: bool, is_root: bool) -> None:
         octets = self._whole[part.body_start : part.end]
         if _is_fit(octets):
-            self._made += [header, octets]
+            self._made += [_sound(header), octets]
             return
         declared = part_content(header).media
         if declared is not None and (
@@ -111,9 +113,9 @@ class _Rewriter:
                 "The message has 8-bit octets in a part that cannot be encoded, or whose structure is broken"
             )
         data = octets if part.encoding in _IN_PLACE else _decoded(part.encoding, octets)
-        if (part.media_type == "text" or part.media_type == "message") and _is_mostly_ascii(data):
-            encoding, encoded = "quoted-printable", binascii.b2a_qp(data, istext=True)
-        else:
+        encoding = "quoted-printable"
+        encoded = _quoted_printable(data) if part.media_type in {"text", "message"} else None
+        if encoded is None:
             encoding, encoded = "base64", _base64(data)
             if is_root:
                 encoded += b"\r\n"
@@ -146,9 +148,22 @@ def _decoded(encoding: str, octets: bytes) -> bytes:
 
 
 def _is_mostly_ascii(data: bytes) -> bool:
-    """Whether quoted-printable can still be read by people, and keeps the lines as they are."""
+    """Whether quoted-printable is not much longer than base64, and keeps the lines as they are."""
     high = len(data) - len(data.translate(None, _HIGH))
     return high * 4 <= len(data) and b"\0" not in data and _has_whole_lines(data)
+
+
+def _quoted_printable(data: bytes) -> bytes | None:
+    """The form that people can still read; None where base64 is better."""
+    if not _is_mostly_ascii(data):
+        return None
+    encoded = binascii.b2a_qp(data, istext=True)
+    if b"\n--" in encoded or encoded[:2] == b"--":
+        # SECURITY: a long line may have been broken in front of what then is a delimiter.
+        encoded = _DASHES.sub(b"=2D-", encoded)
+        if _TOO_LONG.search(encoded):
+            return None
+    return encoded
 
 
 def _base64(data: bytes) -> bytes:
@@ -156,22 +171,28 @@ def _base64(data: bytes) -> bytes:
     return b"\r\n".join([encoded[at : at + _BASE64_LINE] for at in range(0, len(encoded), _BASE64_LINE)])
 
 
-def _tidy(header: bytes) -> bytes:
-    """A header with whole line ends; in what came as BINARYMIME they may be others."""
-    return header if _has_whole_lines(header) else _LINE_END.sub(b"\r\n", header)
+def _sound(octets: bytes) -> bytes:
+    """Octets of the structure, whose line ends must be whole; raises CannotDowngrade otherwise.
+
+    SECURITY: repaired, they could bring up a delimiter, a field or the end of a header that was none before.
+    They only come by BINARYMIME, which wants them whole too (RFC 3030 §3).
+    """
+    if not _has_whole_lines(octets):
+        raise CannotDowngrade("The message has a CR or LF alone in a header or between its parts")
+    return octets
 
 
 def _gap(octets: bytes) -> bytes:
     """Delimiters, and what stands before the first and behind the last: nothing anybody is shown."""
     if not octets.isascii() or b"\0" in octets:
         octets = octets.translate(_QUESTION_MARKS).replace(b"\0", b"?")
-    return _tidy(octets)
+    return _sound(octets)
 
 
 def _labelled(header: bytes, encoding: str) -> bytes:
     """The header of a part that now has this encoding."""
     field = f"Content-Transfer-Encoding: {encoding}\r\n".encode("ascii")
-    header = _tidy(header)
+    header = _sound(header)
     found = _ENCODING_FIELD.search(header)
     if found is not None:
         # The first of several is the one that counts; the others would only confuse.
@@ -189,7 +210,7 @@ def _with_type(header: bytes, data: bytes) -> bytes:
     else:
         charset = b"utf-8"
     field = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=" + charset + b"\r\n"
-    return _with_field(_tidy(header), field)
+    return _with_field(_sound(header), field)
 
 
 def _with_field(header: bytes, field: bytes) -> bytes:

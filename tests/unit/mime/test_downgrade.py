@@ -179,6 +179,25 @@ def test_what_is_shown_to_nobody_is_made_ascii() -> None:
     assert b"\r\n\r\n??nd davor\r\n--=_b\r\n" in after
 
 
+def test_a_line_that_is_broken_brings_up_no_delimiter() -> None:
+    # Found by fuzzing: quoted-printable breaks long lines, here in front of what then was a delimiter.
+    for before in range(60, 90):
+        text = "ü" + "x" * before + "--=_b\r\n-- \r\n--=_bü\r\n"
+        whole = multipart(part("text/plain; charset=utf-8", text.encode()))
+        after = convert(whole)
+        assert_same_and_fit(whole, after)
+        assert after.count(b"\r\n--=_b") == 2
+
+
+@pytest.mark.parametrize("octets", [b"pre\ramble\r\n", b"a\nb\r\n"])
+def test_line_ends_of_the_structure_are_never_repaired(octets: bytes) -> None:
+    # Found by fuzzing: whatever a CR alone is made, it can make structure that was none.
+    with pytest.raises(CannotDowngrade, match="alone in a header or between"):
+        convert(multipart(UTF8_TEXT, preamble=octets))
+    with pytest.raises(CannotDowngrade, match="alone in a header or between"):
+        convert(b"Subject: x\ry\r\n\r\n\xff\r\n")
+
+
 @pytest.mark.parametrize(("charset", "octets"), [("utf-8", "ü\r\n".encode()), ("unknown-8bit", b"\xfc\r\n")])
 def test_text_that_never_said_what_it_is_is_declared(charset: str, octets: bytes) -> None:
     after = convert(b"Subject: x\r\n\r\n" + octets)

@@ -25,7 +25,6 @@ MAX_TEXT: Final = 2000
 _SINGLE: Final = re.compile(rb"([2-5][0-9][0-9])(?: ([\x20-\x7e]{0,510}))?\r\n")
 _LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\n]*))?", re.DOTALL)
 _STATUS: Final = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?: +|$)")
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]+")
 _REPEATED: Final = 512
 
 
@@ -165,7 +164,12 @@ def _usual(code: bytes, text: bytes | None) -> FarReply:
 
 
 def _shown(text: bytes) -> str:
-    return _UNPRINTABLE.sub("?", text.decode("utf-8", "replace"))
+    decoded = text.decode("utf-8", "replace")
+    if decoded.isprintable():
+        return decoded
+    # SECURITY: it ends up in logs and reports, where a terminal's controls or a change of the direction of
+    # writing would show something else than was said.
+    return "".join([one if one.isprintable() else " " if one.isspace() else "?" for one in decoded])
 
 
 def _status(code: bytes, lines: tuple[str, ...]) -> str:
