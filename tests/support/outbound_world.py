@@ -9,12 +9,10 @@ queue is empty or nothing is due before `until`.
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
@@ -32,9 +30,8 @@ from postino.outbound.signing import Signer
 from postino.outbound.targets import Targets
 from postino.outbound.tls_policy import TlsPolicies
 from postino.smtp.envelope import NO_MAIL_OPTIONS, MailOptions
-from postino.store.content import InlineBody
+from postino.store.content import Body, InlineBody
 from postino.store.queue.enqueue import enqueue_message
-from postino.store.queue.lease import next_due
 from postino.store.queue.values import NewQueued, NewRecipient, Octets, QueueId, QueueKind
 from postino.store.store import Store, open_store
 from postino.store.verify import verify
@@ -43,7 +40,7 @@ from tests.support.far_server import FarServer, Habits
 from tests.support.memory_network import MemoryBus, RecordingLog
 from tests.support.memory_pipes import MemoryNetwork
 from tests.support.virtual_time import VirtualTime
-from tests.support.world import DOMAIN, HOSTNAME, NOW, no_seed, seeded_directory
+from tests.support.world import HOSTNAME, NOW, no_seed, seeded_directory
 
 HEADER = b"From: ann@example.org\r\nTo: people\r\nSubject: hello\r\n\r\n"
 BODY = b"Some words.\r\n"
@@ -165,6 +162,7 @@ class SendingWorld:
         recipients: Sequence[NewRecipient] = (),
         header: bytes = HEADER,
         body: bytes = BODY,
+        stored: Body | None = None,
         lifetime: int = 5 * 86_400,
         release_at: int = 0,
     ) -> QueueId:
@@ -176,7 +174,7 @@ class SendingWorld:
             reverse_path=reverse_path,
             recipients=recipients or [recipient(address) for address in addresses],
             header=header,
-            body=InlineBody(body),
+            body=stored or InlineBody(body),
             size=len(header) + len(body),
             message_id="test-1",
             options=options,
@@ -228,7 +226,11 @@ def recipient(address: str, **fields: Any) -> NewRecipient:
 
 @contextmanager
 def sending_world(
-    directory: Path, scenario: Callable[[SendingWorld], Coroutine[Any, Any, None]], *, zone: str, seed: int = 1
+    directory: Path,
+    scenario: Callable[[SendingWorld], Coroutine[Any, Any, None]],
+    *,
+    zone: str,
+    seed: int = 1,
 ) -> Iterator[SendingWorld]:
     """Run a scenario to its end, then look whether the store is whole; gives the world as it was left."""
     # In real time: it has a store of its own.

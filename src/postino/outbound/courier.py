@@ -229,13 +229,11 @@ class Courier:
     async def _leave(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            self._lane.connected -= 1
             await session.quit()
 
     def _drop(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            self._lane.connected -= 1
             session.close()
 
     # One message
@@ -313,12 +311,14 @@ class Courier:
         used, self._carried = self._carried > 0, self._carried + 1
         try:
             replies = await session.send(outgoing)
+            is_untouched = all(reply.code == 421 and reply.phase is Phase.MAIL for reply in replies)
         except ConnectionLost as error:
+            is_untouched = True
             lost = RecipientReply(
                 421, "4.4.2", f"The connection was lost: {error}", session.remote, Phase.LOST
             )
             replies = [lost] * len(work.recipients)
-        if used and not work.is_second_try and not session.usable and all(map(_is_untouched, replies)):
+        if used and not work.is_second_try and not session.usable and is_untouched:
             # The server had enough of this connection, or of waiting: that is nothing about the message.
             work.is_second_try = True
             self._lane.push_first(work)
@@ -387,7 +387,6 @@ class Courier:
                 # SECURITY: what TLS was not asked of is not for other messages.
                 self._is_for_one = is_lenient
                 self._carried = 0
-                lane.connected += 1
                 return session
             lack = (missing, session.remote)
             await session.quit()
@@ -425,8 +424,8 @@ class Courier:
             outcomes = self._deferred(work, no.status, no.sentence, reached, now)
             await self._settle(work, work.recipients, outcomes, reached, octets)
             return True
-        if lane.connected:
-            # It answers others of ours: we are too many.
+        if lane.connections > 1:
+            # It may answer others of ours, so that we are too many; if not, the last of us finds out.
             lane.too_many()
             lane.push_first(work)
             return False
@@ -478,11 +477,6 @@ def put_off(means: Means, lane: Lane, work: Work, now: Instant) -> None:
     message = work.held.message
     outcomes = [means.judge.put_off(message, recipient, until) for recipient in work.recipients]
     means.settler.add(Done(work.held, work.recipients, outcomes))
-
-
-def _is_untouched(reply: RecipientReply) -> bool:
-    """Whether the connection ended before the message can have been taken."""
-    return reply.code == 421 and reply.phase in (Phase.LOST, Phase.MAIL)
 
 
 def _is_too_open(host: Host, message: QueuedMessage) -> bool:

@@ -27,6 +27,8 @@ FIRST_CONNECTIONS: Final = 5
 WORK_FOR_CONNECTION: Final = 4
 """Another connection is opened at once when this much work waits for each of them: a connection takes
 longer to open than a message to go over an open one."""
+_CAREFUL_STEP: Final = 0.05
+"""A destination that once had too many of our connections gets more twenty times as slowly."""
 LANE_ROOM: Final = 500
 """Work taken from the queue for one lane; the rest of its mail waits there."""
 BAD_HOST_SECONDS: Final = 300
@@ -42,7 +44,7 @@ class Lane:
 
     __slots__ = (
         "_waiting",
-        "connected",
+        "_was_too_many",
         "connections",
         "destination",
         "failures",
@@ -60,8 +62,6 @@ class Lane:
         """How many connections it may have now; grows and shrinks."""
         self.connections = 0
         """Being opened, at work or idle."""
-        self.connected = 0
-        """Those where a host answered."""
         self.idle: list[Courier] = []
         """Connections without work; the one used last is taken first."""
         self.failures = 0
@@ -70,6 +70,7 @@ class Lane:
         """Closed until then; 0 for open."""
         self.is_patient = False
         """A timer will look whether what waits needs another connection."""
+        self._was_too_many = False
         self._waiting: list[tuple[int, int, Work]] = []
 
     # Work
@@ -117,10 +118,12 @@ class Lane:
         """The destination took a message."""
         self.failures = 0
         if self.window < self.most_connections:
-            self.window = min(float(self.most_connections), self.window + 1.0 / self.window)
+            step = _CAREFUL_STEP if self._was_too_many else 1.0
+            self.window = min(float(self.most_connections), self.window + step / self.window)
 
     def too_many(self) -> None:
         """The destination wants fewer connections, or fails on some."""
+        self._was_too_many = True
         self.window = max(1.0, min(self.window, float(max(1, self.connections))) / 2.0)
 
     def is_closed(self, now: Instant) -> bool:
@@ -131,7 +134,9 @@ class Lane:
         """No host answers: leave the destination alone; says until when."""
         self.failures += 1
         self.window = float(min(FIRST_CONNECTIONS, self.most_connections))
-        self.opens_at = retry.open_again(now, self.failures)
+        route = self.destination.route
+        is_route = route is not None and not route.is_by_mx
+        self.opens_at = retry.open_again(now, self.failures, is_route=is_route)
         return self.opens_at
 
 

@@ -19,6 +19,8 @@ for five minutes has them then."""
 CLOSED_SECONDS: Final = 60.0
 """How long a destination that does not answer is left alone the first time."""
 LONGEST_CLOSED_SECONDS: Final = 3600.0
+LONGEST_CLOSED_ROUTE_SECONDS: Final = 300.0
+"""For a host of the operator's choice, which all mail may wait for."""
 SPREAD: Final = 0.2
 _MOST_DOUBLINGS: Final = 30
 
@@ -42,11 +44,11 @@ class Retry:
         seconds = settings.retry_seconds * 2.0 ** min(attempts, _MOST_DOUBLINGS)
         return self._after(now, min(seconds, settings.longest_retry_seconds))
 
-    def open_again(self, now: Instant, failures: int) -> Instant:
+    def open_again(self, now: Instant, failures: int, *, is_route: bool = False) -> Instant:
         """When a destination that failed `failures` times in a row is tried next."""
         seconds = CLOSED_SECONDS * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
-        longest = min(LONGEST_CLOSED_SECONDS, self._settings().longest_retry_seconds)
-        return self._after(now, min(seconds, longest))
+        longest = LONGEST_CLOSED_ROUTE_SECONDS if is_route else LONGEST_CLOSED_SECONDS
+        return self._after(now, min(seconds, longest, self._settings().longest_retry_seconds))
 
     def after_opening(self, opens_at: Instant, now: Instant) -> Instant:
         """When mail goes that waits for a destination to open: behind the probe, and not all at once."""

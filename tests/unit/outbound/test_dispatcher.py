@@ -1,5 +1,6 @@
 """A worker's dispatcher with real sessions over a fake network, on virtual time."""
 
+import random
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import Instant
 from postino.outbound.settings import OutboundSettings, RouteSettings
 from postino.smtp.envelope import BodyType, ByMode, MailOptions, Notify
+from postino.store.content import SealedBlob
 from postino.store.queue import operate
 from postino.store.queue.choice import Choice
 from postino.store.queue.destinations import pause, resume
 from postino.store.queue.lease import lease_token, take_due
 from postino.store.queue.values import QueueKind
 from tests.support.far_server import DEFAULT_EXTENSIONS, Habits
-from tests.support.outbound_world import SendingWorld, recipient, sending_world
+from tests.support.outbound_world import HEADER, SendingWorld, recipient, sending_world
 
 ZONE = """
 far.example.       MX 10 mx1.far.example.
@@ -145,6 +147,25 @@ def test_the_next_host_is_tried_when_the_first_is_silent(tmp_path: Path) -> None
     play(tmp_path, scenario)
 
 
+def test_a_large_message_is_read_in_pieces_and_its_file_goes_with_it(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        far = world.far_server(MX1, Habits(extensions=without("CHUNKING", "BINARYMIME")))
+        outbound = world.outbound()
+        octets = random.Random(1).randbytes(400_000).hex().encode()
+        octets = b"\r\n.".join(octets[at : at + 70] for at in range(0, len(octets), 70)) + b"\r\n"
+        body = world.store.seal_body(octets)
+        assert isinstance(body, SealedBlob)
+        path = world.store.blobs.path_of(body.blob_id)
+        await world.submit("a@far.example", outbound=outbound, body=octets, stored=body)
+        assert path.exists()
+        await world.until_empty(60)
+        assert far.messages[0].octets == HEADER + octets
+        await world.pass_time(1)
+        assert not path.exists()
+
+    play(tmp_path, scenario)
+
+
 # Connections
 
 
@@ -201,6 +222,32 @@ def test_a_server_that_has_enough_of_a_connection_gets_a_new_one(tmp_path: Path,
         await world.until_empty(60)
         assert len(far.messages) == 12
         assert world.events("message.deferred") == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_server_that_wants_fewer_connections_gets_fewer(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        far = world.far_server(
+            MX1,
+            Habits(
+                slow_seconds=0.5,
+                replies={
+                    "CONNECT": lambda _: (
+                        "421 4.7.0 Too many connections" if far.open_connections > 2 else None
+                    )
+                },
+            ),
+        )
+        world.far_server(MX2, Habits(replies={"CONNECT": "421 4.3.2 Not this one"}))
+        outbound = world.outbound()
+        for number in range(60):
+            await world.submit(f"user{number}@far.example", outbound=outbound)
+        await world.until_empty(600)
+        assert len(far.messages) == 60
+        assert world.events("destination.closed") == []
+        assert world.events("message.deferred") == []
+        assert far.connections < 40
 
     play(tmp_path, scenario)
 

@@ -37,6 +37,13 @@ def test_a_destination_is_let_alone_twice_as_long_each_time(failures: int, secon
     assert Retry(lambda: settings, lambda: 0.5).open_again(NOW, failures) == NOW + seconds
 
 
+def test_a_host_of_the_operators_choice_is_tried_every_few_minutes() -> None:
+    settings = OutboundSettings()
+    retry = Retry(lambda: settings, lambda: 0.5)
+    times = [retry.open_again(NOW, failures, is_route=True) - NOW for failures in (1, 2, 3, 4, 9)]
+    assert times == [60, 120, 240, 300, 300]
+
+
 def test_what_waits_for_a_destination_comes_after_the_probe_and_not_all_at_once() -> None:
     settings = OutboundSettings()
     chances = iter((0.0, 0.5, 0.999))
