@@ -2,13 +2,10 @@
 
 import asyncio
 import json
-import queue
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dns.zone
@@ -17,7 +14,7 @@ import pytest
 from postino.mailauth.mta_sts import Mode, parse_policy
 from postino.net.https_client import HttpsAnswer, HttpsFailure, HttpsRequest, ask_https
 from postino.net.self_signed import make_self_signed
-from tests.support.fake_dns import DnsServer, dns_server
+from tests.support.fake_dns import dns_on_loopback
 from tests.support.live_server import LiveServer, free_ports
 
 POLICY_HOST = "mta-sts.example.org"
@@ -120,27 +117,6 @@ def test_what_was_asked_for_is_logged_and_counted(web: WebServer) -> None:
         check=True,
     ).stdout
     assert 'postino_commands_total{command="mta-sts",protocol="https"}' in page
-
-
-@contextmanager
-def dns_on_loopback(zone: str) -> Iterator[DnsServer]:
-    """A DNS in a thread, for programs that run beside us."""
-    started: queue.Queue[tuple[DnsServer, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        async with dns_server(zone) as server:
-            started.put((server, asyncio.get_running_loop(), stop))
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    server, loop, stop = started.get(timeout=10)
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
 
 
 def test_dns_is_printed_published_and_found(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ type, or the one named after them. A TTL is optional (3600).
 
 import asyncio
 import ipaddress
+import queue
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -373,3 +375,24 @@ async def dns_server(
     finally:
         transport.close()
         listener.close()
+
+
+@contextmanager
+def dns_on_loopback(zone: str) -> Iterator[DnsServer]:
+    """A DNS in a thread, for programs that run beside us."""
+    started: queue.Queue[tuple[DnsServer, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        async with dns_server(zone) as server:
+            started.put((server, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    server, loop, stop = started.get(timeout=10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
