@@ -7,7 +7,9 @@ Invariants: TlsLevel.VERIFIED is either proved or fails; nothing is proved by a 
 Not here: which policy (tls_policy.py), going on without TLS (session.py), TLSA records (dane.py).
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from postino.core.address import ascii_domain
 from postino.core.ids import Instant
@@ -23,6 +25,8 @@ from postino.net.tls_client import (
     reason_of,
 )
 from postino.outbound.target import Host, HostTls, NotNow, TlsLevel
+
+_SERVER_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,12 @@ async def shake_hands(
     connection: Connection, host: Host, tls: HostTls, *, remote: str, seconds: float, now: Instant
 ) -> TlsReached:
     """Begin TLS and look at who is there. Raises TlsFailed; the connection is of no use then."""
-    trust = TlsTrust.ANY
-    if tls.level is TlsLevel.VERIFIED:
-        trust = TlsTrust.UNCHECKED if tls.tlsa else TlsTrust.AUTHORITIES
+    if tls.level is TlsLevel.OPPORTUNISTIC:
+        trust = TlsTrust.ANY
+    elif tls.level is TlsLevel.VERIFIED and not tls.tlsa:
+        trust = TlsTrust.AUTHORITIES
+    else:
+        trust = TlsTrust.UNCHECKED
     try:
         context = client_context(trust, tls.authorities)
     except OSError as error:
@@ -90,9 +97,10 @@ def _server_name(host: Host, tls: HostTls) -> str | None:
     """The name for SNI: none for an address, and none that TLS could not carry."""
     # RFC 7672 §8.1: with DANE the name at which the TLSA records are, which an alias may have led to.
     name = tls.names[0] if tls.tlsa and tls.names else host.name
-    if not name or host.unix_path or name in host.addresses or name.startswith(".") or len(name) > 253:
+    name = ascii_domain(name)
+    if host.unix_path or name in host.addresses or not _SERVER_NAME.fullmatch(name) or len(name) > 253:
         return None
-    return ascii_domain(name)
+    return name
 
 
 def _problem_of(error: DaneMismatch) -> TlsProblem:

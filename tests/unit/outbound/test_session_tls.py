@@ -266,3 +266,44 @@ async def test_implicit_tls(tls_of: Callable[[str], ssl.SSLContext], trusted: Au
         plain = Host(NAME, far.port, replace(host.tls, implicit=False), ("127.0.0.1",))
         with pytest.raises(NotNow):
             await ClientSession.open(plain, target, type(there.settings)(reply_seconds=0.2), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (NAME, NAME),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("mx_1.example", "mx_1.example"),
+        (ADDRESS, None),
+        ("a..b", None),
+        ("x" * 64 + ".example", None),
+        ("a\0b", None),
+        ("", None),
+    ],
+)
+async def test_the_name_we_ask_for(
+    name: str, said: str | None, tls_of: Callable[[str], ssl.SSLContext]
+) -> None:
+    context = tls_of("good")
+    asked: list[str | None] = []
+    context.sni_callback = lambda _tls, server_name, _context: asked.append(server_name)
+    async with place(Habits(tls=context)) as there:
+        host = Host(name, 25, REQUIRED, (ADDRESS,))
+        target = Target("k", (host,), "mail.example.org")
+        session = await ClientSession.open(host, target, there.settings, now=NOW, network=there.network)
+        assert session.tls.version
+        assert asked == [said]
+        await session.quit()
+
+
+@pytest.mark.parametrize(("level", "expected"), [(OPPORTUNISTIC, "tls"), (REQUIRED, "validation-failure")])
+async def test_an_old_tls_is_better_than_none_and_not_what_is_required(
+    level: HostTls, expected: str, tmp_path: Path
+) -> None:
+    context = server_context(tmp_path, make(NAME, now=NOW))
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with place(Habits(tls=context)) as there:
+        assert await opened(there, level) == expected
