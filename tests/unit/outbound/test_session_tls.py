@@ -303,7 +303,7 @@ async def test_an_old_tls_is_better_than_none_and_not_what_is_required(
     context = server_context(tmp_path, make(NAME, now=NOW))
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     async with place(Habits(tls=context)) as there:
         assert await opened(there, level) == expected
