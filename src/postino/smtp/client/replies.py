@@ -101,7 +101,7 @@ class ReplyParser:
         """The next complete reply; None when it has not all come. Raises BadReply."""
         buffer, start = self._buffer, self._position
         if not self._seen:
-            # PERF: nearly every reply is one line, and most are alike: 0.5 us each (bench: sending).
+            # PERF: nearly every reply is one line, and most are alike: 0.7 us each (bench: sending).
             single = _SINGLE.match(buffer, start)
             if single is not None:
                 self._position = single.end()

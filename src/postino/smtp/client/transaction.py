@@ -49,6 +49,7 @@ class _Kind(Enum):
 
 Answer = tuple[FarReply, Phase]
 EARLY = FarReply(451, "4.5.0", ("The server took the message before it was sent",))
+UNASKED = FarReply(451, "4.5.0", ("The server did not ask for the message and says that all is well",))
 
 
 class Transaction:
@@ -228,8 +229,10 @@ class Transaction:
                 self._expected.append((_Kind.NOBODY, 0))
             return b".\r\n"
         if reply.is_positive:
-            # 250 to DATA means nothing; what it would do with the message is not to be found out.
+            # 250 to DATA means nothing, least of all that the message was taken: it was not sent. What it would
+            # do with it is not to be found out.
             self.is_broken = True
+            reply = UNASKED
         self._answer_all(reply, Phase.DATA)
         return b""
 
