@@ -20,7 +20,8 @@ from postino.imap.section import SectionText, section_range
 from postino.mime.header import header_octets
 from postino.mime.index import index_message, pack_index, walk
 from postino.mime.preview import PREVIEW_CHARACTERS, preview_of
-from postino.mime.text import body_text, decoded_octets, header_text
+from postino.mime.text import body_text, header_text
+from postino.mime.transfer import decode_transfer
 from tests.support.mime_index import check_index
 from tests.support.strict_imap_value import read_value
 
@@ -50,7 +51,7 @@ def test_one_input(octets: bytes) -> None:
             found = section_range(root, part, text)
             assert found is None or 0 <= found[0] <= found[1] <= len(octets)
     for leaf in walk(root):
-        decoded_octets(leaf, octets)
+        decode_transfer(leaf.encoding, octets[leaf.body_start : leaf.end])
         assert isinstance(leaf.filename + leaf.charset, str)
     assert isinstance(body_text(root, octets) + header_text(header), str)
 

@@ -156,6 +156,8 @@ def test_init_makes_a_server_that_serves(tmp_path: Path) -> None:
         (["account", "add", "x@example.org", "--generate", "--quota", "much"], "", "'much' is not a size; write one such as 500MB"),
         (["account", "add", "x@example.org"], "", "There is no terminal to ask for a password; use --password-stdin or --generate"),
         (["account", "add", "x@example.org", "--password-stdin"], "\n", "The password is empty; give one"),
+        (["account", "add", "x@example.org", "--password-stdin"], "short\n", "A password needs at least 8 characters"),
+        (["account", "password", ANN, "--password-stdin"], f"{ANN}\n", "This password is guessed at once; choose another"),
         (["account", "quota", "ann@example.org"], "", "Say how much, such as 5GB"),
         (["account", "show", "nobody@example.org"], "", "There is no account nobody@example.org; `postino account list` shows"),
         (["account", "remove", "nobody@example.org", "--yes"], "", "There is no account nobody@example.org"),

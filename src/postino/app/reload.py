@@ -14,7 +14,7 @@ _AT_A_START: Final = {
     "server": ("hostname", "data", "user", "workers", "log_format"),
     "tls": ("minimum_version", "client_authorities", "client_login"),
     "outbound": ("enabled", "resolvers"),
-    "store": ("cache_octets", "lock_seconds"),
+    "store": ("cache_octets", "list_cache_octets", "lock_seconds", "search_index"),
 }
 
 

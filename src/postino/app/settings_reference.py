@@ -83,7 +83,7 @@ def default_text(setting: Setting) -> str:
     if setting.unit == "octets" and default:
         return f"{default} ({show_size(default)})"
     if setting.unit == "seconds" and default >= 60:
-        return f"{default:g} ({show_duration(default)})"
+        return f"{toml_value(default)} ({show_duration(default)})"
     if isinstance(default, float):
         return f"{default:g}"
     return f"`{toml_value(default)}`" if isinstance(default, (str, tuple, bool)) else str(default)
@@ -97,7 +97,7 @@ def toml_value(value: Any) -> str:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
-    return f"{value:g}" if isinstance(value, float) and value == int(value) and value < 1e6 else str(value)
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _facts(setting: Setting) -> str:

@@ -59,7 +59,7 @@ def add(
             raise StoreError(
                 f"There is no domain {parsed.domain}; add it first with `postino domain add {parsed.domain}`"
             )
-        password, made = obtain_password(password_stdin=password_stdin, generate=generate)
+        password, made = obtain_password(address, password_stdin=password_stdin, generate=generate)
         kept = make_credentials(password)
         sha1 = make_sha1_keys(password, wanted=settings.login.scram_sha1)
         moment = now()
@@ -150,7 +150,7 @@ def password(
 
     with open_data(data, config) as store:
         found = store.read_now(lambda tx: require_account(tx, address))
-        chosen, made = obtain_password(password_stdin=password_stdin, generate=generate)
+        chosen, made = obtain_password(address, password_stdin=password_stdin, generate=generate)
         kept = make_credentials(chosen)
         sha1 = make_sha1_keys(chosen, wanted=find_configuration(data, config).settings.login.scram_sha1)
 

@@ -46,7 +46,7 @@ def init(
     wanted.require_free()
     # Set up by a script, nobody is there to be asked.
     generate = generate or not (password_stdin or sys.stdin.isatty())
-    password, made = obtain_password(password_stdin=password_stdin, generate=generate)
+    password, made = obtain_password(str(first), password_stdin=password_stdin, generate=generate)
     set_up(wanted, *make_credentials(password), now())
     click.echo(f"Set up {name} in {wanted.data}")
     click.echo(f"  settings     {wanted.settings_file}")

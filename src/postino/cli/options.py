@@ -121,8 +121,13 @@ def new_password() -> str:
     return "-".join(letters[at : at + 4] for at in range(0, 16, 4))
 
 
-def obtain_password(*, password_stdin: bool, generate: bool) -> tuple[str, bool]:
-    """The password wanted, and whether we made it up (and so must show it)."""
+def obtain_password(login: str, *, password_stdin: bool, generate: bool) -> tuple[str, bool]:
+    """The password wanted for `login`, and whether we made it up (and so must show it).
+
+    Raises UnusablePassword for one that is guessed at once: with it anybody sends mail in this server's name.
+    """
+    from postino.directory.passwords import require_strong
+
     if generate:
         return new_password(), True
     if password_stdin:
@@ -135,6 +140,7 @@ def obtain_password(*, password_stdin: bool, generate: bool) -> tuple[str, bool]
         )
     if not password:
         raise click.UsageError("The password is empty; give one, or let one be made with --generate")
+    require_strong(password, login)
     return password, False
 
 

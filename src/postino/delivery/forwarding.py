@@ -60,9 +60,6 @@ class Plan(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Nobody would get it: refuse it instead of taking it."""
 
 
-NOTHING: Final = Plan()
-
-
 class Arrived(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The message, as far as its way on depends on it."""
 

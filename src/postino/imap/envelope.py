@@ -14,12 +14,6 @@ from typing import Final
 from postino.mime.address import Group, Mailbox, parse_address_list
 from postino.mime.header import raw_fields, unfold
 
-ENVELOPE_FIELDS: Final = frozenset(
-    {
-        b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to",
-        b"message-id",
-    }
-)  # fmt: skip
 ADDRESS_FIELDS: Final = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
 
 _QUOTE, _BACKSLASH, _CR, _LF = b'"\\\r\n'

@@ -93,11 +93,6 @@ def field_selector(names: Collection[bytes], invert: bool = False) -> FieldSelec
     return lambda header: join(find(header))
 
 
-def select_fields(header: bytes, names: Collection[bytes], invert: bool = False) -> bytes:
-    """Run a selection once; see `field_selector`."""
-    return field_selector(names, invert)(header)
-
-
 def unfold(value: bytes) -> bytes:
     """Undo folding (RFC 5322 §2.2.3) and take off the white space around a field's value."""
     if _LF in value:

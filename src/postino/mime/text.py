@@ -35,11 +35,6 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKD", text).upper().casefold()
 
 
-def decoded_octets(part: Part, octets: Slices) -> bytes | None:
-    """A leaf's body without its transfer encoding (RFC 9051 §6.4.5, BINARY); None if that is unknown."""
-    return decode_transfer(part.encoding, octets[part.body_start : part.end])
-
-
 def decoded_text(
     part: Part, octets: Slices, limits: Limits | None = None, *, octets_limit: int = SEARCHED_OCTETS
 ) -> str:

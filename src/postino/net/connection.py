@@ -214,21 +214,6 @@ class Connection(asyncio.BufferedProtocol):
             if data or self.at_end:
                 return data
 
-    async def wait_readable(self) -> None:
-        """Return when octets or the end of the stream are at hand; read_nowait() then has them.
-
-        Raises ServerClosing when the server is shutting down.
-        """
-        if not self._unread and not self._end and not self._may_inflate:
-            if self._ending is not None:
-                raise self._ending
-            waiter = self._read_waiter = self._loop.create_future()
-            self._read_deadline = math.inf
-            try:
-                await waiter
-            finally:
-                self._read_waiter = None
-
     @property
     def at_end(self) -> bool:
         """Whether the other side has closed and everything it sent has been read."""

@@ -14,7 +14,7 @@ from postino.outbound.outgoing import BodyReader, RecipientReply
 from postino.outbound.session import BLOCK_SECONDS, ClientSession
 from postino.smtp.client.commands import mail_line, rcpt_line
 from postino.smtp.client.replies import FarReply
-from postino.smtp.client.transaction import Phase
+from postino.smtp.client.transaction import EARLY, UNASKED, Phase
 from postino.smtp.envelope import BodyType, MailOptions, RcptOptions
 
 
@@ -61,10 +61,12 @@ class HeldSession(ClientSession):
         dialogue, settings = self._dialogue, self._settings
         reply = await dialogue.ask(b"DATA\r\n", settings.reply_seconds)
         if reply.code != 354:
-            return self._answer(reply, Phase.DATA)
+            return self._answer(UNASKED if reply.is_positive else reply, Phase.DATA)
         seconds = min(BLOCK_SECONDS, settings.reply_seconds)
-        await write_body(dialogue, header, body, as_data=True, seconds=seconds)
-        return self._answer(await dialogue.reply(settings.data_seconds), Phase.MESSAGE)
+        is_whole = await write_body(dialogue, header, body, as_data=True, seconds=seconds)
+        reply = await dialogue.reply(settings.data_seconds)
+        # What was not sent cannot have been taken.
+        return self._answer(EARLY if reply.is_positive and not is_whole else reply, Phase.MESSAGE)
 
     def _answer(self, reply: FarReply, phase: Phase) -> RecipientReply:
         code = reply.code if not 300 <= reply.code < 400 else 451

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from postino.core.limits import Count, CountOrNone, Seconds, about
+from postino.core.limits import Count, CountOrNone, Octets, Seconds, about
 
 TlsRule = Literal["none", "opportunistic", "required", "verified", "implicit"]
 
@@ -79,7 +79,7 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Mail to other servers."""
 
     enabled: Annotated[
-        bool, about("Whether mail for domains that are not ours is taken from users and sent on.")
+        bool, about("Whether mail for domains that are not ours is taken from users and sent on. Takes effect at a start.")
     ] = True
     hello_name: Annotated[
         str,
@@ -101,7 +101,7 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         tuple[str, ...],
         Meta(
             description="DNS resolvers, ADDRESS or ADDRESS#PORT; empty takes those of /etc/resolv.conf. Only one "
-            "on loopback is believed when it says that DNSSEC holds, which DANE needs.",
+            "on loopback is believed when it says that DNSSEC holds, which DANE needs. Takes effect at a start.",
             extra={"example": ["127.0.0.1#53"]},
         ),
     ] = ()
@@ -151,7 +151,7 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Seconds, about("How far ahead a message may be submitted to be sent later (FUTURERELEASE).")
     ] = 60 * 86_400.0
     returned_octets: Annotated[
-        Count, about("Largest message given back whole in a failure report; of larger ones the header.")
+        Octets, about("Largest message given back whole in a failure report; of larger ones the header.")
     ] = 1024 * 1024
     suppress_after: Annotated[
         CountOrNone,

@@ -68,7 +68,6 @@ SMTPUTF8_NEEDED: Final = Reply(553, "5.6.7", "An address beyond ASCII needs MAIL
 GREET_FIRST: Final = Reply(503, "5.5.1", "Say EHLO first")
 NESTED_MAIL: Final = Reply(503, "5.5.1", "A message is under way; end it or say RSET")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "Say MAIL first")
-RECIPIENT_FIRST: Final = Reply(503, "5.5.1", "Say RCPT first")
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No recipient was taken")
 NO_RECIPIENTS_LMTP: Final = Reply(503, "5.5.1", "No recipient was taken")
 CHUNKS_UNDER_WAY: Final = Reply(503, "5.5.1", "After BDAT only BDAT or RSET may come")

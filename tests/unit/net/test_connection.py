@@ -105,7 +105,7 @@ def test_shutdown_wakes_the_waiting_but_not_those_with_input(loop: str) -> None:
         await asyncio.sleep(0.02)
         assert await connection.read(30) == b"one more"
         with pytest.raises(ServerClosing):
-            await connection.wait_readable()
+            await connection.read(30)
 
     play(loop, scene)
 

@@ -27,7 +27,12 @@ from postino.store.tx import Tx
 def dkim_keys(tx: Tx, domain: str, now: Instant) -> list[DkimKey]:
     """The keys of a domain whose records must be there. Raises StoreError for a domain that is not ours."""
     return [
-        DkimKey(key.selector, key.record, is_in_use=key.state(now) is KeyState.IN_USE)
+        DkimKey(
+            key.selector,
+            key.record,
+            is_in_use=key.state(now) is KeyState.IN_USE,
+            is_waiting=key.state(now) is KeyState.WAITING,
+        )
         for key in list_keys(tx, domain)
         if key.state(now) is not KeyState.REMOVABLE
     ]

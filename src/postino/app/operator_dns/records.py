@@ -61,7 +61,9 @@ class DkimKey:
     selector: str
     record: str
     is_in_use: bool
-    """Signs now; else it waits until it is known everywhere, or has retired."""
+    """Signs now."""
+    is_waiting: bool = False
+    """Signs as soon as its record is found; else it has retired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,9 @@ def _dkim(facts: DnsFacts) -> list[Record]:
     for key in facts.dkim:
         name = f"{key.selector}._domainkey.{facts.domain}"
         why = "The key that signatures of mail are checked with."
-        if not key.is_in_use:
+        if key.is_waiting:
+            why = "Mail is signed with this key as soon as the record is found; the server looks every minute."
+        elif not key.is_in_use:
             why = "Not used to sign now: keep it published until `postino dkim list` has it no more."
         records.append(Record(Topic.DKIM, name, "TXT", key.record, why))
     return records

@@ -78,18 +78,21 @@ async def signatures(check: Checker) -> None:
             f"The domain has no DKIM key; make some with: {check.facts.make_keys}",
         )
     for key, record in zip(check.facts.dkim, check.wanted(Topic.DKIM), strict=True):
-        await _signature(check, record, is_in_use=key.is_in_use)
+        await _signature(check, record, key, signs_any=any(one.is_in_use for one in check.facts.dkim))
 
 
-async def _signature(check: Checker, wanted: Record, *, is_in_use: bool) -> None:
+async def _signature(check: Checker, wanted: Record, key: DkimKey, *, signs_any: bool) -> None:
     texts = (await check.resolver.txt(wanted.name)).records
-    worse = Level.PROBLEM if is_in_use else Level.WARNING
+    # While no key is in use, mail goes unsigned.
+    worse = Level.WARNING if signs_any and not key.is_in_use else Level.PROBLEM
+    publish = f"publish what `postino dns {check.facts.domain}` prints"
 
     def note(level: Level, sentence: str) -> None:
         check.note(level, Topic.DKIM, wanted.name, sentence)
 
     if not texts:
-        note(worse, f'It is missing; publish TXT "{wanted.value}"')
+        waits = ", and no mail is signed with this key before" if key.is_waiting else ""
+        note(worse, f"It is missing; {publish}{waits}")
         return
     if len(texts) > 1:
         note(Level.PROBLEM, "There are several TXT records, of which receivers take any; keep the key's")
@@ -98,11 +101,11 @@ async def _signature(check: Checker, wanted: Record, *, is_in_use: bool) -> None
         found = parse_key_record(texts[0])
         ours = parse_key_record(wanted.value)
     except SignatureRefused as error:
-        note(worse, f"It is no key ({error}); publish what `postino dns {check.facts.domain}` prints")
+        note(worse, f"It is no key ({error}); {publish}")
         return
     if (found.key_type, found.octets) != (ours.key_type, ours.octets):
         what = "is revoked (p= is empty)" if not found.octets else "is another key than the one we sign with"
-        note(worse, f"It {what}; publish what `postino dns {check.facts.domain}` prints")
+        note(worse, f"It {what}; {publish}")
         return
     bits = getattr(ours.public_key(), "key_size", 0)
     if ours.key_type == "rsa" and bits < STRONG_RSA_BITS:
@@ -110,7 +113,13 @@ async def _signature(check: Checker, wanted: Record, *, is_in_use: bool) -> None
     elif found.is_testing:
         note(Level.WARNING, "It says t=y, testing, so its signatures count for nothing; take that out")
     else:
-        note(Level.OK, "The key is known" if is_in_use else "The key is known, and not in use now")
+        note(Level.OK, f"The key is known{_state(key)}")
+
+
+def _state(key: DkimKey) -> str:
+    if key.is_in_use:
+        return ""
+    return ", and will soon be in use" if key.is_waiting else ", and signs no longer"
 
 
 async def dmarc(check: Checker) -> None:

@@ -27,7 +27,6 @@ LIMIT: Final = b"LIMIT"
 NONEXISTENT: Final = b"NONEXISTENT"
 NO_PERMISSION: Final = b"NOPERM"
 NOTIFICATION_OVERFLOW: Final = b"NOTIFICATIONOVERFLOW"
-NOT_SAVED: Final = b"NOTSAVED"
 OVER_QUOTA: Final = b"OVERQUOTA"
 PRIVACY_REQUIRED: Final = b"PRIVACYREQUIRED"
 READ_ONLY: Final = b"READ-ONLY"
@@ -51,11 +50,6 @@ def tagged(tag: bytes | None, status: str, text: str, code: bytes | None = None)
 def untagged_status(status: str, text: str, code: bytes | None = None) -> bytes:
     """`* OK [code] text`; also BYE and PREAUTH."""
     return tagged(None, status, text, code)
-
-
-def untagged(data: bytes) -> bytes:
-    """`* ` and the data, whose literals and quoting are the caller's."""
-    return b"* " + data + b"\r\n"
 
 
 def continuation(data: bytes = b"Go on") -> bytes:
