@@ -161,6 +161,7 @@ def test_a_domain_that_takes_no_mail_is_refused_here(tmp_path: Path) -> None:
     [
         Habits(greylist=1),
         Habits(replies={"END": "451 4.3.0 Not now"}),
+        Habits(replies={"DATA": "250 2.0.0 Fine"}),
         Habits(drop_at="END"),
         Habits(drop_at="RCPT"),
         Habits(stall_at="RCPT"),

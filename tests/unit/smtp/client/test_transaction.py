@@ -104,7 +104,7 @@ def test_250_to_data_is_no_success() -> None:
     transaction = Transaction(MAIL, rcpts(1), pipelining=True)
     run(transaction, 250, 250, 250)
     assert transaction.is_broken
-    assert outcome(transaction) == [(250, Phase.DATA)]
+    assert outcome(transaction) == [(451, Phase.DATA)]
 
 
 def test_reset_comes_first_after_a_transaction_that_was_left_open() -> None:
