@@ -30,7 +30,10 @@ Say = str | bytes
 
 @dataclass(frozen=True)
 class Habits:
-    """How a server behaves. Stages are CONNECT, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BODY, END, RSET, QUIT."""
+    """How a server behaves. Stages are CONNECT, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BODY, END, RSET, QUIT.
+
+    The message comes to its END, and when it was taken to TAKEN, before the reply is said.
+    """
 
     hostname: str = "mx.far.example"
     extensions: tuple[str, ...] = DEFAULT_EXTENSIONS
@@ -96,6 +99,8 @@ class FarMessage:
     """What was answered to it."""
     client: str = ""
     """The client's address."""
+    habits: Habits | None = None
+    """The server's, as they were when the connection began."""
 
 
 class Gone(Exception):
@@ -235,6 +240,10 @@ class _Conversation:
 
     async def reply(self, stage: str, usual: str, argument: str = "") -> str:
         """Answer as the habits have it; gives what was said."""
+        return await self.say(await self.decide(stage, usual, argument))
+
+    async def decide(self, stage: str, usual: str, argument: str = "") -> Say:
+        """What is to be answered, if anything is."""
         habits = self.habits
         if habits.stall_at == stage:
             await asyncio.Event().wait()
@@ -247,7 +256,7 @@ class _Conversation:
         own = habits.replies.get(stage)
         if callable(own):
             own = own(argument)
-        return await self.say(usual if own is None else own)
+        return usual if own is None else own
 
     async def say(self, what: Say) -> str:
         if self.habits.slow_seconds:
@@ -361,6 +370,7 @@ class _Conversation:
                 hello=self.hello,
                 connection=self.number,
                 client=client[0] if isinstance(client, tuple) else "",
+                habits=habits,
             )
 
     def offers(self, parameter: str) -> bool:
@@ -478,9 +488,15 @@ class _Conversation:
                 text = await self.say(one)
                 said = text if not said or text.startswith("2") else said
         else:
-            said = await self.reply("END", usual)
+            # Whoever answers 250 has it, whether or not the answer arrives.
+            what = await self.decide("END", usual)
+            said = what.decode("latin-1").strip() if isinstance(what, bytes) else what
         message.reply = said
         (self.far.messages if said.startswith("2") else self.far.refused).append(message)
+        if not self.habits.lmtp:
+            if said.startswith("2"):
+                await self.decide("TAKEN", "")
+            await self.say(what)
         if self.habits.closes_after_message:
             raise Gone
 

@@ -4,7 +4,8 @@
         time.run(scenario())          # asyncio.sleep(86_400) takes no time at all
 
 When nothing is left to do now, the clock goes to the next timer at once. Work in threads (the store's commits) is
-waited for in real time, during which the clock stands still; so a run depends on its seed alone.
+waited for in real time, during which the clock stands still. In which order threads end is chance all the same: for a
+run that depends on its seed alone, `threads=False` has the loop do their work itself.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from postino.store.store import Store
 T = TypeVar("T")
 _THREAD_WAIT_SECONDS = 5.0
 _LONGEST_JUMP_SECONDS = 86_400.0 * 365
+_POLL_TURNS = 64
+"""How often the loop turns between two looks at real files and signals, while no thread works."""
 
 
 class Stalled(AssertionError):
@@ -32,6 +35,11 @@ class _Selector(selectors.DefaultSelector):
         self._time = time
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._time.turns += 1
+        if not self._time.in_threads and timeout is not None and self._time.turns % _POLL_TURNS:
+            # Nobody is there to wake us but our own timers.
+            self._time.seconds += min(timeout, _LONGEST_JUMP_SECONDS)
+            return []
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
@@ -55,10 +63,27 @@ class _Loop(asyncio.SelectorEventLoop):
         return self._virtual.seconds
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        if not self._virtual.threads:
+            return self._run_here(func, args)
         future = super().run_in_executor(executor, func, *args)
         self._virtual.in_threads += 1
         future.add_done_callback(self._virtual.thread_done)
         return future
+
+    def _run_here(self, func: Callable[..., T], args: tuple[Any, ...]) -> asyncio.Future[T]:
+        done: asyncio.Future[T] = self.create_future()
+
+        def run() -> None:
+            if done.cancelled():
+                return
+            try:
+                done.set_result(func(*args))
+            except Exception as error:
+                done.set_exception(error)
+
+        # Not at once: what a thread has done is never there before the loop has turned.
+        self.call_soon(run)
+        return done
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         # It has a thread of its own wait for the others.
@@ -72,8 +97,11 @@ class _Loop(asyncio.SelectorEventLoop):
 class VirtualTime:
     """The clock of one simulated world; also a core.ports.Clock."""
 
-    def __init__(self, start: Instant) -> None:
+    def __init__(self, start: Instant, *, threads: bool = True) -> None:
         self._start = start
+        self.threads = threads
+        self.turns = 0
+        """How often the loop has turned."""
         self.seconds = 0.0
         """Monotonic, since the start."""
         self.in_threads = 0
