@@ -65,7 +65,8 @@ def check_transaction(replies: list[FarReply], flags: int) -> None:
     assert len(transaction.answers) == count
     for answer in transaction.answers:
         assert answer is not None
-        if answer[0].is_positive and answer[1] is Phase.MESSAGE:
+        if answer[0].is_positive:
+            assert answer[1] is Phase.MESSAGE
             assert transaction.was_body_sent
 
 

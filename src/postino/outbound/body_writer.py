@@ -75,8 +75,8 @@ def has_broken_lines(header: bytes, body: bytes) -> bool:
 
 def data_pieces(header: bytes, body: bytes) -> list[bytes]:
     """A whole message of unbroken lines as DATA wants it, its end mark too."""
-    # PERF: most messages hold no line that begins with a dot, and are sent as they are; rfind() finds that out
-    # for 4 KB in 1.5 us where `in` takes 3.9 (bench: sending).
+    # PERF: most messages hold no line that begins with a dot, and are sent as they are; rfind() finds that
+    # out for 4 KB in 1.5 us where `in` takes 3.9 (bench: sending).
     if body[:1] == b"." or header[:1] == b".":
         header, body = _stuffed_start(header), _stuffed_start(body)
     if body.rfind(_DOT) >= 0:

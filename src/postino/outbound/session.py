@@ -233,8 +233,8 @@ class ClientSession:
         assert answer is not None
         reply, phase = answer
         code = reply.code
-        if 300 <= code < 400:
-            # A reply that asks for more where there is no more: it means nothing, and is no success.
+        if code < 400 and not (reply.is_positive and phase is Phase.MESSAGE):
+            # It asks for more where there is no more, say. Only the reply to the whole message is a success.
             return RecipientReply(451, "4.5.0", reply.text, self.remote, phase)
         return RecipientReply(code, reply.status or f"{code // 100}.0.0", reply.text, self.remote, phase)
 

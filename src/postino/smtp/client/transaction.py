@@ -229,8 +229,8 @@ class Transaction:
                 self._expected.append((_Kind.NOBODY, 0))
             return b".\r\n"
         if reply.is_positive:
-            # 250 to DATA means nothing, least of all that the message was taken: it was not sent. What it would
-            # do with it is not to be found out.
+            # 250 to DATA means nothing, least of all that the message was taken: it was not sent. What the
+            # server would do with it is not to be found out.
             self.is_broken = True
             reply = UNASKED
         self._answer_all(reply, Phase.DATA)

@@ -246,7 +246,8 @@ def test_any_replies_come_to_an_answer_for_each(
     assert len(transaction.answers) == count
     for number, answer in enumerate(transaction.answers):
         assert answer is not None
-        if answer[0].is_positive and answer[1] is Phase.MESSAGE:
+        if answer[0].is_positive:
+            assert answer[1] is Phase.MESSAGE
             taken.add(number)
     if taken:
         assert bodies == 1 or (eager and by_bdat)
