@@ -2,6 +2,8 @@
 
 Only one of them can be installed, so Exim and OpenSMTPD are unpacked beside and run in a mount namespace of their own,
 where /etc/passwd knows their users. Everything else is in the test's directory; only what was started here is ended.
+
+Each refuses mail for NOBODY at its domain, and takes it for everybody else.
 """
 
 import fcntl
@@ -13,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +25,13 @@ import pytest
 from tests.live.mail_programs import require_program
 
 HOST = "127.0.0.1"
+NOBODY = "nobody"
+GREY = "grey"
+"""At Exim: refused for the time being while the file `grey` is in its directory."""
+LATE = "late"
+"""At Exim: taken, and reported on as undeliverable then."""
+LOGIN, PASSWORD = "relay", "let me in"
+"""What Exim wants for mail to its domain that begins with `auth.`."""
 _START_SECONDS = 20.0
 _ARRIVAL_SECONDS = 30.0
 _USERS = {"Debian-exim": 64_025, "opensmtpd": 64_026, "opensmtpq": 64_027}
@@ -63,6 +73,11 @@ class FarMta:
     without: tuple[str, ...] = ()
     """EHLO keywords that are not announced."""
     domain: str = ""
+    more_domains: tuple[str, ...] = ()
+    """Taken like `domain`."""
+    our_authorities: Path | None = None
+    """Who vouches for us: mail from `verified` at its domain is passed on to a server with that certificate
+    only (not by OpenSMTPD), from `plain` without TLS, from `encrypted` with it."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     name: ClassVar[str] = ""
@@ -78,13 +93,22 @@ class FarMta:
         for folder in (self.directory, *self.directory.parents):
             if folder.stat().st_uid == os.getuid() and folder != Path("/"):
                 folder.chmod(folder.stat().st_mode | 0o055)
+        self.configure()
         self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, for the first time or again, and wait until it answers."""
+        self.launch()
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
                 with socket.create_connection((HOST, self.port), timeout=5.0) as probe:
                     if probe.recv(512).startswith(b"220"):
-                        return self
+                        return
             except OSError:
                 pass
             if time.monotonic() > deadline:
@@ -92,11 +116,12 @@ class FarMta:
                 raise AssertionError(f"{self.name} did not start:\n{self.log()}")
             time.sleep(0.02)
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def configure(self) -> None:
+        """Write the configuration."""
+        raise NotImplementedError
 
-    def start(self) -> None:
-        """Write the configuration and start it."""
+    def launch(self) -> None:
+        """Start it."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -122,18 +147,24 @@ class FarMta:
             if path.is_file()
         )
 
-    def received(self, count: int) -> list[bytes]:
-        """The messages delivered there, waiting until there are `count`; line ends as CRLF."""
+    def received(self, count: int, holding: bytes = b"") -> list[bytes]:
+        """The messages delivered there that hold these octets, once there are `count`; line ends as CRLF."""
         deadline = time.monotonic() + _ARRIVAL_SECONDS
         while True:
-            found = sorted(self.directory.glob("mail/**/new/*"))
+            every = (path.read_bytes() for path in sorted(self.directory.glob("mail/**/new/*")))
+            found = [octets for octets in every if holding in octets]
             if len(found) >= count:
-                return [path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for path in found]
+                return [octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for octets in found]
             assert time.monotonic() < deadline, f"{len(found)} of {count} at {self.name}:\n{self.log()}"
             time.sleep(0.02)
 
     def submit(
-        self, sender: str, recipients: list[str], message: bytes, options: tuple[str, ...] = ()
+        self,
+        sender: str,
+        recipients: list[str],
+        message: bytes,
+        options: tuple[str, ...] = (),
+        rcpt_options: tuple[str, ...] = (),
     ) -> None:
         """Give it a message, to be passed on to us."""
         with smtplib.SMTP(HOST, self.port, timeout=20) as client:
@@ -141,7 +172,7 @@ class FarMta:
             if self.certificate is not None and self.name != "OpenSMTPD":
                 client.starttls()
                 client.ehlo()
-            client.sendmail(sender, recipients, message, mail_options=list(options))
+            client.sendmail(sender, recipients, message, list(options), list(rcpt_options))
 
     def _run(self, command: list[str | Path], *, prepare: str = "") -> None:
         """Run `command` in the foreground, in a mount namespace where its users exist and `prepare` was done."""
@@ -165,13 +196,17 @@ class FarMta:
             )
 
 
+@dataclass(kw_only=True)
 class Postfix(FarMta):
     """As the package gives it, with an own queue; mail for its domain lies in a Maildir."""
 
+    listeners: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """More ports, each with settings of its own, NAME=VALUE."""
+
     name = "Postfix"
 
-    def start(self) -> None:
-        """Through its own master."""
+    def configure(self) -> None:
+        """Its two files, and the folders it works in."""
         if os.geteuid() != 0:
             pytest.skip("Postfix starts only as root")
         require_program("postfix")
@@ -192,13 +227,17 @@ class Postfix(FarMta):
             "inet_protocols = ipv4",
             "mynetworks = 127.0.0.0/8",
             "smtpd_relay_restrictions = permit_mynetworks, reject",
+            f"smtpd_recipient_restrictions = check_recipient_access inline:{{ {{{NOBODY}@ = 550 5.1.1 No such user here}} }}",
+            # What comes from loopback is not to be mended: it stands for the whole world.
+            "local_header_rewrite_clients =",
             "smtpd_peername_lookup = no",
             "smtputf8_enable = yes",
+            "smtpd_tls_received_header = yes",
             f"relayhost = [{HOST}]:{self.relay_port}",
             "smtp_host_lookup = native",
             "smtp_dns_support_level = disabled",
             f"smtp_tls_security_level = {level}",
-            f"virtual_mailbox_domains = {self.domain}",
+            f"virtual_mailbox_domains = {' '.join((self.domain, *self.more_domains))}",
             f"virtual_mailbox_base = {self.directory}/mail",
             "virtual_mailbox_maps = static:all/",
             "virtual_minimum_uid = 1",
@@ -212,10 +251,24 @@ class Postfix(FarMta):
         ]
         if self.certificate is not None:
             lines += [f"smtpd_tls_chain_files = {self.certificate}", f"smtpd_tls_security_level = {level}"]
+        ways = {"plain": ["smtp_tls_security_level=none"], "encrypted": ["smtp_tls_security_level=encrypt"]}
+        if self.our_authorities is not None:
+            trust = f"smtp_tls_CAfile={self.our_authorities}"
+            ways["verified"] = [
+                "smtp_tls_security_level=verify",
+                "smtp_tls_verify_cert_match=localhost",
+                trust,
+            ]
+        choices = " ".join(f"{{ {way}@{self.domain} = {way}:[{HOST}]:{self.relay_port} }}" for way in ways)
+        lines.append(f"sender_dependent_default_transport_maps = inline:{{ {choices} }}")
         (self.directory / "conf/main.cf").write_text("\n".join(lines) + "\n")
         services = "rewrite:trivial-rewrite proxymap smtp relay:smtp"
         services += " error retry:error"
         table = [f"{self.port} inet n - n - - smtpd", "qmgr unix n - n 300 1 qmgr"]
+        for port, settings in self.listeners.items():
+            table.append(f"{port} inet n - n - - smtpd" + "".join(f" -o {{ {one} }}" for one in settings))
+        for way, settings in ways.items():
+            table.append(f"{way} unix - - n - - smtp" + "".join(f" -o {one}" for one in settings))
         table.append("virtual unix - n n - - virtual")
         table += [f"{name} unix n - n - 0 {name}" for name in ("cleanup", "showq")]
         table += [f"{name} unix - - n - 0 bounce" for name in ("bounce", "defer", "trace")]
@@ -226,6 +279,9 @@ class Postfix(FarMta):
         table.append("postlog unix-dgram n - n - 1 postlogd")
         (self.directory / "conf/master.cf").write_text("\n".join(table) + "\n")
         shutil.copy("/etc/postfix/dynamicmaps.cf", self.directory / "conf")
+
+    def launch(self) -> None:
+        """Through its own master."""
         self._control("start")
 
     def stop(self) -> None:
@@ -245,7 +301,7 @@ class Postfix(FarMta):
             )
             said.seek(0)
             if word == "start":
-                assert done.returncode == 0, said.read().decode()
+                assert done.returncode == 0, said.read().decode() + self.log()
 
 
 class Exim(FarMta):
@@ -253,8 +309,8 @@ class Exim(FarMta):
 
     name = "Exim"
 
-    def start(self) -> None:
-        """In the foreground, looking at its queue every other second."""
+    def configure(self) -> None:
+        """One file, and the folders it works in."""
         root = unpacked("exim4-base", "exim4-daemon-light")
         for folder in ("spool", "mail"):
             (self.directory / folder).mkdir()
@@ -266,6 +322,23 @@ class Exim(FarMta):
             tls = f"tls_advertise_hosts = *\ntls_certificate = {self.certificate}"
         refuse = "  require encrypted = *\n" if self.requires_tls else ""
         enforced = "  hosts_require_tls = *\n" if self.requires_tls else ""
+        domains = " : ".join((self.domain, *self.more_domains))
+        ways = {
+            "plain": "  hosts_avoid_tls = *\n  hosts_try_chunking =\n",
+            "encrypted": "  hosts_require_tls = *\n",
+        }
+        if self.our_authorities is not None:
+            trust = f"  tls_verify_certificates = {self.our_authorities}\n"
+            # The name it asks for is the address: that is what it is told to connect to.
+            ways["verified"] = ways["encrypted"] + trust + "  tls_verify_hosts = *\n"
+        routers = "".join(
+            f"{way}:\n  driver = manualroute\n  senders = {way}@{self.domain}\n"
+            f'  route_list = * "{HOST}::{self.relay_port}" byname\n  transport = {way}\n  self = send\n'
+            for way in ways
+        )
+        transports = "".join(
+            f"{way}:\n  driver = smtp\n  allow_localhost\n{how}" for way, how in ways.items()
+        )
         configuration = f"""\
 exim_path = {root}/usr/sbin/exim4
 keep_environment =
@@ -287,15 +360,38 @@ acl_smtp_rcpt = rcpt
 acl_smtp_data = data
 begin acl
 rcpt:
-{refuse}  accept
+{refuse}  deny
+    local_parts = {NOBODY}
+    message = There is nobody called $local_part here
+  defer
+    local_parts = {GREY}
+    condition = ${{if exists{{{self.directory}/grey}}}}
+    message = 4.7.1 Come back a little later
+  deny
+    domains = auth.{self.domain}
+    !authenticated = *
+    message = Log in first
+  accept
 data:
   accept
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_condition = ${{if and{{{{eq{{$auth2}}{{{LOGIN}}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}
+  server_set_id = $auth2
 begin routers
+late:
+  driver = redirect
+  domains = {domains}
+  local_parts = {LATE}
+  data = :fail: The mailbox has been closed
+  allow_fail
 here:
   driver = accept
-  domains = {self.domain}
+  domains = {domains}
   transport = maildir
-out:
+{routers}out:
   driver = manualroute
   route_list = * "{HOST}::{self.relay_port}" byname
   transport = remote
@@ -309,10 +405,14 @@ maildir:
 remote:
   driver = smtp
   allow_localhost
-{enforced}begin retry
+{enforced}{transports}begin retry
 * * F,1h,2s
 """
         (self.directory / "exim.conf").write_text(configuration)
+
+    def launch(self) -> None:
+        """In the foreground, looking at its queue every other second."""
+        root = unpacked("exim4-base", "exim4-daemon-light")
         self._run([root / "usr/sbin/exim4", "-C", self.directory / "exim.conf", "-bdf", "-q2s"])
 
     def log(self) -> str:
@@ -327,9 +427,8 @@ class OpenSmtpd(FarMta):
 
     name = "OpenSMTPD"
 
-    def start(self) -> None:
-        """In the foreground, with its fixed folders made of memory."""
-        root = unpacked("opensmtpd")
+    def configure(self) -> None:
+        """One file, and the Maildir."""
         (self.directory / "mail").mkdir()
         shutil.chown(self.directory / "mail", "mail", "mail")
         tls, listen = "", ""
@@ -338,15 +437,26 @@ class OpenSmtpd(FarMta):
             tls = f'pki here cert "{self.certificate}"\npki here key "{self.certificate}"\n'
             listen = " tls pki here"
         scheme = "smtp+tls" if self.requires_tls else "smtp"
+        domains = ", ".join(f'"{domain}"' for domain in (self.domain, *self.more_domains))
+        us = f"{HOST}:{self.relay_port}"
         (self.directory / "smtpd.conf").write_text(
             f'table everybody {{ "@" = "mail" }}\n'
             f"{tls}listen on {HOST} port {self.port}{listen} hostname {self.domain}\n"
             f'action "here" maildir "{self.directory}/mail" virtual <everybody>\n'
-            f'action "out" relay host {scheme}://{HOST}:{self.relay_port} tls no-verify helo {self.domain}\n'
-            f'match from any for domain "{self.domain}" action "here"\n'
+            f'action "out" relay host {scheme}://{us} tls no-verify helo {self.domain}\n'
+            f'action "plain" relay host smtp+notls://{us} helo {self.domain}\n'
+            f'action "encrypted" relay host smtp+tls://{us} tls no-verify helo {self.domain}\n'
+            f'match from any for domain {{ {domains} }} rcpt-to regex "^{NOBODY}@" reject\n'
+            f'match from any for domain {{ {domains} }} action "here"\n'
+            f'match from any mail-from "plain@{self.domain}" for any action "plain"\n'
+            f'match from any mail-from "encrypted@{self.domain}" for any action "encrypted"\n'
             'match from any for any action "out"\n'
         )
         (self.directory / "smtpd.conf").chmod(0o600)
+
+    def launch(self) -> None:
+        """In the foreground, with its fixed folders made of memory."""
+        root = unpacked("opensmtpd")
         prepare = (
             "mkdir -p /var/spool/smtpd /var/lib/opensmtpd && mount -t tmpfs none /var/spool/smtpd &&"
             " chmod 711 /var/spool/smtpd && mount -t tmpfs none /var/lib/opensmtpd &&"
