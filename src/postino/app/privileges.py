@@ -44,7 +44,7 @@ def become(user: pwd.struct_passwd) -> None:
     os.setuid(user.pw_uid)
 
 
-def require_program(user: pwd.struct_passwd) -> None:
+def require_program(user_name: str) -> None:
     """After become(): raise SettingsError when the user may not read Python or Postino itself.
 
     Much of both is read when it is first needed, a character set for instance, and would be missing then.
@@ -55,7 +55,7 @@ def require_program(user: pwd.struct_passwd) -> None:
         if origin is None or not os.access(origin, os.R_OK):
             where = origin or sys.prefix
             raise SettingsError(
-                f"server.user: {user.pw_name} may not read {where}; install Python and Postino where every "
+                f"The user {user_name} may not read {where}; install Python and Postino where every "
                 "user may read them, such as below /opt"
             )
 
@@ -88,8 +88,12 @@ def become_owner(directory: Path) -> None:
     if owner.st_uid == 0:
         return
     try:
-        become(pwd.getpwuid(owner.st_uid))
+        user = pwd.getpwuid(owner.st_uid)
+        name = user.pw_name
+        become(user)
     except KeyError:
+        name = str(owner.st_uid)
         os.setgroups([])
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)
+    require_program(name)

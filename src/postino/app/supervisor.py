@@ -135,7 +135,7 @@ class Supervisor:
         if user is not None:
             privileges.hand_over(self.configuration.data, user)
             privileges.become(user)
-            privileges.require_program(user)
+            privileges.require_program(user.pw_name)
 
     def _catch_signals(self) -> None:
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

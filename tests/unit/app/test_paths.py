@@ -42,9 +42,9 @@ def test_root_must_say_whom_to_become(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_user_who_cannot_read_the_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     user = pwd.getpwuid(os.getuid())
-    privileges.require_program(user)
+    privileges.require_program(user.pw_name)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(
         SettingsError, match=f"{user.pw_name} may not read .*; install Python and Postino where"
     ):
-        privileges.require_program(user)
+        privileges.require_program(user.pw_name)
