@@ -10,7 +10,7 @@ import msgspec
 
 from postino.app.settings_file import Configuration, load_settings
 
-_AT_A_START: Final = {
+AT_A_START: Final = {
     "server": ("hostname", "data", "user", "workers", "log_format"),
     "tls": ("minimum_version", "client_authorities", "client_login"),
     "outbound": ("enabled", "resolvers"),
@@ -33,7 +33,7 @@ def read_again(running: Configuration) -> tuple[Configuration, list[str]]:
         if getattr(old.listen, name) != getattr(read.listen, name)
     ]
     changes: dict[str, msgspec.Struct] = {"listen": old.listen}
-    for table, names in _AT_A_START.items():
+    for table, names in AT_A_START.items():
         before, after = getattr(old, table), getattr(read, table)
         kept = {name: getattr(before, name) for name in names}
         waiting += [

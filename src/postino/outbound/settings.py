@@ -79,7 +79,10 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Mail to other servers."""
 
     enabled: Annotated[
-        bool, about("Whether mail for domains that are not ours is taken from users and sent on. Takes effect at a start.")
+        bool,
+        about(
+            "Whether mail for domains that are not ours is taken from users and sent on. Takes effect at a start."
+        ),
     ] = True
     hello_name: Annotated[
         str,

@@ -167,7 +167,7 @@ STS_LINE = "_mta-sts.example.org."
         (SPF_LINES, 'example.org. TXT "v=spf1 mx include:l.example ~all"\nl.example. TXT "v=spf1 include:l.example ~all"', "PROBLEM", "example.org", "The SPF record is wrong: it goes round in circles at l.example; mend it"),
         (SPF_LINES, 'example.org. TXT "v=spf1 mx ' + " ".join(f"a:h{n}.example" for n in range(10)) + ' ~all"', "PROBLEM", "example.org", "The SPF record leads to 11 questions, and receivers stop after 10; take includes out, or write addresses (ip4:, ip6:) instead"),
         # DKIM
-        ((DKIM_LINE,), "", "PROBLEM", "a._domainkey.example.org", f'It is missing; publish TXT "{ED25519}"'),
+        ((DKIM_LINE,), "", "PROBLEM", "a._domainkey.example.org", "It is missing; publish what `postino dns example.org` prints"),
         ((DKIM_LINE,), 'a._domainkey.example.org. TXT "v=DKIM1; k=ed25519; p="', "PROBLEM", "a._domainkey.example.org", "It is revoked (p= is empty); publish what `postino dns example.org` prints"),
         ((DKIM_LINE,), f'a._domainkey.example.org. TXT "{ED25519.replace("11qY", "22qY")}"', "PROBLEM", "a._domainkey.example.org", "It is another key than the one we sign with; publish what `postino dns example.org` prints"),
         ((DKIM_LINE,), 'a._domainkey.example.org. TXT "v=DKIM1; k"', "PROBLEM", "a._domainkey.example.org", "It is no key"),
@@ -263,10 +263,24 @@ async def test_port_25_is_only_called_wrong_where_it_can_be_told(
     assert [f.level for f in findings if f.name == V4 and "port 25" in f.sentence] == levels
 
 
+_PUBLISH = "publish what `postino dns example.org` prints"
+
+
 async def test_a_key_that_is_not_in_use_yet_and_short_or_missing_keys() -> None:
-    waiting = replace(FACTS, dkim=(DkimKey("b", ED25519, is_in_use=False),))
-    findings = await check(published(), waiting)
-    assert [f.level for f in findings if f.topic is Topic.DKIM] == [Level.WARNING]
+    waiting = DkimKey("b", ED25519, is_in_use=False, is_waiting=True)
+    beside = replace(FACTS, dkim=(*FACTS.dkim, waiting))
+    findings = await check(published(), beside)
+    assert [f.level for f in findings if f.topic is Topic.DKIM] == [Level.OK, Level.WARNING]
+    alone = replace(FACTS, dkim=(waiting,))
+    found = [f for f in await check(published(), alone) if f.topic is Topic.DKIM]
+    assert [(f.level, f.sentence) for f in found] == [
+        (Level.PROBLEM, f"It is missing; {_PUBLISH}, and no mail is signed with this key before"),
+    ]
+    assert "; Mail is signed with this key as soon as the record is found" in zone_file(alone)
+    findings = await check(published(alone), alone)
+    assert "The key is known, and will soon be in use" in [f.sentence for f in findings]
+    retired = replace(FACTS, dkim=(DkimKey("r", ED25519, is_in_use=False),))
+    assert "; Not used to sign now: keep it published" in zone_file(retired)
     record = print_key_record(rsa.generate_private_key(65_537, 1024).public_key())
     short = replace(FACTS, dkim=(DkimKey("s", record, is_in_use=True),))
     findings = await check(published(short), short)

@@ -6,10 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from postino.app.reload import AT_A_START
 from postino.app.settings import Settings
 from postino.app.settings_file import Configuration, find_settings, load_settings, read_settings
 from postino.app.settings_reference import render_commented_file, render_markdown, render_text
-from postino.app.settings_schema import tables
+from postino.app.settings_schema import find_table, tables
 from postino.app.units import parse_duration, parse_size, show_duration, show_size
 from postino.core.errors import SettingsError
 
@@ -173,3 +174,20 @@ def test_settings_are_immutable() -> None:
     with pytest.raises(AttributeError):
         Settings().limits.recipients = 3  # type: ignore[misc]
     assert msgspec.structs.replace(Settings().limits, recipients=3).recipients == 3
+
+
+def test_what_is_said_to_wait_for_a_start_is_what_a_reload_keeps_back() -> None:
+    said = {
+        setting.name
+        for table in tables()
+        for setting in table.settings
+        if "Takes effect at a start" in setting.meaning
+    }
+    kept = {f"{table}.{name}" for table, names in AT_A_START.items() for name in names}
+    assert said == kept | {setting.name for setting in find_table("listen").settings}  # type: ignore[union-attr]
+
+
+def test_large_numbers_are_shown_as_people_write_them() -> None:
+    assert "5184000 (60 days)" in render_text(["outbound.hold_seconds"])
+    assert "1048576 (1 MiB)" in render_text(["outbound.returned_octets"])
+    assert "e+" not in render_markdown()

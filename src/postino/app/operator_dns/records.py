@@ -212,7 +212,7 @@ def _dkim(facts: DnsFacts) -> list[Record]:
         name = f"{key.selector}._domainkey.{facts.domain}"
         why = "The key that signatures of mail are checked with."
         if key.is_waiting:
-            why = "Mail is signed with this key as soon as the record is found; the server looks every minute."
+            why = "Mail is signed with this key as soon as the record is found, for which the server looks."
         elif not key.is_in_use:
             why = "Not used to sign now: keep it published until `postino dkim list` has it no more."
         records.append(Record(Topic.DKIM, name, "TXT", key.record, why))

@@ -8,7 +8,7 @@ Not here: the other records (check.py), following SPF (spf.py).
 from typing import Final
 
 from postino.app.operator_dns.findings import Checker, Level
-from postino.app.operator_dns.records import Record, Topic
+from postino.app.operator_dns.records import DkimKey, Record, Topic
 from postino.app.operator_dns.spf import ALLOWED_QUESTIONS, read_spf, spf_records
 from postino.core.address import ascii_domain
 from postino.core.errors import PostinoError
