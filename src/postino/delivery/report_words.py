@@ -3,7 +3,8 @@
 RFC: 3464 §2 (the readable part), 3461 §5.2, 2852 §4.1.3.
 Exposure: replies of other servers and the message's own header fields are quoted: any text.
 Invariants: lines have at most 76 characters, but for addresses, and no control character; what is quoted is
-    indented, so that nothing quoted reads as our own words; the part grows with the number of recipients only.
+    indented, so that nothing quoted reads as our own words; the part grows with the number of recipients
+    only.
 Not here: sentences for codes (smtp/status_sentences.py), the part for programs (mime/delivery_status.py).
 """
 
@@ -14,7 +15,7 @@ from typing import Final, assert_never
 
 from postino.core.ids import Instant
 from postino.mime.dates import format_date
-from postino.mime.delivery_status import NEVER, Action, RecipientStatus, plain_text
+from postino.mime.delivery_status import NEVER, Action, RecipientStatus, is_reply, plain_text
 from postino.mime.encoded_word import decode_header_text
 from postino.mime.header import first_values
 from postino.smtp.status_sentences import explain_delay, explain_failure
@@ -84,7 +85,8 @@ def _opening(action: Action, told: Sequence[Told]) -> str:
             "delivered. If that fails, you should still hear of it."
         )
     if action is Action.EXPANDED:
-        return f"Your message reached {where}, which stands for others, and was passed on to those."
+        stand = "stands" if len(told) == 1 else "stand"
+        return f"Your message reached {where}, which {stand} for others, and was passed on to those."
     assert_never(action)
 
 
@@ -96,7 +98,10 @@ def _recipient(told: Told, size: int) -> list[str]:
         lines += _wrapped(f"You wrote to {plain_text(original, 330)}.", indent=4, ends=False)
     lines += _wrapped(_explanation(told, size), indent=4, ends=False)
     if status.reply and status.action in {Action.FAILED, Action.DELAYED}:
-        said = f"{plain_text(status.remote, 330)} answered:" if status.remote else "What went wrong:"
+        said = "What went wrong:"
+        if status.remote:
+            remote = plain_text(status.remote, 330)
+            said = f"{remote} answered:" if is_reply(status.reply) else f"What went wrong with {remote}:"
         lines += ["", *_wrapped(said, indent=4, ends=False)]
         lines += _wrapped(plain_text(status.reply, _MOST_QUOTED), indent=6, ends=False)
     return [*lines, ""]
@@ -106,20 +111,28 @@ def _explanation(told: Told, size: int) -> str:
     status, where = told.status, plain_text(told.domain, 255)
     if status.action is Action.FAILED:
         if not told.gave_up:
-            return explain_failure(status.status, where=where, size=size)
-        reason = explain_delay(status.status, where=where, size=size)
-        return f"{reason} {_tried(told)} {_AFTER[told.deadline]}"
+            # RFC 8689 §4.2.1 has one code for what the sender asked for, and for what a server asks for.
+            is_ours = status.status == "5.7.10" and not is_reply(status.reply)
+            return explain_failure("5.7.30" if is_ours else status.status, where=where, size=size)
+        return " ".join([*_reason(told, where, size), _tried(told), _AFTER[told.deadline]])
     if status.action is Action.DELAYED:
-        reason = explain_delay(status.status, where=where, size=size)
-        late = "The time you allowed for it is over. " if told.deadline else ""
+        late = ["The time you allowed for it is over."] if told.deadline else []
         until = status.will_retry_until
-        trying = f" It will be tried until {format_date(until)}." if until else ""
-        return f"{late}{reason}{trying}"
+        trying = [f"It will be tried until {format_date(until)}."] if until else []
+        return " ".join([*late, *_reason(told, where, size), *trying])
     if status.action is Action.DELIVERED:
         return "It is in the mailbox."
     return f"Taken by {plain_text(status.remote, 330)}." if status.remote else ""
 
 
+def _reason(told: Told, where: str, size: int) -> list[str]:
+    """What is in the way; nothing where all that is known is that its time is over, which is said anyway."""
+    if told.deadline and told.status.status.endswith(_TIME_IS_OVER):
+        return []
+    return [explain_delay(told.status.status, where=where, size=size)]
+
+
+_TIME_IS_OVER: Final = ".4.7"
 _AFTER: Final = {
     False: "That is long enough: it is given up now. Try again, or tell the recipient in another way.",
     True: "The time you allowed for it is over: it is given up now.",

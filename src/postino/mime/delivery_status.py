@@ -78,6 +78,11 @@ def plain_text(text: str, most: int = MAX_TEXT) -> str:
     return octets[: most - 3].decode(errors="ignore") + "..."
 
 
+def is_reply(text: str) -> bool:
+    """Whether this is what a server said, which begins with its code, and no sentence of our own."""
+    return _REPLY.match(text) is not None
+
+
 def needs_utf8(recipients: Sequence[RecipientStatus]) -> bool:
     """Whether an address asks for the form that holds UTF-8."""
     return not all(told.address.isascii() and _original(told).isascii() for told in recipients)
@@ -112,7 +117,7 @@ def _add_recipient(fields: "_Fields", told: RecipientStatus) -> None:
     if told.remote:
         fields.add("Remote-MTA", f"dns; {told.remote.partition(' ')[0]}")
     if told.reply:
-        kind = "smtp" if _REPLY.match(told.reply) else "X-Postino"
+        kind = "smtp" if is_reply(told.reply) else "X-Postino"
         fields.add("Diagnostic-Code", f"{kind}; {told.reply}")
     if told.last_attempt:
         fields.add("Last-Attempt-Date", format_date(told.last_attempt))

@@ -37,7 +37,7 @@ _PERMANENT: Final = {
     "3.0": "{They} has a fault. Try again tomorrow, or tell the recipient in another way.",
     "3.1": "{They} has no room left. Try again tomorrow.",
     "3.2": "{They} takes no mail at present. Try again tomorrow.",
-    "3.3": "{They} cannot do something this message needs. Send it as plain as you can.",
+    "3.3": "{They} cannot do something this message asks for. What that is stands below; send it without.",
     "3.4": "The message is {size}, which is more than {they} takes. "
     "Send less at once, or a link to the files.",
     "3.5": "{They} is not set up to take this message. Tell the recipient in another way.",
