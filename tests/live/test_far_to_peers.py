@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 
 from tests.live.mail_programs import require_program, run_program
-from tests.support.debian_mtas import NOBODY, FarMta
-from tests.support.far_peers import USER_PASSWORD, PeerReport, Peers, by_tls, mail, token, trace_of
-
-PEERS = pytest.mark.parametrize("name", ["postfix", "exim", "opensmtpd"])
-
-
-def peer_of(peers: Peers, name: str) -> FarMta:
-    """The one that is called so."""
-    return next(peer for peer in peers.all() if peer.name.lower() == name)
+from tests.support.debian_mtas import NOBODY
+from tests.support.far_peers import (
+    PEERS,
+    USER_PASSWORD,
+    PeerReport,
+    Peers,
+    by_tls,
+    mail,
+    peer_of,
+    token,
+    trace_of,
+)
 
 
 @PEERS

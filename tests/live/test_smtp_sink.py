@@ -12,9 +12,9 @@ import pytest
 
 from postino.core.ids import Instant
 from postino.net.connection import ConnectionLost
-from postino.outbound.session import ClientSession, Outgoing, Phase
+from postino.outbound.client.session import ClientSession, Outgoing, Phase
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import Host, HostTls, NotNow, Target, TlsLevel
+from postino.outbound.targeting.target import Host, HostTls, NotNow, Target, TlsLevel
 from postino.smtp.envelope import NO_RCPT_OPTIONS, BodyType, MailOptions
 from tests.support.live_server import free_ports
 

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 import msgspec
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -343,5 +343,12 @@ class QueueMachine(RuleBasedStateMachine):
             assert not (state == RecipientState.WAITING and domain in paused)
 
 
-QueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+QueueMachine.TestCase.settings = settings(
+    max_examples=100,
+    stateful_step_count=40,
+    deadline=None,
+    # Each example is a database of its own: explaining a failure would outlast the test's time.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    report_multiple_bugs=False,
+)
 TestQueueModel = QueueMachine.TestCase

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dkim
+import pytest
 
 from postino.mailauth.dkim.reasons import Reason
 from postino.mailauth.dkim.verify import verify_dkim
@@ -37,6 +38,7 @@ ARRIVAL_SECONDS = 30.0
 BARE_WITHOUT = "pipelining, chunking, 8bitmime, smtputf8, dsn, size, enhancedstatuscodes, vrfy, etrn"
 TRACE = {"return-path", "delivered-to", "x-original-to", "received", "dkim-signature"}
 """What peers and we may put above a message."""
+PEERS = pytest.mark.parametrize("name", ["postfix", "exim", "opensmtpd"])
 _tokens = itertools.count(1)
 
 
@@ -137,6 +139,11 @@ class Peers:
         assert "d=example.org, 2048-bit key) succeeded" in said, said
 
 
+def peer_of(peers: Peers, name: str) -> FarMta:
+    """The one that is called so."""
+    return next(peer for peer in peers.all() if peer.name.lower() == name)
+
+
 def address(number: int) -> str:
     """Of the user with this number."""
     return f"user{number}@example.org"
@@ -156,12 +163,12 @@ def mail(sender: str, to: str, word: str, body: bytes = b"Hello.\r\n", more: byt
     return header.encode() + more + b"\r\n" + body
 
 
-def trace_of(arrived: bytes, sent: bytes) -> str:
-    """What stands above a message that has come through to the octet; only trace fields and signatures."""
+def trace_of(arrived: bytes, sent: bytes, *more: str) -> str:
+    """What stands above a message that has come through to the octet; only trace fields, signatures and `more`."""
     assert arrived.endswith(sent), (arrived[:2000], sent[:2000])
     trace = arrived[: len(arrived) - len(sent)]
     names = {name.lower() for name in re.findall(r"(?m)^([^\s:]+):", trace.decode())}
-    assert names <= TRACE, names
+    assert names <= TRACE.union(more), names
     return re.sub(r"\r\n[ \t]+", " ", trace.decode())
 
 

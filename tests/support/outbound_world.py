@@ -19,16 +19,16 @@ from postino.core.limits import Limits
 from postino.delivery.accept import Delivery
 from postino.delivery.forwarding import Forwarding
 from postino.delivery.reports import ReportRules, ReportWriter
-from postino.outbound.hosts import Ourselves
-from postino.outbound.local import LocalDelivery
-from postino.outbound.mta_sts import StsPolicies
+from postino.outbound.dispatch.local import LocalDelivery
 from postino.outbound.reports import Reporter
-from postino.outbound.routes import Routes
 from postino.outbound.service import Outbound
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.signing import Signer
-from postino.outbound.targets import Targets
-from postino.outbound.tls_policy import TlsPolicies
+from postino.outbound.signing.signer import Signer
+from postino.outbound.targeting.hosts import Ourselves
+from postino.outbound.targeting.mta_sts import StsPolicies
+from postino.outbound.targeting.routes import Routes
+from postino.outbound.targeting.targets import Targets
+from postino.outbound.targeting.tls_policy import TlsPolicies
 from postino.smtp.envelope import NO_MAIL_OPTIONS, MailOptions
 from postino.store.content import Body, InlineBody
 from postino.store.queue.enqueue import enqueue_message

@@ -104,6 +104,6 @@ def waiting(store: Store) -> list[tuple[int, int, int, int, str]]:
 def counts(store: Store) -> Sequence[int]:
     """Rows of queue_message, queue_recipient, queue_octets and shared_body."""
     return [
-        store.read_now(lambda tx, table=table: tx.one(f"SELECT count(*) FROM {table}"))[0]  # type: ignore[misc, index]
+        store.read_now(lambda tx, table=table: tx.one(f"SELECT count(*) FROM {table}"))[0]  # type: ignore[misc]
         for table in ("queue_message", "queue_recipient", "queue_octets", "shared_body")
     ]

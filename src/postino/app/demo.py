@@ -26,7 +26,7 @@ from postino.app.settings_file import Configuration
 from postino.app.wiring import open_data
 from postino.core.address import parse_address
 from postino.core.errors import SettingsError
-from postino.outbound.routes import check_routes
+from postino.outbound.targeting.routes import check_routes
 
 HOST: Final = "127.0.0.1"
 OFFSETS: Final = {

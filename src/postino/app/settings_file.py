@@ -23,7 +23,7 @@ from postino.core.errors import SettingsError
 from postino.delivery.junk import parse_marks
 from postino.directory.local_user import parse_local_sender
 from postino.net.sockets import ListenAddress, parse_listen_address
-from postino.outbound.routes import check_routes
+from postino.outbound.targeting.routes import check_routes
 
 _AT: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 _ALLOWED: Final = {

@@ -14,20 +14,20 @@ from postino.delivery.forwarding import Forwarding
 from postino.delivery.operator_note import tell_operator
 from postino.delivery.reports import ReportRules, ReportWriter
 from postino.net.own_addresses import own_addresses
-from postino.outbound.hosts import Ourselves
-from postino.outbound.key_schedule import KeySchedule
-from postino.outbound.local import LocalDelivery
+from postino.outbound.dispatch.local import LocalDelivery
 from postino.outbound.reports import Reporter
-from postino.outbound.routes import Routes
 from postino.outbound.service import Outbound
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.signing import Signer
-from postino.outbound.targeting import Targeting
-from postino.outbound.tls_reporting import Submitter
+from postino.outbound.signing.key_schedule import KeySchedule
+from postino.outbound.signing.signer import Signer
+from postino.outbound.targeting.finding import Targeting
+from postino.outbound.targeting.hosts import Ourselves
+from postino.outbound.targeting.routes import Routes
+from postino.outbound.tls_reports.reporting import Submitter
 from postino.store.dkim_keys import KeyState, list_keys
 
 if TYPE_CHECKING:
-    from postino.outbound.attempt import Judge
+    from postino.outbound.dispatch.attempt import Judge
     from postino.servers.context import ServerContext
     from postino.store.store import Store
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from postino.net.connection import Connection
     from postino.net.listener import Service
     from postino.net.tls import CertificateFiles, CertificateStore
-    from postino.outbound.routes import Routes
     from postino.outbound.service import Outbound
+    from postino.outbound.targeting.routes import Routes
     from postino.servers.context import ServerContext
     from postino.servers.metrics import Metrics
     from postino.servers.token_keys import TokenChecker
@@ -264,7 +264,7 @@ def _session(protocol: str, context: "ServerContext", name: str) -> "Callable[[C
 
 def open_routes(configuration: Configuration) -> "Routes":
     """The ways out that the settings name, their passwords read. Raises SettingsError."""
-    from postino.outbound.routes import Routes, read_password_file
+    from postino.outbound.targeting.routes import Routes, read_password_file
 
     outbound = configuration.settings.outbound
     routes = []

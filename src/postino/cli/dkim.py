@@ -59,7 +59,7 @@ def list_(domain: str | None, check: bool, data: Path | None, config: Path | Non
 async def _look(configuration: "Configuration", keys: "Sequence[DkimKey]") -> "list[bool | None]":
     from postino.net.dns.resolver import DnsResolver
     from postino.net.dns.servers import ServerList
-    from postino.outbound.key_schedule import is_published
+    from postino.outbound.signing.key_schedule import is_published
 
     resolver = DnsResolver(ServerList(configuration.settings.outbound.resolvers))
     try:
@@ -161,7 +161,7 @@ def use(domain: str, selector: str, data: Path | None, config: Path | None) -> N
 
     The key of the same algorithm that signs now is retired.
     """
-    from postino.outbound.key_schedule import keep_seconds
+    from postino.outbound.signing.key_schedule import keep_seconds
     from postino.store.dkim_keys import require_key, use_key
 
     name = _domain(domain)
@@ -221,7 +221,7 @@ def rotate(domain: str, algorithm: str | None, data: Path | None, config: Path |
 @data_options
 def retire(domain: str, selector: str, data: Path | None, config: Path | None) -> None:
     """Let a key sign no more. Its record must stay while mail it signed may be on its way."""
-    from postino.outbound.key_schedule import keep_seconds
+    from postino.outbound.signing.key_schedule import keep_seconds
     from postino.store.dkim_keys import require_key, retire_key
 
     name = _domain(domain)

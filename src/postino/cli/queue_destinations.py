@@ -63,7 +63,7 @@ def reroute(domain: str, route: str | None, undo: bool, data: Path | None, confi
     """
     from postino.core.address import parse_domain
     from postino.core.errors import StoreError
-    from postino.outbound.routes import check_override
+    from postino.outbound.targeting.routes import check_override
     from postino.store.queue import destinations
 
     if undo == (route is not None):

@@ -65,7 +65,7 @@ class DeliveryMetrics(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Who sends what is in the queue (outbound/dispatcher.py), as seen by who puts something there."""
+    """Who sends what is in the queue (outbound/dispatch/), as seen by who puts something there."""
 
     @property
     def token(self) -> LeaseToken:

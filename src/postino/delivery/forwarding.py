@@ -5,7 +5,7 @@ RFC: 5321 §3.9 (aliases), §6.3 (loops), 3461 §5.2.3 (delivered), §5.2.7 (ali
 Invariants: a null reverse-path stays null; nothing is sent on by the same address twice, nor what is junk;
     everything planned is written down with the mailboxes' copies, or not at all.
 Not here: who receives what (store/addresses.py), the write (accept.py), asking the next server while the
-    sender waits (outbound/cut_through.py), sealing (outbound/signing.py).
+    sender waits (outbound/cut_through.py), sealing (outbound/signing/signer.py).
 """
 
 import secrets

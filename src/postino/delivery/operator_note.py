@@ -2,7 +2,7 @@
 
 RFC: 5321 §4.5.1 (postmaster), 3834 §5 (Auto-Submitted).
 Invariants: it goes into mailboxes here, never into the queue, and past their quotas.
-Not here: what is worth telling (limit_notes.py, outbound/key_schedule.py).
+Not here: what is worth telling (limit_notes.py, outbound/signing/key_schedule.py).
 """
 
 import secrets

@@ -8,7 +8,8 @@ Invariants: every octet that is sent, other than those of added fields, is the u
 DEVIATION: 8-bit octets in the header of a message that was not declared SMTPUTF8 are against RFC 6532 §3.7
     and usual with older programs. They are left as they are and declared as 8BITMIME, so that a server which
     cannot take them gets them encoded (mime/downgrade.py).
-Not here: who may write as whom (servers/smtp/policy.py), Received (accept.py), signing (outbound/signing.py).
+Not here: who may write as whom (servers/smtp/policy.py), Received (accept.py), signing
+    (outbound/signing/signer.py).
 """
 
 import re

@@ -4,7 +4,7 @@ RFC: 7672 §3 (usages 2 and 3 only, names for 2), 7671 §5 (what each usage mean
     6698 §2.1 (the fields), 5280 §4.2.1.9 and §4.2.1.10 (who may sign for whom).
 Exposure: certificates and records are other people's; parsed by the cryptography package.
 Invariants: a certificate that cannot be read, and a record that makes no sense, match nothing.
-Not here: finding the records (outbound/dane.py), the handshake (net/tls_client.py).
+Not here: finding the records (outbound/targeting/dane.py), the handshake (net/tls_client.py).
 """
 
 import datetime

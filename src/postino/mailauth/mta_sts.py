@@ -3,7 +3,7 @@
 RFC: 8461 §3.1 (record), §3.2 (policy), §4.1 (matching hosts).
 Exposure: both come from other people's servers; sizes are bounded by who fetches them.
 Invariants: any text gives a value or BadPolicy, and nothing else; a policy that was taken prints as it came.
-Not here: fetching and keeping (outbound/mta_sts.py), serving our own (servers/web/).
+Not here: fetching and keeping (outbound/targeting/mta_sts.py), serving our own (servers/web/).
 """
 
 import re

@@ -20,7 +20,7 @@ from enum import Enum
 from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 
-from postino.core.address import MAX_LOCAL_OCTETS, Address
+from postino.core.address import MAX_LOCAL_OCTETS, Address, ascii_domain
 from postino.core.errors import PostinoError
 from postino.core.ids import Instant
 
@@ -64,11 +64,13 @@ def is_rewritten(local_part: str) -> bool:
 def rewrite(path: Address, domain: str, secret: bytes, now: Instant) -> Address | None:
     """`path` as an address of `domain`; None when that would have more than 64 octets before the @."""
     shape = _SHAPE.fullmatch(path.local_part)
+    # A domain beyond ASCII would make a local part of it that few servers take.
+    domain_before = ascii_domain(path.domain) if path.local_part.isascii() else path.domain
     if shape is None:
-        stated = f"{_day_text(now)}={path.domain}={path.local_part}"
+        stated = f"{_day_text(now)}={domain_before}={path.local_part}"
         local = f"SRS0={_hash(stated, secret)}={stated}"
     elif shape[1] == "0":
-        stated = f"{path.domain}={path.local_part[4:]}"
+        stated = f"{domain_before}={path.local_part[4:]}"
         local = f"SRS1={_hash(stated, secret)}={stated}"
     else:
         # Already once removed: the first forwarder stays, and this one takes the last one's place.

@@ -3,7 +3,7 @@
 RFC: 8460 §3 (record), §4.4 (the JSON), §4.5 (policies in it), §5.1 (file name).
 Exposure: records come from other people's DNS.
 Invariants: any text gives addresses or none; a report is I-JSON, domains in it A-labels.
-Not here: counting (store/tls_results.py), sending (outbound/tls_reporting.py).
+Not here: counting (store/tls_results.py), sending (outbound/tls_reports/reporting.py).
 """
 
 import datetime

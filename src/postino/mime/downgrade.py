@@ -6,7 +6,8 @@ RFC: 6152 §3 and 3030 §3 (what must be done for a server without 8BITMIME or B
 Exposure: unauthenticated octets; linear time, and never more memory than some copies of the message.
 Invariants: every part decodes to what it decoded to before; parts that are fit keep their octets; what its
     sender signed (multipart/signed, RFC 1847 §2.1) is never changed, but refused.
-Not here: whether a server needs it (outbound/preparation.py). Header fields beyond ASCII stay as they are.
+Not here: whether a server needs it (outbound/dispatch/preparation.py). Header fields beyond ASCII stay as
+    they are.
 """
 
 import binascii

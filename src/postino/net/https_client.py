@@ -4,7 +4,8 @@ RFC: 9110 (GET, POST), 9112 (HTTP/1.1, read by h11), 2818 (the certificate names
     DNS names count).
 Exposure: reads what a server answers that the settings or another domain name; bounded in size and time.
 Invariants: never without TLS, never a redirect, never from a cache; nothing waits longer than it was given.
-Not here: when, and what of it (servers/token_keys.py, outbound/mta_sts.py, outbound/tls_reporting.py).
+Not here: when, and what of it (servers/token_keys.py, outbound/targeting/mta_sts.py,
+    outbound/tls_reports/reporting.py).
 """
 
 import asyncio

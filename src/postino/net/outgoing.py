@@ -3,7 +3,7 @@
 RFC: 8305 §5 (attempts that overlap), 5321 §5.1 (each address in turn).
 Invariants: the first attempt that succeeds is the connection, and no other stays open; no call takes longer
     than its time.
-Not here: which addresses (outbound/hosts.py), what is spoken (outbound/session.py).
+Not here: which addresses (outbound/targeting/hosts.py), what is spoken (outbound/client/session.py).
 """
 
 import asyncio

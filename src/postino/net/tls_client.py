@@ -4,7 +4,7 @@ RFC: 8996 (TLS 1.2 at least where it is relied on), 7435 §3 (any TLS is better 
     9525 §6.3 (names and wildcards), 8460 §4.3 (the words for what went wrong).
 Exposure: certificates are what anybody made; they are parsed by OpenSSL and the cryptography package.
 Invariants: a context is made once for each file of authorities, and again when that file changes.
-Not here: which degree is asked for (outbound/tls_policy.py), TLSA records (mailauth/dane.py).
+Not here: which degree is asked for (outbound/targeting/tls_policy.py), TLSA records (mailauth/dane.py).
 """
 
 import os

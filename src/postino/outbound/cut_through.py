@@ -19,12 +19,12 @@ import msgspec
 
 from postino.core.errors import PostinoError
 from postino.net.connection import ConnectionLost
-from postino.outbound.body_writer import BadBody
-from postino.outbound.held_session import HeldSession
-from postino.outbound.outgoing import BlobBody, BodyReader, RecipientReply
-from postino.outbound.routes import Destination
+from postino.outbound.client.body_writer import BadBody
+from postino.outbound.client.held_session import HeldSession
+from postino.outbound.client.outgoing import BlobBody, BodyReader, RecipientReply
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import Host, NotNow, Target, Undeliverable
+from postino.outbound.targeting.routes import Destination
+from postino.outbound.targeting.target import Host, NotNow, Target, Undeliverable
 from postino.smtp.client.commands import CannotBeSaid
 from postino.smtp.client.replies import BadReply
 from postino.smtp.envelope import BodyType, MailOptions, Notify, RcptOptions

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Protocol
 
 from postino.core.ports import Bus, Clock
 from postino.delivery.forwarding import Forwarding
-from postino.outbound.attempt import Judge
-from postino.outbound.courier import Means, Session
+from postino.outbound.client.held_session import HeldSession
+from postino.outbound.client.session import SYSTEM_NETWORK, ClientSession
+from postino.outbound.client.tls_outcome import TlsNote
 from postino.outbound.cut_through import CutThrough
-from postino.outbound.destinations import BadHosts
-from postino.outbound.dispatcher import Dispatcher
-from postino.outbound.held_session import HeldSession
-from postino.outbound.local import LocalDelivery
-from postino.outbound.preparation import Preparation
+from postino.outbound.dispatch.attempt import Judge
+from postino.outbound.dispatch.courier import Means, Session
+from postino.outbound.dispatch.destinations import BadHosts
+from postino.outbound.dispatch.dispatcher import Dispatcher
+from postino.outbound.dispatch.local import LocalDelivery
+from postino.outbound.dispatch.preparation import Preparation
+from postino.outbound.dispatch.retry import Chance, Retry
+from postino.outbound.dispatch.settling import Done, OutboundMetrics, Settler
 from postino.outbound.reports import Reporter
-from postino.outbound.retry import Chance, Retry
-from postino.outbound.routes import Routes
-from postino.outbound.session import SYSTEM_NETWORK, ClientSession
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.settling import Done, OutboundMetrics, Settler
-from postino.outbound.signing import Signer
-from postino.outbound.target import Host, Target
-from postino.outbound.targets import Targets
-from postino.outbound.tls_outcome import TlsNote
+from postino.outbound.signing.signer import Signer
+from postino.outbound.targeting.routes import Routes
+from postino.outbound.targeting.target import Host, Target
+from postino.outbound.targeting.targets import Targets
 from postino.store.queue.lease import lease_token
 from postino.store.store import Store
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Upkeep(Protocol):
-    """Work beside sending (outbound/targeting.py)."""
+    """Work beside sending (outbound/targeting/finding.py)."""
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -4,7 +4,7 @@ RFC: 4616 §2 (PLAIN), 5802 §5 and 7677 (SCRAM), 5929 §4 (tls-server-end-point
 Exposure: sees challenges of the server the operator named, bounded before they are looked into.
 Invariants: pure; a password is in no error and no repr(); a SCRAM exchange is only complete when the server
     has proved that it knows the password's keys.
-Not here: base64 and the dialogue around it (outbound/login.py), the server's side (mechanisms.py).
+Not here: base64 and the dialogue around it (outbound/client/login.py), the server's side (mechanisms.py).
 """
 
 import base64

@@ -5,7 +5,8 @@ mail it signed may still be on its way, and at last its record may go.
 RFC: 6376 §3.1 (changing keys: the old record stays while mail may still be verified by it).
 Invariants: of one domain and algorithm at most one key is in use, unless the operator retires by hand;
     a selector is never used again for another key while the first is known.
-Not here: who moves them (outbound/key_schedule.py, cli/dkim.py), signing (outbound/signing.py).
+Not here: who moves them (outbound/signing/key_schedule.py, cli/dkim.py), signing
+    (outbound/signing/signer.py).
 """
 
 import datetime

@@ -2,7 +2,7 @@
 
 RFC: 8461 §3.3 (a policy that was fetched holds until it expires, whatever the DNS says since), §10.2.
 Invariants: one policy a domain, as its web server gave it.
-Not here: reading and fetching them (mailauth/mta_sts.py, outbound/mta_sts.py).
+Not here: reading and fetching them (mailauth/mta_sts.py, outbound/targeting/mta_sts.py).
 """
 
 from dataclasses import dataclass

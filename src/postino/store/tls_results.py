@@ -2,7 +2,8 @@
 
 RFC: 8460 §4.1 (a day from midnight to midnight UTC), §4.2 (what is counted).
 Invariants: counts only grow until their day's reports are sent; a power cut may lose those of a minute.
-Not here: counting in memory (outbound/tls_counts.py), the reports (outbound/tls_reporting.py).
+Not here: counting in memory (outbound/tls_reports/counts.py), the reports
+    (outbound/tls_reports/reporting.py).
 """
 
 from collections.abc import Collection, Mapping

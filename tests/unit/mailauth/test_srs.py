@@ -53,6 +53,13 @@ def test_a_path_comes_back_as_it_was(path: str) -> None:
     assert undo(made.local_part, KEY, NOW) == parse_path(f"<{path}>")
 
 
+@pytest.mark.parametrize("path", ["ann@exämple.net", "SRS0=HHH=TT=first.example=ann@exämple.net"])
+def test_what_could_be_said_without_smtputf8_still_can(path: str) -> None:
+    made = rewritten(path)
+    assert made.local_part.isascii()
+    assert str(undo(made.local_part, KEY, NOW)) == path.replace("exämple", "xn--exmple-cua")
+
+
 @pytest.mark.parametrize("change", [str.lower, str.upper])
 def test_changed_case_still_leads_back(change) -> None:
     made = rewritten("Ann.Lee@example.net")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from postino.core.ids import Instant
-from postino.outbound.outgoing import Outgoing
-from postino.outbound.session import ClientSession
+from postino.outbound.client.outgoing import Outgoing
+from postino.outbound.client.session import ClientSession
+from postino.outbound.client.tls_outcome import TlsOutcome
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import OPPORTUNISTIC, Host, HostTls, Target
-from postino.outbound.tls_outcome import TlsOutcome
+from postino.outbound.targeting.target import OPPORTUNISTIC, Host, HostTls, Target
 from postino.smtp.envelope import NO_MAIL_OPTIONS, NO_RCPT_OPTIONS, MailOptions
 from tests.support.certificates import Made, make
 from tests.support.far_server import FarServer, Habits

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postino.core.ids import AccountId, Instant
-from postino.outbound.attempt import (
+from postino.outbound.client.outgoing import RecipientReply
+from postino.outbound.dispatch.attempt import (
     Judge,
     is_confirmed,
     is_crowded,
@@ -16,10 +17,9 @@ from postino.outbound.attempt import (
     needs_utf8,
     recipient_options,
 )
-from postino.outbound.outgoing import RecipientReply
-from postino.outbound.retry import Retry
+from postino.outbound.dispatch.retry import Retry
+from postino.outbound.dispatch.work import Held, OctetsBudget, Reached, Work
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.work import Held, OctetsBudget, Reached, Work
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.client.transaction import Phase
 from postino.smtp.envelope import ByMode, MailOptions, Notify

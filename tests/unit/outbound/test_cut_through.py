@@ -68,6 +68,7 @@ def at_the_door(
         def make(tx):
             add_alias(tx, parse_address("team@example.org"), [], [parse_address("bob@far.example")])
             add_alias(tx, parse_address("lost@example.org"), [], [parse_address("bob@null.example")])
+            add_alias(tx, parse_address("joerg@example.org"), [], [parse_address("jörg@far.example")])
             ann = account_by_login(tx, "ann@example.org").id
             add_alias(tx, parse_address("both@example.org"), [ann], [parse_address("bob@far.example")])
             bob = account_by_login(tx, "bob@example.org").id
@@ -104,6 +105,17 @@ def test_what_the_next_server_takes_is_passed_on_and_kept_nowhere(tmp_path: Path
         # Accounts that keep no copy are no different.
         await passed(door, "bob@example.org")
         assert not door.mailboxes("bob@example.org")
+
+    at_the_door(tmp_path, scenario)
+
+
+def test_an_alias_may_lead_to_an_address_beyond_ascii(tmp_path: Path) -> None:
+    async def scenario(door: Door) -> None:
+        await passed(door, "joerg@example.org")
+        assert [to for to, _ in door.far.messages[0].recipients] == ["jörg@far.example"]
+        door.far.habits = Habits(extensions=("8BITMIME",))
+        (reply,) = await door.send("joerg@example.org")
+        assert reply.startswith("550 5.6.7")
 
     at_the_door(tmp_path, scenario)
 

@@ -3,8 +3,8 @@
 import pytest
 
 from postino.core.errors import DnsFailure
-from postino.outbound.dane import find_tlsa
-from postino.outbound.hosts import FoundHosts, find_hosts
+from postino.outbound.targeting.dane import find_tlsa
+from postino.outbound.targeting.hosts import FoundHosts, find_hosts
 from tests.support.fake_dns import FakeResolver
 
 DIGEST = "00" * 32

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postino.core.ids import AccountId, Instant
-from postino.outbound.destinations import MOST_BAD_HOSTS, BadHosts, Lane, Lanes
-from postino.outbound.retry import Retry
-from postino.outbound.routes import Destination
+from postino.outbound.dispatch.destinations import MOST_BAD_HOSTS, BadHosts, Lane, Lanes
+from postino.outbound.dispatch.retry import Retry
+from postino.outbound.dispatch.work import Held, OctetsBudget, Work
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.work import Held, OctetsBudget, Work
+from postino.outbound.targeting.routes import Destination
 from postino.smtp.envelope import MailOptions
 from postino.store.queue.values import QueuedMessage, QueueId, QueueKind
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from postino.outbound.hosts import MOST_ADDRESSES, MOST_HOSTS, Ourselves, find_hosts, is_public
-from postino.outbound.target import NotNow, Undeliverable
+from postino.outbound.targeting.hosts import MOST_ADDRESSES, MOST_HOSTS, Ourselves, find_hosts, is_public
+from postino.outbound.targeting.target import NotNow, Undeliverable
 from tests.support.fake_dns import FakeResolver
 
 ADDRESSES = """

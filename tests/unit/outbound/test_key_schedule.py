@@ -8,7 +8,8 @@ import pytest
 
 from postino.core.ids import Instant
 from postino.mailauth.dkim.private_key import KeyAlgorithm, pack_key
-from postino.outbound.key_schedule import (
+from postino.outbound.settings import OutboundSettings
+from postino.outbound.signing.key_schedule import (
     DAY_SECONDS,
     LATEST_LOOK,
     SETTLE_SECONDS,
@@ -17,7 +18,6 @@ from postino.outbound.key_schedule import (
     is_published,
     keep_seconds,
 )
-from postino.outbound.settings import OutboundSettings
 from postino.store import dkim_keys
 from postino.store.accounts import create_domain
 from postino.store.dkim_keys import DkimKey, KeyState
@@ -41,7 +41,7 @@ class Bench:
         self.log: Any = RecordingLog()
         self.mail: list[tuple[str, str]] = []
         made = {KeyAlgorithm.RSA: rsa_key().private, KeyAlgorithm.ED25519: ed25519_key().private}
-        monkeypatch.setattr("postino.outbound.key_schedule.make_key", made.__getitem__)
+        monkeypatch.setattr("postino.outbound.signing.key_schedule.make_key", made.__getitem__)
         self.schedule = self.restarted()
 
     def restarted(self) -> KeySchedule:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from postino.net.tls import end_point_hash
-from postino.outbound.target import HostTls, NotNow, TlsLevel
+from postino.outbound.targeting.target import HostTls, NotNow, TlsLevel
 from postino.sasl.exchange import Challenge, FindScramKeys, ReportProof, Success
 from postino.sasl.mechanisms import Mechanism, begin
 from postino.sasl.scram import ChannelBinding, derive_keys

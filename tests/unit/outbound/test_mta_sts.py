@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from postino.net.https_client import HttpsAnswer, HttpsFailure, HttpsRequest
-from postino.outbound.mta_sts import REFRESH_SECONDS, RETRY_SECONDS, USED_DAYS, StsPolicies
-from postino.outbound.tls_outcome import TlsOutcome
+from postino.outbound.client.tls_outcome import TlsOutcome
+from postino.outbound.targeting.mta_sts import REFRESH_SECONDS, RETRY_SECONDS, USED_DAYS, StsPolicies
 from postino.store.store import Store, open_store
 from postino.store.verify import verify
 from tests.support.fake_dns import FakeResolver

@@ -3,7 +3,7 @@
 import pytest
 
 from postino.core.ids import Instant
-from postino.outbound.retry import Retry
+from postino.outbound.dispatch.retry import Retry
 from postino.outbound.settings import OutboundSettings
 
 NOW = Instant(1_000_000)

@@ -5,9 +5,15 @@ from pathlib import Path
 import pytest
 
 from postino.core.errors import SettingsError
-from postino.outbound.routes import Destination, Routes, check_override, check_routes, read_password_file
 from postino.outbound.settings import OutboundSettings, RouteSettings
-from postino.outbound.target import TlsLevel
+from postino.outbound.targeting.routes import (
+    Destination,
+    Routes,
+    check_override,
+    check_routes,
+    read_password_file,
+)
+from postino.outbound.targeting.target import TlsLevel
 
 
 def routes(*tables: RouteSettings) -> Routes:

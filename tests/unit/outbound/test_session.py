@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from postino.net.connection import ConnectionLost
-from postino.outbound.outgoing import RecipientReply
-from postino.outbound.target import Host, NotNow, Target
+from postino.outbound.client.outgoing import RecipientReply
+from postino.outbound.targeting.target import Host, NotNow, Target
 from postino.smtp.client.transaction import Phase
 from postino.smtp.envelope import BodyType, MailOptions, Notify, RcptOptions
 from tests.support.far_server import DEFAULT_EXTENSIONS, Habits
@@ -172,6 +172,17 @@ async def test_no_message_can_smuggle_another(octets: bytes) -> None:
             # Where it was begun, it was never ended.
             assert not session.usable
             assert not there.far.messages
+
+
+@pytest.mark.parametrize("path", ["ann@example.org", "jörg@example.org"])
+async def test_an_alias_may_lead_to_an_address_that_needs_smtputf8(path: str) -> None:
+    async with place() as there:
+        session = await there.open()
+        (reply,) = await session.send(outgoing("jörg@far.example", reverse_path=path))
+        assert reply.code == 250
+        assert there.far.messages[0].mail_parameters == {"SIZE": str(len(HEADER + BODY)), "SMTPUTF8": ""}
+        await session.send(outgoing("bob@bücher.example"))
+        assert "SMTPUTF8" not in there.far.messages[1].mail_parameters
 
 
 async def test_addresses_beyond_ascii_only_where_they_are_taken() -> None:
@@ -587,7 +598,7 @@ async def test_lmtp_over_a_unix_socket() -> None:
     async with place(Habits(lmtp=True)) as there:
         there.network.servers["/run/lmtp"] = there.far.serve
         host = Host("/run/lmtp", 0, unix_path="/run/lmtp")
-        from postino.outbound.session import ClientSession
+        from postino.outbound.client.session import ClientSession
 
         target = Target("k", (host,), "mail.example.org", is_lmtp=True)
         session = await ClientSession.open(host, target, there.settings, now=NOW, network=there.network)

@@ -11,9 +11,9 @@ import pytest
 
 from postino.core.ports import TlsaRecord
 from postino.net.tls_client import TlsProblem
-from postino.outbound.secure import TlsFailed
-from postino.outbound.session import ClientSession
-from postino.outbound.target import Host, HostTls, NotNow, Target, TlsLevel
+from postino.outbound.client.secure import TlsFailed
+from postino.outbound.client.session import ClientSession
+from postino.outbound.targeting.target import Host, HostTls, NotNow, Target, TlsLevel
 from tests.support.certificates import Made, make
 from tests.support.far_server import DEFAULT_EXTENSIONS, FarServer, Habits
 from tests.unit.outbound.sessions import (

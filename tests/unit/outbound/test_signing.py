@@ -15,7 +15,7 @@ from postino.mailauth.dkim.reasons import Reason
 from postino.mailauth.dkim.sign import SigningKey, sign_message
 from postino.mailauth.dkim.verify import verify_dkim
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.signing import PIECE_OCTETS, Signer
+from postino.outbound.signing.signer import PIECE_OCTETS, Signer
 from postino.smtp.envelope import NO_MAIL_OPTIONS
 from postino.smtp.received import Arrival, received_field
 from postino.store import dkim_keys
@@ -217,7 +217,7 @@ async def test_a_seal_tells_what_was_found_and_believes_only_our_own_words(bench
     bench.add(rsa_key(bits=1024))
     bench.publish(ELSEWHERE)
     far = header("eve@far.example")
-    from postino.outbound.signing import _hash
+    from postino.outbound.signing.signer import _hash
 
     signed = sign_message(far, _hash(BODY), (ELSEWHERE,), now=NOW) + far
     ours = (
@@ -278,7 +278,7 @@ async def test_a_silent_dns_does_not_stop_mail(bench: Bench) -> None:
     bench.add(ed25519_key())
     bench.resolver.zone.add("s._domainkey.far.example. !timeout")
     far = header("eve@far.example")
-    from postino.outbound.signing import _hash
+    from postino.outbound.signing.signer import _hash
 
     signed = sign_message(far, _hash(BODY), (ELSEWHERE,), now=NOW) + far
     assert b"dkim=temperror" in await bench.signer.pass_on(received() + signed, BODY, forwarded())

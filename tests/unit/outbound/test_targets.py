@@ -8,14 +8,14 @@ import pytest
 from postino.core.ids import Instant
 from postino.mailauth.mta_sts import parse_policy
 from postino.mailauth.tlsrpt import sts_policy
-from postino.outbound.hosts import Ourselves
-from postino.outbound.mta_sts import KeptPolicy
-from postino.outbound.routes import Destination, Route
+from postino.outbound.client.tls_outcome import TlsOutcome
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import HostTls, NotNow, Target, TlsLevel, TlsOrigin
-from postino.outbound.targets import Targets
-from postino.outbound.tls_outcome import TlsOutcome
-from postino.outbound.tls_policy import TlsPolicies
+from postino.outbound.targeting.hosts import Ourselves
+from postino.outbound.targeting.mta_sts import KeptPolicy
+from postino.outbound.targeting.routes import Destination, Route
+from postino.outbound.targeting.target import HostTls, NotNow, Target, TlsLevel, TlsOrigin
+from postino.outbound.targeting.targets import Targets
+from postino.outbound.targeting.tls_policy import TlsPolicies
 from postino.store.sts_policies import StoredPolicy
 from tests.support.fake_dns import FakeResolver
 

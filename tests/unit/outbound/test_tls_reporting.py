@@ -13,13 +13,13 @@ import pytest
 from postino.core.ids import Instant
 from postino.mailauth.tlsrpt import no_policy
 from postino.net.https_client import HttpsAnswer, HttpsFailure, HttpsRequest
-from postino.outbound import tls_counts
-from postino.outbound.hosts import Ourselves
+from postino.outbound.client.tls_outcome import TlsOutcome
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.targeting import Targeting
-from postino.outbound.tls_counts import TlsCounts
-from postino.outbound.tls_outcome import TlsOutcome
-from postino.outbound.tls_reporting import RETRY_DAYS, Submitter, TlsReporting
+from postino.outbound.targeting.finding import Targeting
+from postino.outbound.targeting.hosts import Ourselves
+from postino.outbound.tls_reports import counts as tls_counts
+from postino.outbound.tls_reports.counts import TlsCounts
+from postino.outbound.tls_reports.reporting import RETRY_DAYS, Submitter, TlsReporting
 from postino.store.queue.lease import lease_token, read_octets, take_due
 from postino.store.queue.values import QueueKind
 from postino.store.store import Store, open_store

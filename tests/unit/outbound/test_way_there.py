@@ -13,14 +13,14 @@ import pytest
 
 from postino.core.ids import Instant
 from postino.net.https_client import HttpsAnswer, HttpsRequest
-from postino.outbound.hosts import Ourselves
-from postino.outbound.routes import Destination
-from postino.outbound.secure import TlsFailed
-from postino.outbound.session import ClientSession
+from postino.outbound.client.secure import TlsFailed
+from postino.outbound.client.session import ClientSession
+from postino.outbound.client.tls_outcome import TlsOutcome
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import NotNow
-from postino.outbound.targeting import Targeting
-from postino.outbound.tls_outcome import TlsOutcome
+from postino.outbound.targeting.finding import Targeting
+from postino.outbound.targeting.hosts import Ourselves
+from postino.outbound.targeting.routes import Destination
+from postino.outbound.targeting.target import NotNow
 from postino.store.store import open_store
 from tests.support.certificates import Made, make
 from tests.support.fake_dns import DnsServer, dns_server

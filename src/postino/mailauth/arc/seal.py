@@ -3,7 +3,7 @@
 RFC: 8617 §5.1 (sealing), §4.1 (the fields).
 Invariants: all other changes to the message come before; a chain that broke is closed with cv=fail, by a
     seal over our set alone (§5.1.2), and never continued.
-Not here: finding it out (chain.py, dkim/verify.py), which key seals (outbound/signing.py).
+Not here: finding it out (chain.py, dkim/verify.py), which key seals (outbound/signing/signer.py).
 """
 
 import base64

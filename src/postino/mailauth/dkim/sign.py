@@ -5,7 +5,7 @@ RFC: 6376 §5 (signing), 8463 §3 (Ed25519), §6 (RSA beside it), 8301 §3 (what
 Invariants: no l=, so that nothing can be put behind a signed body; a field that readers are shown or that
     says how a body is to be read is named in h= once more than it is there, so that none can be added
     (RFC 6376 §8.15).
-Not here: which key signs what (outbound/signing.py).
+Not here: which key signs what (outbound/signing/signer.py).
 """
 
 import base64

@@ -5,7 +5,8 @@ RFC: 5321 §4.1.1, §4.1.2 (paths), 1870 §6 (SIZE), 6152 §2 (BODY), 3030 §2 (
     2852 §4 (BY), 5890 §2.3.2.1 (A-labels).
 Invariants: what is made here is one line, whatever it is made from; a parameter is written only where the
     server offers it.
-Not here: whether the message may go to this server at all (outbound/session.py), reading these commands
+Not here: whether the message may go to this server at all (outbound/client/session.py), reading these
+    commands
     (smtp/commands.py).
 """
 
@@ -60,6 +61,11 @@ def path_octets(address: str, *, smtputf8: bool) -> bytes:
     if not smtputf8:
         raise CannotBeSaid("The server takes no addresses beyond ASCII (SMTPUTF8)", "5.6.7")
     return f"<{local_part}@{path.domain}>".encode()
+
+
+def is_beyond_ascii(address: str) -> bool:
+    """Whether only SMTPUTF8 can say this address: a domain can be said as A-labels, a local part cannot."""
+    return not address.isascii() and not address.rpartition("@")[0].isascii()
 
 
 def hello_line(verb: str, name: str) -> bytes:

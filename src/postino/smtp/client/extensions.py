@@ -5,7 +5,7 @@ RFC: 5321 §4.1.1.1, 1870 (SIZE), 2920 (PIPELINING), 3207 (STARTTLS), 3030 (CHUN
     4954 (AUTH), 9422 (LIMITS).
 Exposure: what any server says, bounded by the reply parser.
 Invariants: every reply gives a value; what cannot be understood counts as not offered.
-Not here: what is done with it (commands.py, transaction.py, outbound/session.py).
+Not here: what is done with it (commands.py, transaction.py, outbound/client/session.py).
 """
 
 import re

@@ -4,7 +4,8 @@ RFC: 5321 §3.3, §4.3.2 (order and codes), 2920 §3.1 (PIPELINING), 3030 §2 (B
 Exposure: follows what a far server says; any sequence of replies ends in an answer for each recipient.
 Invariants: every recipient gets exactly one answer; the message's octets are only sent when a recipient was
     taken, or BDAT carries them at once; a 421 answers everything that is still open.
-Not here: the commands' text (commands.py), reading replies (replies.py), I/O and time (outbound/session.py).
+Not here: the commands' text (commands.py), reading replies (replies.py), I/O and time
+    (outbound/client/session.py).
 """
 
 from collections import deque

@@ -2,7 +2,8 @@
 
 Invariants: while a destination is paused, no recipient of it is waiting: each is parked (or held); a row goes
     with its last decision.
-Not here: settings' routes (outbound/routes.py), how busy a destination is (outbound/destinations.py).
+Not here: settings' routes (outbound/targeting/routes.py), how busy a destination is
+    (outbound/dispatch/destinations.py).
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from postino.store.tx import Tx
 BY_MX: Final = "mx"
 """A route to the domain's own mail exchangers, whatever the settings say."""
 AT_ONCE: Final = Instant(0)
-"""As next_at: now, even if the destination is let alone for a while (outbound/dispatcher.py)."""
+"""As next_at: now, even if the destination is let alone for a while (outbound/dispatch/dispatcher.py)."""
 GO_AT: Final = "CASE WHEN lease<>'' OR (attempts=0 AND next_at>?) THEN next_at ELSE ? END"
 """For SET next_at (parameters: now, AT_ONCE): at once, but what is to be sent later not before its time."""
 

@@ -4,7 +4,7 @@ RFC: 5321 §4.5.4.1 (retries), 3461 §6 (who hears of what).
 Invariants: a recipient leaves the queue in the same write that puts its report there, or into its sender's
     INBOX: never one without the other; a message goes with its last recipient, and its octets with it; of
     rows whose lease is not the caller's only those go that were sent to.
-Not here: what a report says (outbound/reports.py), when to try again (outbound/retry.py).
+Not here: what a report says (outbound/reports.py), when to try again (outbound/dispatch/retry.py).
 """
 
 import json

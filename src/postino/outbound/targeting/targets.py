@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from postino.core.errors import DnsFailure
 from postino.core.ports import Resolver
-from postino.outbound.hosts import MOST_ADDRESSES, Ourselves, find_hosts
-from postino.outbound.routes import Destination, Route
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import Host, HostTls, NotNow, Target, TlsLevel, TlsOrigin
-from postino.outbound.tls_policy import TlsPolicies
+from postino.outbound.targeting.hosts import MOST_ADDRESSES, Ourselves, find_hosts
+from postino.outbound.targeting.routes import Destination, Route
+from postino.outbound.targeting.target import Host, HostTls, NotNow, Target, TlsLevel, TlsOrigin
+from postino.outbound.targeting.tls_policy import TlsPolicies
 
 
 class Targets:

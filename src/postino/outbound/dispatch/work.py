@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postino.core.ids import Instant
-from postino.outbound.outgoing import BodyReader
+from postino.outbound.client.outgoing import BodyReader
 from postino.smtp.envelope import NO_MAIL_OPTIONS, BodyType
 from postino.store.content import InlineBody
 from postino.store.queue.values import Octets, QueuedMessage, QueuedRecipient

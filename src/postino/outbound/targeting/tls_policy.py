@@ -15,12 +15,12 @@ from postino.mailauth.dane import usable_records
 from postino.mailauth.mta_sts import Mode
 from postino.mailauth.tlsrpt import dane_policy, no_policy
 from postino.net.tls_client import TlsProblem
-from postino.outbound.dane import HostTlsa, dane_applies, find_tlsa
-from postino.outbound.hosts import FoundHost, FoundHosts
-from postino.outbound.mta_sts import KeptPolicy, StsPolicies
+from postino.outbound.client.tls_outcome import PolicyFailure, TlsNote, TlsOutcome
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import Host, HostTls, NotNow, TlsLevel, TlsOrigin
-from postino.outbound.tls_outcome import PolicyFailure, TlsNote, TlsOutcome
+from postino.outbound.targeting.dane import HostTlsa, dane_applies, find_tlsa
+from postino.outbound.targeting.hosts import FoundHost, FoundHosts
+from postino.outbound.targeting.mta_sts import KeptPolicy, StsPolicies
+from postino.outbound.targeting.target import Host, HostTls, NotNow, TlsLevel, TlsOrigin
 
 
 class TlsPolicies:

@@ -16,12 +16,12 @@ from postino.core.ids import Instant
 from postino.net.connection import Connection, ConnectionLost
 from postino.net.outgoing import CannotConnect, Network
 from postino.net.tls_client import TlsProblem
-from postino.outbound.dialogue import Dialogue
-from postino.outbound.login import log_in
-from postino.outbound.secure import WITHOUT_TLS, TlsFailed, TlsReached, shake_hands
+from postino.outbound.client.dialogue import Dialogue
+from postino.outbound.client.login import log_in
+from postino.outbound.client.secure import WITHOUT_TLS, TlsFailed, TlsReached, shake_hands
+from postino.outbound.client.tls_outcome import TlsNote, TlsOutcome
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import OPPORTUNISTIC, Host, HostTls, NotNow, Target, TlsLevel
-from postino.outbound.tls_outcome import TlsNote, TlsOutcome
+from postino.outbound.targeting.target import OPPORTUNISTIC, Host, HostTls, NotNow, Target, TlsLevel
 from postino.smtp.client.commands import hello_line
 from postino.smtp.client.extensions import NO_EXTENSIONS, Extensions, read_extensions
 from postino.smtp.client.replies import BadReply, FarReply

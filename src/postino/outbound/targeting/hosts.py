@@ -16,7 +16,7 @@ from typing import Final
 
 from postino.core.errors import DnsFailure
 from postino.core.ports import DnsAnswer, MxRecord, Resolver
-from postino.outbound.target import NotNow, Undeliverable
+from postino.outbound.targeting.target import NotNow, Undeliverable
 
 MOST_HOSTS: Final = 10
 MOST_ADDRESSES: Final = 8

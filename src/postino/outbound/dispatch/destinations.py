@@ -16,12 +16,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from postino.core.ids import Instant
-from postino.outbound.retry import Retry
-from postino.outbound.routes import Destination
+from postino.outbound.dispatch.retry import Retry
+from postino.outbound.targeting.routes import Destination
 
 if TYPE_CHECKING:
-    from postino.outbound.courier import Courier
-    from postino.outbound.work import Work
+    from postino.outbound.dispatch.courier import Courier
+    from postino.outbound.dispatch.work import Work
 
 FIRST_CONNECTIONS: Final = 5
 WORK_FOR_CONNECTION: Final = 4

@@ -11,8 +11,8 @@ import re
 from typing import Final
 
 from postino.core.errors import PostinoError
-from postino.outbound.dialogue import Dialogue
-from postino.outbound.outgoing import BodyReader, Outgoing
+from postino.outbound.client.dialogue import Dialogue
+from postino.outbound.client.outgoing import BodyReader, Outgoing
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.envelope import BodyType
 from postino.smtp.framer import LineEndings

@@ -10,7 +10,7 @@ Not here: which certificates match (mailauth/dane.py).
 from dataclasses import dataclass
 
 from postino.core.ports import Resolver, TlsaRecord
-from postino.outbound.hosts import FoundHost, FoundHosts
+from postino.outbound.targeting.hosts import FoundHost, FoundHosts
 
 
 @dataclass(frozen=True, slots=True)

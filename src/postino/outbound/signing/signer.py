@@ -33,7 +33,7 @@ from postino.mailauth.dkim.verify import dkim_method_results, verify_dkim
 from postino.mime.address import Group, parse_address_list
 from postino.mime.header import raw_fields
 from postino.net.dns.asking import answer
-from postino.outbound.outgoing import BodyReader
+from postino.outbound.client.outgoing import BodyReader
 from postino.outbound.settings import OutboundSettings
 from postino.store.dkim_keys import signing_keys
 from postino.store.queue.values import QueuedMessage

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import BlobId
 from postino.core.ports import Clock
-from postino.outbound.work import NOBODY, Held, Reached
+from postino.outbound.dispatch.work import NOBODY, Held, Reached
 from postino.store.queue.settle import Report, Settled, settle
 from postino.store.queue.values import LeaseToken, Outcome, QueuedRecipient, Result
 from postino.store.store import Store
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 import os
+
 _PAUSE = float(os.environ.get("H3_PAUSE", "0"))
 BATCH_OUTCOMES: Final = 500
 _FEW_OUTCOMES: Final = 30

@@ -18,13 +18,13 @@ from typing import Final
 from postino.core.errors import PostinoError
 from postino.core.ids import EVERYBODY, QUEUE, Instant
 from postino.core.ports import Bus, MailboxChange
-from postino.outbound.courier import Courier, Means, put_off
-from postino.outbound.destinations import LANE_ROOM, Lane, Lanes
-from postino.outbound.overdue import tell_overdue
+from postino.outbound.dispatch.courier import Courier, Means, put_off
+from postino.outbound.dispatch.destinations import LANE_ROOM, Lane, Lanes
+from postino.outbound.dispatch.overdue import tell_overdue
+from postino.outbound.dispatch.settling import Done, OutboundMetrics
+from postino.outbound.dispatch.work import Held, OctetsBudget, Work
 from postino.outbound.reports import Reporter
-from postino.outbound.routes import Destination, Routes
-from postino.outbound.settling import Done, OutboundMetrics
-from postino.outbound.work import Held, OctetsBudget, Work
+from postino.outbound.targeting.routes import Destination, Routes
 from postino.store.queue import lease
 from postino.store.queue.destinations import operator_routes
 from postino.store.queue.stats import waiting_recipients

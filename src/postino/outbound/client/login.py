@@ -14,8 +14,8 @@ from cryptography import x509
 
 from postino.core.errors import AuthenticationFailed, ProtocolViolation
 from postino.net.tls import end_point_hash
-from postino.outbound.dialogue import Dialogue
-from postino.outbound.target import NotNow, Target
+from postino.outbound.client.dialogue import Dialogue
+from postino.outbound.targeting.target import NotNow, Target
 from postino.sasl.client import ClientExchange, begin_as_client, choose_mechanism
 from postino.sasl.exchange import decode_base64
 from postino.smtp.client.extensions import Extensions

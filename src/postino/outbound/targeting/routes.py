@@ -17,7 +17,7 @@ from typing import Final
 from postino.core.address import BadAddress, domain_key, parse_address, parse_domain
 from postino.core.errors import SettingsError
 from postino.outbound.settings import OutboundSettings, RouteSettings
-from postino.outbound.target import OPPORTUNISTIC, HostTls, TlsLevel, TlsOrigin
+from postino.outbound.targeting.target import OPPORTUNISTIC, HostTls, TlsLevel, TlsOrigin
 
 _MOST_REMEMBERED: Final = 20_000
 _LONGEST_PASSWORD: Final = 4096

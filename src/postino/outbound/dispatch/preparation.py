@@ -14,9 +14,9 @@ from typing import Final
 
 from postino.core.limits import Limits
 from postino.mime.downgrade import to_seven_bit
-from postino.outbound.outgoing import BlobBody, BodyReader
-from postino.outbound.signing import Signer
-from postino.outbound.work import Held, Ready
+from postino.outbound.client.outgoing import BlobBody, BodyReader
+from postino.outbound.dispatch.work import Held, Ready
+from postino.outbound.signing.signer import Signer
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.envelope import BodyType
 from postino.store.content import SealedBlob

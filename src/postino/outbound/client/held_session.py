@@ -9,10 +9,10 @@ Not here: when this is done (cut_through.py), messages of the queue (session.py)
 
 from msgspec.structs import replace
 
-from postino.outbound.body_writer import write_body
-from postino.outbound.outgoing import BodyReader, RecipientReply
-from postino.outbound.session import BLOCK_SECONDS, ClientSession
-from postino.smtp.client.commands import mail_line, rcpt_line
+from postino.outbound.client.body_writer import write_body
+from postino.outbound.client.outgoing import BodyReader, RecipientReply
+from postino.outbound.client.session import BLOCK_SECONDS, ClientSession
+from postino.smtp.client.commands import is_beyond_ascii, mail_line, rcpt_line
 from postino.smtp.client.replies import FarReply
 from postino.smtp.client.transaction import EARLY, UNASKED, Phase
 from postino.smtp.envelope import BodyType, MailOptions, RcptOptions
@@ -31,7 +31,9 @@ class HeldSession(ClientSession):
         """
         offered, dialogue = self.extensions, self._dialogue
         seconds = self._settings.reply_seconds
-        smtputf8 = options.smtputf8 and offered.smtputf8
+        smtputf8 = offered.smtputf8 and (
+            options.smtputf8 or is_beyond_ascii(reverse_path) or is_beyond_ascii(address)
+        )
         mail = mail_line(
             reverse_path,
             options,

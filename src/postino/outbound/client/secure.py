@@ -24,7 +24,7 @@ from postino.net.tls_client import (
     problem_of,
     reason_of,
 )
-from postino.outbound.target import Host, HostTls, NotNow, TlsLevel
+from postino.outbound.targeting.target import Host, HostTls, NotNow, TlsLevel
 
 _SERVER_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*+")
 

@@ -17,9 +17,10 @@ from typing import Final
 import msgspec
 
 from postino.core.ids import Instant
-from postino.outbound.outgoing import RecipientReply
-from postino.outbound.retry import Retry
-from postino.outbound.work import Reached, Work, has_options
+from postino.outbound.client.outgoing import RecipientReply
+from postino.outbound.dispatch.retry import Retry
+from postino.outbound.dispatch.work import Reached, Work, has_options
+from postino.smtp.client.commands import is_beyond_ascii
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.envelope import NO_RCPT_OPTIONS, BodyType, ByMode, MailOptions, Notify, RcptOptions
 from postino.store.queue.values import Octets, Outcome, QueuedMessage, QueuedRecipient, Result
@@ -51,10 +52,12 @@ TOO_OPEN: Final = Lack(
 def needs_utf8(message: QueuedMessage, octets: Octets) -> bool:
     """Whether only a server with SMTPUTF8 can take this (RFC 6531 §3.2): asked for, and used."""
     if not message.options.smtputf8:
+        # An alias may lead to an address that needs it: that one fails alone (client/session.py).
         return False
-    local_parts = [recipient.address.rpartition("@")[0] for recipient in message.recipients]
-    return not (
-        message.reverse_path.isascii() and all(map(str.isascii, local_parts)) and octets.header.isascii()
+    return (
+        not octets.header.isascii()
+        or is_beyond_ascii(message.reverse_path)
+        or any(is_beyond_ascii(recipient.address) for recipient in message.recipients)
     )
 
 

@@ -22,8 +22,8 @@ from postino.core.ports import Clock, Resolver
 from postino.mailauth.mta_sts import POLICY_OCTETS, BadPolicy, Mode, StsPolicy, parse_policy, parse_record
 from postino.mailauth.tlsrpt import sts_policy
 from postino.net.https_client import HttpsAnswer, HttpsFailure, HttpsRequest, ask_https
-from postino.outbound.hosts import is_public
-from postino.outbound.tls_outcome import PolicyFailure, TlsNote, TlsOutcome
+from postino.outbound.client.tls_outcome import PolicyFailure, TlsNote, TlsOutcome
+from postino.outbound.targeting.hosts import is_public
 from postino.store.store import Store
 from postino.store.sts_policies import (
     StoredPolicy,

@@ -15,14 +15,14 @@ from postino.core.errors import PostinoError
 from postino.core.ports import Clock
 from postino.net.dns.resolver import DnsResolver
 from postino.net.dns.servers import ServerList
-from postino.outbound.hosts import Ourselves
-from postino.outbound.mta_sts import StsPolicies
+from postino.outbound.client.tls_outcome import TlsOutcome
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.targets import Targets
-from postino.outbound.tls_counts import WRITE_SECONDS, TlsCounts
-from postino.outbound.tls_outcome import TlsOutcome
-from postino.outbound.tls_policy import TlsPolicies
-from postino.outbound.tls_reporting import Submitter, TlsReporting
+from postino.outbound.targeting.hosts import Ourselves
+from postino.outbound.targeting.mta_sts import StsPolicies
+from postino.outbound.targeting.targets import Targets
+from postino.outbound.targeting.tls_policy import TlsPolicies
+from postino.outbound.tls_reports.counts import WRITE_SECONDS, TlsCounts
+from postino.outbound.tls_reports.reporting import Submitter, TlsReporting
 from postino.store.store import Store
 
 ROUND_SECONDS: Final = 3_600.0

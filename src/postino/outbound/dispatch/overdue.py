@@ -10,10 +10,10 @@ from functools import partial
 from typing import Final
 
 from postino.core.ids import Instant
-from postino.outbound.attempt import EXPIRED, LATE
+from postino.outbound.dispatch.attempt import EXPIRED, LATE
+from postino.outbound.dispatch.settling import Done, Settler
+from postino.outbound.dispatch.work import Held
 from postino.outbound.reports import Reporter
-from postino.outbound.settling import Done, Settler
-from postino.outbound.work import Held
 from postino.smtp.envelope import ByMode
 from postino.store.queue.due import take_overdue
 from postino.store.queue.rows import NotInQueue, read_octets

@@ -15,14 +15,14 @@ from typing import Final, Self
 from postino.core.ids import Instant
 from postino.net.connection import ConnectionLost
 from postino.net.outgoing import Network, SystemNetwork
-from postino.outbound.body_writer import BadBody, body_type, write_body
-from postino.outbound.opening import Opening
-from postino.outbound.outgoing import BlobBody, BodyReader, Outgoing, RecipientReply
-from postino.outbound.secure import TlsFailed, TlsReached
+from postino.outbound.client.body_writer import BadBody, body_type, write_body
+from postino.outbound.client.opening import Opening
+from postino.outbound.client.outgoing import BlobBody, BodyReader, Outgoing, RecipientReply
+from postino.outbound.client.secure import TlsFailed, TlsReached
+from postino.outbound.client.tls_outcome import TlsNote
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.target import Host, Target
-from postino.outbound.tls_outcome import TlsNote
-from postino.smtp.client.commands import CannotBeSaid, bdat_line, mail_line, rcpt_line
+from postino.outbound.targeting.target import Host, Target
+from postino.smtp.client.commands import CannotBeSaid, bdat_line, is_beyond_ascii, mail_line, rcpt_line
 from postino.smtp.client.replies import BadReply, FarReply
 from postino.smtp.client.transaction import Need, Phase, Transaction
 from postino.smtp.envelope import BodyType
@@ -214,7 +214,11 @@ class ClientSession:
     def _may_say_utf8(self, message: Outgoing) -> bool:
         """Whether SMTPUTF8 is used. Raises CannotBeSaid when it must be and is not offered."""
         if not message.options.smtputf8:
-            return False
+            # An alias may lead from plain addresses to one that needs it.
+            return self.extensions.smtputf8 and (
+                is_beyond_ascii(message.reverse_path)
+                or any(is_beyond_ascii(address) for address, _ in message.recipients)
+            )
         if not self.extensions.smtputf8 and not message.header.isascii():
             raise CannotBeSaid(
                 "The message's header is not ASCII, and the server takes no such (SMTPUTF8)", "5.6.7"

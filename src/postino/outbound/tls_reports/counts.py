@@ -12,7 +12,7 @@ from typing import Final
 from postino.core.address import ascii_domain
 from postino.core.ports import Clock
 from postino.mailauth.tlsrpt import DAY_SECONDS, Failure
-from postino.outbound.tls_outcome import TlsOutcome
+from postino.outbound.client.tls_outcome import TlsOutcome
 from postino.store.store import Store
 from postino.store.tls_results import ResultKey, add_results
 

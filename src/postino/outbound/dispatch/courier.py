@@ -19,7 +19,9 @@ from postino.core.ids import Instant
 from postino.core.ports import Clock
 from postino.mime.downgrade import CannotDowngrade
 from postino.net.connection import ConnectionLost
-from postino.outbound.attempt import (
+from postino.outbound.client.outgoing import Outgoing, RecipientReply
+from postino.outbound.client.secure import TlsReached
+from postino.outbound.dispatch.attempt import (
     TOO_OPEN,
     Judge,
     Lack,
@@ -31,15 +33,14 @@ from postino.outbound.attempt import (
     options_for,
     recipient_options,
 )
-from postino.outbound.destinations import BadHosts, Lane
-from postino.outbound.outgoing import Outgoing, RecipientReply
-from postino.outbound.preparation import Preparation
-from postino.outbound.retry import Retry
-from postino.outbound.routes import Destination
-from postino.outbound.secure import TlsReached
+from postino.outbound.dispatch.destinations import BadHosts, Lane
+from postino.outbound.dispatch.preparation import Preparation
+from postino.outbound.dispatch.retry import Retry
+from postino.outbound.dispatch.settling import Done, Settler
+from postino.outbound.dispatch.work import NOBODY, Reached, Work
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.settling import Done, Settler
-from postino.outbound.target import (
+from postino.outbound.targeting.routes import Destination
+from postino.outbound.targeting.target import (
     OPPORTUNISTIC,
     Host,
     NotNow,
@@ -48,7 +49,6 @@ from postino.outbound.target import (
     TlsOrigin,
     Undeliverable,
 )
-from postino.outbound.work import NOBODY, Reached, Work
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.client.transaction import Phase
 from postino.store.queue.rows import NotInQueue

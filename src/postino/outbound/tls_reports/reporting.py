@@ -26,8 +26,8 @@ from postino.core.ports import Clock, Resolver
 from postino.mailauth.tlsrpt import DAY_SECONDS, PolicyResult, Report, ReportAddresses, parse_record
 from postino.mime.dates import format_date
 from postino.net.https_client import HttpsAnswer, HttpsFailure, HttpsRequest, ask_https
-from postino.outbound.hosts import is_public
-from postino.outbound.tls_counts import read_failure
+from postino.outbound.targeting.hosts import is_public
+from postino.outbound.tls_reports.counts import read_failure
 from postino.smtp.envelope import Notify
 from postino.store.content import InlineBody
 from postino.store.queue.enqueue import enqueue

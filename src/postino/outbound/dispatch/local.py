@@ -18,8 +18,8 @@ from postino.delivery.accept import Delivery, Envelope, Inbound
 from postino.delivery.facts import derive_facts
 from postino.delivery.forwarding import Accepted, Arrived, Forwarding
 from postino.delivery.incoming import Content
-from postino.outbound.attempt import Judge
-from postino.outbound.work import NOBODY, Work
+from postino.outbound.dispatch.attempt import Judge
+from postino.outbound.dispatch.work import NOBODY, Work
 from postino.smtp.envelope import RcptOptions
 from postino.smtp.paths import parse_path
 from postino.smtp.received import Arrival

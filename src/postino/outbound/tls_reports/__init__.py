@@ -1,0 +1,1 @@
+"""Telling other domains how TLS with them fared."""
