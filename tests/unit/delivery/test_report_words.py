@@ -53,14 +53,18 @@ def test_what_the_sender_asked_for_is_not_what_a_server_demands() -> None:
         (
             Action.FAILED,
             "5.4.7",
-            "bob@far.example It was tried 3 times since Thu, 01 Jan 2026 00:00:00 +0000. "
-            "The time you allowed for it is over: it is given up now.",
+            (
+                "bob@far.example It was tried 3 times since Thu, 01 Jan 2026 00:00:00 +0000. "
+                "The time you allowed for it is over: it is given up now."
+            ),
         ),
         (
             Action.DELAYED,
             "4.4.7",
-            "bob@far.example The time you allowed for it is over. It will be tried until "
-            "Thu, 01 Jan 2026 00:00:00 +0000.",
+            (
+                "bob@far.example The time you allowed for it is over. It will be tried until "
+                "Thu, 01 Jan 2026 00:00:00 +0000."
+            ),
         ),
     ],
 )
