@@ -9,7 +9,8 @@ Not here: finding the records (outbound/targeting/dane.py), the handshake (net/t
 
 import datetime
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import count
 from typing import Final
 
 from cryptography import x509
@@ -29,6 +30,8 @@ _FULL: Final = 0
 _DIGESTS: Final = {1: hashlib.sha256, 2: hashlib.sha512}
 """By matching type; the higher is the stronger."""
 _MOST_CERTIFICATES: Final = 10
+_MOST_SIGNATURES: Final = 20
+"""Checked for one chain: names can be made so that each certificate may be the issuer of every other."""
 _UNDERSTOOD: Final = frozenset(
     {
         x509.BasicConstraints.oid,
@@ -118,8 +121,8 @@ def check_chain(
 def _read(der: bytes) -> x509.Certificate | None:
     try:
         certificate = x509.load_der_x509_certificate(der)
-        # Both are read when first asked for, and may then be what cannot be read.
-        _ = certificate.extensions, certificate.public_key()
+        # These are read when first asked for, and may then be what cannot be read.
+        _ = certificate.extensions, certificate.public_key(), certificate.subject, certificate.issuer
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         return None
     return certificate
@@ -148,8 +151,9 @@ def _path_to_anchor(
     ]
     left = certificates[1:] + [anchor for anchor in given if anchor is not None]
     path = [certificates[0]]
+    checks = count()
     while left:
-        issuer = next((one for one in left if _issued_by(path[-1], one)), None)
+        issuer = next((one for one in left if _issued_by(path[-1], one, checks)), None)
         if issuer is None:
             break
         left.remove(issuer)
@@ -159,7 +163,12 @@ def _path_to_anchor(
     raise DaneMismatch("its certificate leads to no trust anchor of the TLSA records")
 
 
-def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate, checks: Iterator[int]) -> bool:
+    if certificate.issuer != issuer.subject:
+        return False
+    # SECURITY: what one of them costs, whoever made the certificates decides; the event loop waits meanwhile.
+    if next(checks) >= _MOST_SIGNATURES:
+        raise DaneMismatch("its chain has too many certificates of one name")
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):

@@ -93,7 +93,7 @@ def certificate_names(leaf: bytes) -> tuple[str, ...]:
     try:
         certificate = x509.load_der_x509_certificate(leaf)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return ()
     return tuple(name.lower() for name in names.value.get_values_for_type(x509.DNSName))
 

@@ -101,6 +101,19 @@ def test_chains(case: str) -> None:
     assert verdict(records, chain, names) == expected
 
 
+def test_certificates_of_one_name_cost_a_limited_number_of_signatures() -> None:
+    # By its name each may be the issuer of each, and is only of the next: tried in this order, 45 checks.
+    chain = [make("Same", ca=True)]
+    for _ in range(8):
+        chain.append(make("Same", chain[-1], ca=True))
+    leaf = make("Same", chain[-1], names=(HOST,))
+    shown = [made.der for made in (leaf, *chain)]
+    with pytest.raises(DaneMismatch, match="too many certificates of one name"):
+        check_chain([tlsa(2, 1, 1, chain[0])], shown, (HOST,), now=Instant(NOW))
+    # In the order that TLS asks for, it is one check for each.
+    assert verdict([tlsa(2, 1, 1, chain[0])], [leaf, *reversed(chain)]) == "yes"
+
+
 def limited(*extensions: tuple[x509.ExtensionType, bool]) -> list[Made]:
     authority = make("Limited", ca=True, extensions=extensions)
     return [make(HOST, authority, names=(HOST,)), authority]
