@@ -70,6 +70,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
         if len(word) < 2 or not word.startswith("-"):
             recipients.append(word)
             continue
+        if word.startswith("--"):
+            raise BadUsage(f"{word} is not an option; `postino send --help` shows those there are")
         _read_word(options, word[1:], left)
     options.recipients = tuple(recipients)
     return options

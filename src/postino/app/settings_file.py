@@ -119,6 +119,8 @@ def load_settings(file: Path) -> Configuration:
         raise SettingsError(
             f"There is no settings file {file}; make one with: postino init DOMAIN --data {file.parent}"
         ) from error
+    except PermissionError as error:
+        raise _forbidden(file) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"The settings file {file} cannot be read: {reason}") from error
@@ -139,7 +141,11 @@ def find_settings(data: Path | None, config: Path | None, *, required: bool) -> 
         return Configuration(settings, found.base, found.file, frozenset({"server.data"}))
     directory = data if data is not None else Path("/var/lib/postino")
     file = directory / FILE_NAME
-    if required or file.exists():
+    try:
+        is_there = file.exists()
+    except PermissionError as error:
+        raise _forbidden(file) from error
+    if required or is_there:
         return load_settings(file)
     if not directory.is_dir():
         raise SettingsError(
@@ -147,6 +153,10 @@ def find_settings(data: Path | None, config: Path | None, *, required: bool) -> 
             f"postino init DOMAIN --data {directory}"
         )
     return Configuration(Settings(), directory.absolute())
+
+
+def _forbidden(file: Path) -> SettingsError:
+    return SettingsError(f"You may not read {file}; be root for this, or the user the server runs as")
 
 
 def _check_tables(raw: dict[str, Any], text: str) -> None:

@@ -54,5 +54,6 @@ def show_duration(seconds: float) -> str:
     """`seconds` for people, exactly: `30 min`, `90 s`."""
     for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
+            amount = f"{seconds / length:g}"
+            return f"{amount} {unit.removesuffix('s') if amount == '1' else unit}"
     return f"{seconds:g} s"

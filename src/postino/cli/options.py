@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from postino.store.tx import Tx
 
 F = TypeVar("F", bound=Callable[..., Any])
+# Whether it may be read is said in a sentence of ours.
+_PATH: Final = click.Path(path_type=Path, readable=False)
 # No letters that are read for one another.
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -31,14 +33,14 @@ def data_options(command: F) -> F:
     """Add --data and --config."""
     command = click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=_PATH,
         envvar="POSTINO_CONFIG",
         metavar="FILE",
         help="Settings file; default: postino.toml in the data directory.",
     )(command)
     return click.option(
         "--data",
-        type=click.Path(path_type=Path),
+        type=_PATH,
         envvar="POSTINO_DATA",
         metavar="DIR",
         help="Data directory; default: $POSTINO_DATA, else /var/lib/postino.",

@@ -194,12 +194,13 @@ def _connected(data: Path | None, config: Path | None, socket_path: Path | None)
         return
     from postino.app.handing_in import KNOWN_SOCKET
     from postino.app.privileges import become_owner
+    from postino.app.settings_file import find_settings
     from postino.core.errors import SettingsError
 
     configuration: Configuration | None = None
     fault: SettingsError | None = None
     try:
-        configuration = _read_settings(data, config)
+        configuration = find_settings(data, config, required=False)
     except SettingsError as error:
         fault = error
         if data is not None or config is not None:
@@ -211,7 +212,7 @@ def _connected(data: Path | None, config: Path | None, socket_path: Path | None)
         connected = connect([*paths, KNOWN_SOCKET] if data is None and config is None else paths)
     except NoServer as error:
         if configuration is None:
-            raise NoServer(f"{error}, and the settings cannot be read ({fault}); start the server") from error
+            raise NoServer(f"{error}, and the settings cannot be read: {fault}") from error
         # PERF: the store is half of what is imported, and mostly a server runs: 0.2 s instead of 0.3.
         from postino.store.store import DATABASE_NAME
 
@@ -225,17 +226,6 @@ def _connected(data: Path | None, config: Path | None, socket_path: Path | None)
         return
     with connected:
         yield connected
-
-
-def _read_settings(data: Path | None, config: Path | None) -> "Configuration":
-    """The settings. Raises SettingsError also where this user may not read them."""
-    from postino.app.settings_file import find_settings
-    from postino.core.errors import SettingsError
-
-    try:
-        return find_settings(data, config, required=False)
-    except OSError as error:
-        raise SettingsError(f"{error.filename}: {error.strerror}") from error
 
 
 def _list_queue(data: Path | None, config: Path | None) -> None:

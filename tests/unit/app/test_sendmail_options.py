@@ -38,6 +38,7 @@ def test_a_command_line_is_understood(line: str, wanted: Options) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["--sokcet", "x"], "--sokcet is not an option; `postino send --help` shows those there are"),
         (["-Z"], "-Z is not an option; `postino send --help` shows those there are"),
         (["-f"], "-f needs a value; `postino send --help` shows how"),
         (["-N", "often"], "-N often makes no sense; write never, or some of success,failure,delay"),

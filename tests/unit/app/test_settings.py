@@ -98,8 +98,8 @@ def test_amounts_for_people() -> None:
     assert [show_size(n) for n in (0, 999, 1024, 1536, 5 << 30, 3 << 40)] == [
         "0 octets", "999 octets", "1 KiB", "1.5 KiB", "5 GiB", "3 TiB",
     ]  # fmt: skip
-    assert [show_duration(n) for n in (0.5, 59, 60, 90, 3600, 86_400)] == [
-        "0.5 s", "59 s", "1 min", "90 s", "1 h", "1 days",
+    assert [show_duration(n) for n in (0.5, 59, 60, 90, 3600, 86_400, 432_000)] == [
+        "0.5 s", "59 s", "1 min", "90 s", "1 h", "1 day", "5 days",
     ]  # fmt: skip
 
 
@@ -191,3 +191,20 @@ def test_large_numbers_are_shown_as_people_write_them() -> None:
     assert "5184000 (60 days)" in render_text(["outbound.hold_seconds"])
     assert "1048576 (1 MiB)" in render_text(["outbound.returned_octets"])
     assert "e+" not in render_markdown()
+
+
+@pytest.mark.parametrize("forbidden", ["exists", "read_text"])
+def test_whoever_may_not_read_the_settings_is_told_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: str
+) -> None:
+    (tmp_path / "postino.toml").write_text("")
+
+    def refuse(self: Path, **more: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, forbidden, refuse)
+    with pytest.raises(SettingsError) as caught:
+        find_settings(tmp_path, None, required=False)
+    assert str(caught.value) == (
+        f"You may not read {tmp_path}/postino.toml; be root for this, or the user the server runs as"
+    )
