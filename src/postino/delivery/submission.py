@@ -29,6 +29,8 @@ from postino.store.content import ContentFacts
 _BLIND: Final = re.compile(
     rb"^(?:resent-)?bcc[ \t]*+:[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.IGNORECASE | re.MULTILINE
 )
+# What mbox files and programs that write them put in front of a message.
+_MBOX_LINE: Final = re.compile(rb">?From (?![ \t]*+:)[^\n]*+\n")
 _LOOKED_AT: Final = frozenset({b"from", b"sender", b"date", b"message-id", b"bcc", b"resent-bcc"})
 
 
@@ -42,12 +44,22 @@ class Fields(NamedTuple):
     has_date: bool
     has_message_id: bool
     has_blind: bool
+    is_sound: bool = True
+    """All of it is fields: others see the same header, and no other author, than we do."""
+
+
+def without_mbox_line(header: bytes) -> bytes:
+    """A header without the first line of an mbox file, which most servers take for the end of the header."""
+    found = _MBOX_LINE.match(header)
+    return header[found.end() :] if found is not None else header
 
 
 def read_fields(header: bytes) -> Fields:
     """Look through a header once."""
     found: dict[bytes, list[bytes]] = {}
-    for _, name, value in raw_fields(header):
+    octets = 2 if header == b"\r\n" or header.endswith(b"\r\n\r\n") else 0
+    for whole, name, value in raw_fields(header):
+        octets += len(whole)
         key = name.lower()
         if key in _LOOKED_AT:
             found.setdefault(key, []).append(value)
@@ -57,6 +69,7 @@ def read_fields(header: bytes) -> Fields:
         b"date" in found,
         b"message-id" in found,
         b"bcc" in found or b"resent-bcc" in found,
+        octets == len(header),
     )
 
 

@@ -93,6 +93,9 @@ AUTH_LINE_TOO_LONG: Final = Reply(500, "5.5.6", "The response is too long")
 LOGIN_NEEDED: Final = Reply(530, "5.7.0", "Log in first")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "The sender's address does not belong to your account")
 AUTHOR_NOT_YOURS: Final = Reply(550, "5.7.1", "The address in the From field does not belong to your account")
+SENDER_FIELD_NOT_YOURS: Final = Reply(
+    550, "5.7.1", "The address in the Sender field does not belong to your account"
+)
 SENDER_NOT_LOCAL: Final = Reply(
     553, "5.7.1", "You may not send as that address; server.local_senders can allow it"
 )
@@ -101,9 +104,21 @@ AUTHOR_NOT_LOCAL: Final = Reply(
     "5.7.1",
     "You may not write as the address in From; server.local_senders can allow it",
 )
+SENDER_FIELD_NOT_LOCAL: Final = Reply(
+    550, "5.7.1", "You may not write as the address in Sender; server.local_senders can allow it"
+)
 
 NO_AUTHOR: Final = Reply(554, "5.6.0", "The message has no From field with an address; add your own")
 TWO_AUTHORS: Final = Reply(554, "5.6.0", "The message has several From fields; leave one, with your address")
+BAD_AUTHOR: Final = Reply(
+    554,
+    "5.6.0",
+    "The From or Sender field cannot be understood; write name <address>, and the name in quotes where it "
+    "holds a comma",
+)
+BAD_HEADER: Final = Reply(
+    554, "5.6.0", "The header holds a line that is no field; each is a name, a colon and a value"
+)
 
 # Recipients
 BAD_RECIPIENT_DOMAIN: Final = Reply(553, "5.1.2", "The recipient's domain cannot exist; check its spelling")

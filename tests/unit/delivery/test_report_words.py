@@ -16,11 +16,10 @@ def words(*told: Told, size: int = 700) -> str:
     return " ".join(text.split())
 
 
-def failed(status: str, reply: str, *, remote: str = FAR, **more: bool) -> Told:
+def failed(status: str, reply: str, *, remote: str = FAR) -> Told:
     return Told(
         RecipientStatus("bob@far.example", Action.FAILED, status, reply=reply, remote=remote),
         domain="far.example",
-        **more,
     )
 
 

@@ -19,7 +19,7 @@ from postino.delivery.accept import Envelope, Inbound, Outgoing, OwnCopy, Submis
 from postino.delivery.forwarding import Accepted, Arrived, Plan, Refusal, concerns
 from postino.delivery.incoming import Content, IncomingMessage, UnreadContent
 from postino.delivery.junk import is_junk
-from postino.delivery.submission import Mended, facts_of_own, mend, read_fields
+from postino.delivery.submission import Mended, facts_of_own, mend, read_fields, without_mbox_line
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
 from postino.servers.smtp.events import Reason
@@ -77,7 +77,7 @@ class Intake:
             self._is_junk = is_junk(message.header, self._context.delivery.junk_marks)
             self._content = await message.finish()
             return None
-        header = message.header
+        header = without_mbox_line(message.header)
         fields = read_fields(header)
         author = policy.read_author(self._submitter, fields)
         if isinstance(author, Reply):

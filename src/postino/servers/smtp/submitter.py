@@ -27,7 +27,9 @@ class Submitter:
     sender_refused: Reply
     """MAIL FROM is not theirs."""
     author_refused: Reply
-    """From or Sender is not theirs."""
+    """From is not theirs."""
+    sender_field_refused: Reply
+    """Sender is not theirs."""
 
 
 def account_submitter(context: ServerContext, account_id: AccountId) -> Submitter:
@@ -40,9 +42,21 @@ def account_submitter(context: ServerContext, account_id: AccountId) -> Submitte
             return True
         return covers(delivery.senders.sender(account_id).identities, address, separator)
 
-    return Submitter(account_id, may_send_as, replies.SENDER_NOT_YOURS, replies.AUTHOR_NOT_YOURS)
+    return Submitter(
+        account_id,
+        may_send_as,
+        replies.SENDER_NOT_YOURS,
+        replies.AUTHOR_NOT_YOURS,
+        replies.SENDER_FIELD_NOT_YOURS,
+    )
 
 
 def local_submitter(user: LocalUser) -> Submitter:
     """A user of this machine."""
-    return Submitter(None, user.may_send_as, replies.SENDER_NOT_LOCAL, replies.AUTHOR_NOT_LOCAL)
+    return Submitter(
+        None,
+        user.may_send_as,
+        replies.SENDER_NOT_LOCAL,
+        replies.AUTHOR_NOT_LOCAL,
+        replies.SENDER_FIELD_NOT_LOCAL,
+    )
