@@ -198,6 +198,11 @@ def test_all_of_loopback_is_us_when_we_listen_there() -> None:
         ("2002:7f00:1::", False),
         ("64:ff9b::a00:1", False),
         ("64:ff9b::c629:4", True),
+        ("64:ff9b:1::a00:1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("fec0::1", False),
+        ("5f00::1", False),
     ],
 )
 def test_addresses_behind_the_firewall_are_not_public(address: str, public: bool) -> None:

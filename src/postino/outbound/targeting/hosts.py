@@ -26,6 +26,7 @@ _DOCUMENTATION: Final = tuple(
     ipaddress.ip_network(net)
     for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -220,6 +221,9 @@ def is_public(address: str) -> bool:
         ip = _embedded(ip) or ip
     if any(ip in net for net in _DOCUMENTATION):
         return True
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GLOBAL_UNICAST:
+        # What else there is lies within a site, or leads to an IPv4 address by a way of the site's own.
+        return False
     return ip.is_global and not ip.is_multicast
 
 
