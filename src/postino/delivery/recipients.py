@@ -102,12 +102,19 @@ class Recipients:
 
 
 def _own_postmaster(tx: Tx, hostname: str, separator: str) -> Resolved:
-    """Who answers for this server: postmaster at its name, else at the first domain that has one.
+    """Who answers for this server: postmaster of the domain it is in, else of the oldest that has one.
 
-    Mail for postmaster must be taken (RFC 5321 §4.5.1), so at last it is the first account ever made.
+    Mail for postmaster must be taken (RFC 5321 §4.5.1), so then it is who gets all mail of a domain, and at
+    last the first account ever made.
     """
-    for domain in (hostname, *(row.name for row in accounts.list_domains(tx))):
-        found = accounts.resolve(tx, Address("postmaster", domain), separator)
+    host = f".{domain_key(hostname.lower())}"
+    domains = sorted(
+        accounts.list_domains(tx),
+        key=lambda row: (-len(row.name) if host.endswith(f".{row.name}") else 0, row.id),
+    )
+    named = [row for row in domains if accounts.is_taken(tx, row.id, "postmaster")]
+    for row in (*named, *domains):
+        found = accounts.resolve(tx, Address("postmaster", row.name), separator)
         if found:
             return found
     return accounts.oldest_account(tx)

@@ -48,6 +48,7 @@ __all__ = [
     "create_domain",
     "is_admin",
     "is_local_domain",
+    "is_taken",
     "list_accounts",
     "list_aliases",
     "list_domains",
