@@ -150,6 +150,8 @@ async def test_what_is_in_a_message_decides_its_body_type(
         (reply,) = await session.send(outgoing(body=body, options=options))
         if isinstance(expected, str):
             assert (reply.code, reply.status, reply.phase) == (554, expected, Phase.OURS)
+            # No code in front: the server said nothing.
+            assert reply.text.startswith("The message ")
             assert there.far.commands == ["EHLO mail.example.org"]
         else:
             assert reply.code == 250
@@ -314,6 +316,7 @@ async def test_a_connection_that_is_lost(how: str, extensions: tuple[str, ...], 
             assert {(reply.code, reply.status, reply.phase) for reply in replies} == {
                 (451, "4.4.2", Phase.LOST)
             }
+            assert replies[0].text == "The connection was lost before the server answered"
             assert len(there.far.messages) == 0
         elif stage == "DATA" and "CHUNKING" in extensions:
             assert {reply.code for reply in await session.send(message)} == {250}

@@ -24,7 +24,7 @@ from postino.outbound.settings import OutboundSettings
 from postino.outbound.targeting.target import Host, Target
 from postino.smtp.client.commands import CannotBeSaid, bdat_line, is_beyond_ascii, mail_line, rcpt_line
 from postino.smtp.client.replies import BadReply, FarReply
-from postino.smtp.client.transaction import Need, Phase, Transaction
+from postino.smtp.client.transaction import EARLY, Need, Phase, Transaction
 from postino.smtp.envelope import BodyType
 
 __all__ = [
@@ -44,6 +44,7 @@ QUIT_SECONDS: Final = 2.0
 BLOCK_SECONDS: Final = 180.0
 """RFC 5321 §4.5.3.2.5: how long a server may take no octet of a message."""
 SYSTEM_NETWORK: Final = SystemNetwork()
+_OUR_WORDS: Final = frozenset({Phase.OURS, Phase.LOST})
 
 
 class ClientSession:
@@ -226,21 +227,22 @@ class ClientSession:
         return self.extensions.smtputf8
 
     def _ours(self, error: BadBody | CannotBeSaid) -> RecipientReply:
-        text = f"554 {error.status} {error}"
-        return RecipientReply(554, error.status, text, self.remote, Phase.OURS)
+        return RecipientReply(554, error.status, str(error), self.remote, Phase.OURS)
 
     def _too_many(self, most: int) -> RecipientReply:
-        text = f"452 4.5.3 The server takes {most} recipients in one message at most"
+        text = f"The server takes {most} recipients in one message at most"
         return RecipientReply(452, "4.5.3", text, self.remote, Phase.OURS)
 
     def _theirs(self, answer: tuple[FarReply, Phase] | None) -> RecipientReply:
         assert answer is not None
         reply, phase = answer
         code = reply.code
+        # A code before the words says that the server spoke them.
+        text = " ".join(reply.lines) if reply is EARLY or phase in _OUR_WORDS else reply.text
         if code < 400 and not (reply.is_positive and phase is Phase.MESSAGE):
             # It asks for more where there is no more, say. Only the reply to the whole message is a success.
-            return RecipientReply(451, "4.5.0", reply.text, self.remote, phase)
-        return RecipientReply(code, reply.status or f"{code // 100}.0.0", reply.text, self.remote, phase)
+            return RecipientReply(451, "4.5.0", text, self.remote, phase)
+        return RecipientReply(code, reply.status or f"{code // 100}.0.0", text, self.remote, phase)
 
     # Ending
 
