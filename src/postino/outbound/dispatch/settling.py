@@ -23,9 +23,7 @@ from postino.store.store import Store
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-import os
 
-_PAUSE = float(os.environ.get("H3_PAUSE", "0"))
 BATCH_OUTCOMES: Final = 500
 _FEW_OUTCOMES: Final = 30
 """Writing more of them would hold up sessions, so the writing thread does it."""
@@ -122,8 +120,6 @@ class Settler:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                if _PAUSE:
-                    await asyncio.sleep(_PAUSE)
                 # PERF: what comes while this is written makes the next group.
                 await self._write(self._take())
         finally:
