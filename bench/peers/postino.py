@@ -3,6 +3,7 @@
 Only ports differ from a fresh installation, and the number of workers where a measure asks for it.
 """
 
+import getpass
 import os
 import re
 import subprocess
@@ -92,7 +93,9 @@ class PostinoServer:
         """A fresh data directory with all accounts, then the server."""
         require_free(self.ports)
         fresh_directory(self._data)
-        self._cli("-m", "postino", "init", DOMAIN, "--data", str(self._data), "--generate")
+        # A user "postino" of this machine may not be able to read the Python that runs the bench.
+        user = ("--user", getpass.getuser())
+        self._cli("-m", "postino", "init", DOMAIN, "--data", str(self._data), "--generate", *user)
         (self._data / "postino.toml").write_text(self._settings())
         self._cli("-c", _ADD_ACCOUNTS, str(self._data), PASSWORD, *ACCOUNTS)
         if self._relay is not None:
