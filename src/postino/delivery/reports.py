@@ -19,6 +19,7 @@ from postino.core.limits import Limits
 from postino.delivery.facts import derive_facts
 from postino.delivery.report_words import Told, report_subject, report_words
 from postino.mime.delivery_status import Action, MessageStatus, delivery_status, needs_utf8
+from postino.mime.downgrade import CannotDowngrade, to_seven_bit
 from postino.mime.report import About, Heading, Report, Returned, write_report
 from postino.smtp.envelope import BodyType, MailOptions, Notify, Return
 from postino.smtp.received import delivered_to_field, return_path_field
@@ -111,10 +112,11 @@ class ReportWriter:
         now: Instant,
         *,
         may_8bit: bool,
+        may_be_whole: bool = True,
     ) -> Report:
         statuses = [one.status for one in told]
         options, header = original.options, original.header
-        whole = returns_whole(
+        whole = may_be_whole and returns_whole(
             options, [status.action for status in statuses], original.size, rules.returned_octets
         )
         message = MessageStatus(
@@ -168,6 +170,8 @@ class ReportWriter:
         # RFC 6533 §4.5: a sender whose address is beyond ASCII is reached by SMTPUTF8, or not at all.
         utf8 = not (str(to).isascii() and target.local_part.isascii())
         report = self._report(original, told, to, rules, now, may_8bit=utf8)
+        if not utf8 and not self._fits_anywhere(report):
+            report = self._report(original, told, to, rules, now, may_8bit=False, may_be_whole=False)
         return NewQueued(
             kind=QueueKind.REPORT,
             account_id=AccountId(0),
@@ -187,3 +191,11 @@ class ReportWriter:
             release_at=now,
             expires_at=Instant(now + rules.lifetime_seconds),
         )
+
+    def _fits_anywhere(self, report: Report) -> bool:
+        """Whether a server without 8BITMIME could take it, too: of a report that cannot go nobody is told."""
+        try:
+            to_seven_bit(report.header, report.body, self._limits())
+        except CannotDowngrade:
+            return False
+        return True

@@ -76,14 +76,18 @@ class Reporter:
     ) -> Sequence[Tellable]:
         """What its sender hears of an attempt: one report for all recipients that failed or were relayed."""
         telling = to_tell(message, outcomes)
-        if len(telling) < len(outcomes):
+        if not is_reportable(message):
             self._log_untold(message, outcomes)
         if not telling:
             return ()
         if isinstance(octets.body, SealedBlob) and octets.size <= self._writer.rules().returned_octets:
             body = await asyncio.to_thread(self._body, octets)
             octets = Octets(octets.header, InlineBody(body), octets.size)
-        return self.settled(message, outcomes, octets, now=self._clock.now())
+        reports = self.settled(message, outcomes, octets, now=self._clock.now())
+        if not reports:
+            # Their account is gone.
+            self._log_untold(message, telling)
+        return reports
 
     def settled(
         self, message: QueuedMessage, outcomes: Sequence[Outcome], octets: Octets, *, now: Instant
@@ -108,9 +112,7 @@ class Reporter:
         return self._write(message, [_told_late(message, one, now=now) for one in wanting], octets, now)
 
     def _log_untold(self, message: QueuedMessage, outcomes: Sequence[Outcome]) -> None:
-        """RFC 3461 §5.2: where no sender may be told of a failure, those who run the server are."""
-        if is_reportable(message):
-            return
+        """Where no sender can be told of a failure, those who run the server are."""
         for outcome in outcomes:
             if outcome.result is Result.FAILED:
                 self._log.warning(

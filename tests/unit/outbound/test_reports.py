@@ -12,6 +12,7 @@ from postino.core.address import Address
 from postino.core.ids import AccountId, BlobId, Instant
 from postino.core.limits import Limits
 from postino.delivery.reports import ReportRules, ReportWriter, Tellable
+from postino.mime.downgrade import to_seven_bit
 from postino.outbound.reports import Reporter, to_tell
 from postino.smtp.envelope import BodyType, ByMode, MailOptions, Notify, Return
 from postino.store.accounts import Forward, Resolved, ResolvedRecipient
@@ -268,6 +269,8 @@ async def test_a_sender_here_gets_it_into_the_inbox() -> None:
 async def test_a_sender_here_who_is_gone_hears_nothing() -> None:
     desk = Desk({"ann@example.org": Resolved()})
     assert not await desk.settled(message(reverse_path="ann@example.org"), outcome())
+    # Those who run the server are told, in the log.
+    assert [one.event for one in desk.log.events] == ["report.undeliverable"]
 
 
 async def test_a_rewritten_reverse_path_leads_to_the_sender() -> None:
@@ -286,6 +289,22 @@ async def test_a_sender_beyond_ascii_is_reached_with_smtputf8() -> None:
     report = queued(await Desk().settled(message(reverse_path="jörg@elsewhere.example"), outcome()))
     assert report.options == MailOptions(smtputf8=True, body=BodyType.EIGHT_BIT_MIME)
     assert "To: <jörg@elsewhere.example>".encode() in report.header
+
+
+async def test_a_report_can_go_to_servers_that_take_seven_bits_only() -> None:
+    signed = (
+        b"MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n",
+        b"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n--b--\r\n",
+    )
+    plain = (HEADER, signed[1])
+    for (header, body), whole in ((signed, False), (plain, True)):
+        octets = Octets(header, InlineBody(body), len(header + body))
+        report = queued(await Desk().settled(message(), outcome(), octets=octets))
+        assert isinstance(report.body, InlineBody)
+        to_seven_bit(report.header, report.body.octets, Limits())
+        returned = read(report).get_payload(2)
+        assert returned.get_content_type() == ("message/rfc822" if whole else "text/rfc822-headers")
+        assert ("and your message." in words(report)) == whole
 
 
 async def test_what_cannot_be_told_to_a_sender_is_logged() -> None:
