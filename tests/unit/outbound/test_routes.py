@@ -35,7 +35,7 @@ def test_without_routes_everything_goes_by_mx() -> None:
     [
         (route(host="smtp.example.net"), "smtp.example.net:25", 25, TlsLevel.OPPORTUNISTIC),
         (route(host="SMTP.Example.NET:2525", tls="none"), "smtp.example.net:2525 tls=none", 2525, TlsLevel.NONE),
-        (route(host="smtp.example.net", tls="implicit"), "smtp.example.net:465 tls=verified", 465, TlsLevel.VERIFIED),
+        (route(host="smtp.example.net", tls="implicit"), "smtp.example.net:465 tls=implicit", 465, TlsLevel.VERIFIED),
         (route(host="smtp.example.net", tls="verified", login="ann", password_file="p"), "ann@smtp.example.net:587 tls=verified", 587, TlsLevel.VERIFIED),
         (route(host="192.0.2.1"), "192.0.2.1:25", 25, TlsLevel.OPPORTUNISTIC),
         (route(host="[2001:db8::1]:26"), "[2001:db8::1]:26", 26, TlsLevel.OPPORTUNISTIC),
@@ -84,7 +84,7 @@ def test_the_first_route_that_fits_is_taken() -> None:
         ("bob@x.sub.example", "elsewhere.example"): "c.example:25",
         ("bob@sub.example", "elsewhere.example"): "c.example:25",
         ("", "elsewhere.example"): "d.example:25",
-        ("x@y.example", "direct.example"): "direct.example",
+        ("x@y.example", "direct.example"): "direct.example tls=verified",
         ("x@y.example", "elsewhere.example"): "e.example:25",
         ("x@y.example", "[192.0.2.1]"): "e.example:25",
     }
@@ -98,7 +98,29 @@ def test_a_route_without_a_host_goes_by_mx_with_its_own_tls_and_source() -> None
     destination = found.destination("ann@example.org", "example.net")
     assert destination.route is not None
     assert destination.route.is_by_mx
-    assert destination.key == "example.net from 192.0.2.9,2001:db8::9"
+    assert destination.key == "example.net tls=verified from 192.0.2.9,2001:db8::9"
+
+
+@pytest.mark.parametrize(
+    ("boss", "others"),
+    [
+        ({"tls": "required"}, {}),
+        ({"tls": "verified"}, {"tls": "required"}),
+        ({"tls": "verified", "authorities": "/a.pem"}, {"tls": "verified"}),
+        ({"tls": "verified", "authorities": "/a.pem"}, {"tls": "verified", "authorities": "/b.pem"}),
+        ({"tls": "verified"}, {"tls": "implicit"}),
+        ({}, {"tls": "none"}),
+    ],
+)
+@pytest.mark.parametrize("host", ["smtp.example.net:1025", ""])
+def test_a_route_that_asks_for_more_shares_no_connection(
+    boss: dict[str, str], others: dict[str, str], host: str
+) -> None:
+    if not host and ("authorities" in {*boss, *others} or "implicit" in others.values()):
+        return
+    found = routes(route(host=host, senders=("boss@example.org",), **boss), route(host=host, **others))
+    one, other = (found.destination(f"{who}@example.org", "example.net").key for who in ("boss", "ann"))
+    assert one != other
 
 
 def test_what_the_operator_sets_for_a_domain_goes_first_and_can_be_taken_back() -> None:

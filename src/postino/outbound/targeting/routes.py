@@ -323,15 +323,25 @@ def _host_key(route: Route) -> str:
     host = f"[{route.host}]" if ":" in route.host else route.host
     # Another login, or another address to come from, is another connection.
     login = f"{route.login}@" if route.login else ""
-    sources = f" from {','.join(route.source_addresses)}" if route.source_addresses else ""
-    tls = f" tls={route.tls.level.name.lower()}" if route.tls.level is not TlsLevel.OPPORTUNISTIC else ""
-    return f"{login}{host}:{route.port}{' lmtp' if route.is_lmtp else ''}{tls}{sources}"
+    lmtp = " lmtp" if route.is_lmtp else ""
+    return f"{login}{host}:{route.port}{lmtp}{_tls_key(route)}{_source_key(route)}"
+
+
+def _tls_key(route: Route) -> str:
+    # SECURITY: what less was enough for is no connection for a route that asks for more.
+    tls = route.tls
+    if tls.level is TlsLevel.OPPORTUNISTIC:
+        return ""
+    how = "implicit" if tls.implicit else tls.level.name.lower()
+    return f" tls={how} by {tls.authorities}" if tls.authorities else f" tls={how}"
+
+
+def _source_key(route: Route) -> str:
+    return f" from {','.join(route.source_addresses)}" if route.source_addresses else ""
 
 
 def _mx_key(route: Route, domain: str) -> str:
-    if route.source_addresses:
-        return f"{domain} from {','.join(route.source_addresses)}"
-    return domain
+    return f"{domain}{_tls_key(route)}{_source_key(route)}"
 
 
 def _with_password(
