@@ -8,6 +8,7 @@ Each refuses mail for NOBODY at its domain, and takes it for everybody else.
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import smtplib
@@ -147,6 +148,13 @@ class FarMta:
             if path.is_file()
         )
 
+    def wait_for_log(self, pattern: str) -> None:
+        """Return once it has logged something that fits."""
+        deadline = time.monotonic() + _ARRIVAL_SECONDS
+        while not re.search(pattern, self.log()):
+            assert time.monotonic() < deadline, f"{self.name} did not log {pattern}:\n{self.log()[-8000:]}"
+            time.sleep(0.02)
+
     def received(self, count: int, holding: bytes = b"") -> list[bytes]:
         """The messages delivered there that hold these octets, once there are `count`; line ends as CRLF."""
         deadline = time.monotonic() + _ARRIVAL_SECONDS
@@ -155,7 +163,9 @@ class FarMta:
             found = [octets for octets in every if holding in octets]
             if len(found) >= count:
                 return [octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for octets in found]
-            assert time.monotonic() < deadline, f"{len(found)} of {count} at {self.name}:\n{self.log()}"
+            assert time.monotonic() < deadline, (
+                f"{len(found)} of {count} at {self.name}:\n{self.log()[-8000:]}"
+            )
             time.sleep(0.02)
 
     def submit(
@@ -346,6 +356,7 @@ deliver_drop_privilege = true
 primary_hostname = {self.domain}
 spool_directory = {self.directory}/spool
 log_file_path = {self.directory}/logs/%slog
+log_selector = -queue_run
 pid_file_path = {self.directory}/spool/exim.pid
 local_interfaces = {HOST}
 daemon_smtp_ports = {self.port}
