@@ -141,10 +141,16 @@ async def _ask(
 
 async def _read(exchange: h11.Connection, reader: asyncio.StreamReader, request: HttpsRequest) -> HttpsAnswer:
     status, content_type, body = 0, "", bytearray()
+    received = 0
     while True:
         event = exchange.next_event()
         if event is h11.NEED_DATA:
-            exchange.receive_data(await reader.read(_PIECE_OCTETS))
+            data = await reader.read(_PIECE_OCTETS)
+            received += len(data)
+            # Chunks of an octet each, and "100 Continue" without end, are small and take long to read.
+            if received > _HEADER_OCTETS + 2 * request.most_octets:
+                raise HttpsFailure(f"{request.url} answers more than {request.most_octets} octets")
+            exchange.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code
             for name, value in event.headers:

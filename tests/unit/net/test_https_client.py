@@ -142,6 +142,11 @@ async def test_too_large_and_too_slow(tmp_path: Path, authorities: str) -> None:
         with pytest.raises(HttpsFailure, match="more than 1000"):
             await ask(port, authorities)
         assert len((await ask(port, authorities, most_octets=1001)).body) == 1001
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 15_000
+    for endless in (b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000, chunks):
+        async with web_server(endless, path=tmp_path) as (port, _):
+            with pytest.raises(HttpsFailure, match="more than 20000"):
+                await ask(port, authorities, most_octets=20_000)
     async with web_server(b"HTTP/1.1 200 OK\r\nContent-Le", path=tmp_path, ends=False) as (port, _):
         with pytest.raises(HttpsFailure, match="too slowly"):
             await ask(port, authorities, timeout_seconds=0.1)
