@@ -87,6 +87,18 @@ async def test_a_policy_is_fetched_once_and_shared_by_all_workers(far: Far) -> N
     assert far.noted == []
 
 
+async def test_a_long_policy_holds_without_being_held_in_memory(far: Far) -> None:
+    text = TEXT.format(mode="enforce", age=604_800) + "x: " + "y" * 60_000 + "\r\n"
+    far.answer = HttpsAnswer(200, "text/plain", text.encode())
+    worker = far.worker()
+    for _ in range(3):
+        kept = await worker.policy(DOMAIN)
+        assert kept is not None
+        assert kept.policy.allows("mx.example.com")
+    assert len(far.fetched) == 1
+    assert not worker._known
+
+
 async def test_many_messages_at_once_fetch_once(far: Far) -> None:
     far.gate = asyncio.Event()
     worker = far.worker()

@@ -43,6 +43,8 @@ REFRESH_SECONDS: Final = 86_400
 USED_DAYS: Final = 30
 """A policy of no use for so long is left to expire."""
 _MOST_KNOWN: Final = 20_000
+_KNOWN_OCTETS: Final = 2_000
+"""Longer policies, which are rare, are read from the store each time: a policy may have 64 KiB."""
 _MOST_REFRESHED: Final = 5_000
 _REFRESHES_AT_ONCE: Final = 4
 _DAY_SECONDS: Final = 86_400
@@ -130,6 +132,9 @@ class StsPolicies:
         return kept
 
     def _remember(self, kept: KeptPolicy) -> None:
+        if len(kept.stored.text) > _KNOWN_OCTETS:
+            self._known.pop(kept.stored.domain, None)
+            return
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[kept.stored.domain] = kept
