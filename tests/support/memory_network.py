@@ -7,6 +7,7 @@ client says it has shaken hands.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partialmethod
 from types import SimpleNamespace
 from typing import Any
 
@@ -292,7 +293,12 @@ class RecordingLog:
 
     new = bind
 
-    def _event(self, event: str, **fields: Any) -> None:
-        self.events.append(SimpleNamespace(event=event, fields={**self.bound, **fields}))
+    def _event(self, level: str, event: str, **fields: Any) -> None:
+        self.events.append(SimpleNamespace(event=event, level=level, fields={**self.bound, **fields}))
 
-    debug = info = warning = error = critical = exception = _event
+    debug = partialmethod(_event, "debug")
+    info = partialmethod(_event, "info")
+    warning = partialmethod(_event, "warning")
+    error = partialmethod(_event, "error")
+    critical = partialmethod(_event, "critical")
+    exception = partialmethod(_event, "error")

@@ -158,10 +158,10 @@ def _recipient_lines(
     ]
     if each.attempts:
         where = f" by {one_line(each.last_remote)}" if each.last_remote else ""
-        lines += [
-            ("last", f"{shown_time(each.last_at)}{where}"),
-            ("answer", f"{each.last_status} {one_line(each.last_reply)}"),
-        ]
+        lines.append(("last", f"{shown_time(each.last_at)}{where}"))
+    if each.last_reply:
+        # Of the last attempt, or of other mail's since, for which this waits too.
+        lines.append(("answer", f"{each.last_status} {one_line(each.last_reply)}"))
     return lines
 
 

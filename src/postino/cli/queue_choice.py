@@ -94,7 +94,7 @@ def shown_state(recipient: "QueuedRecipient", *, is_sending: bool, now: "Instant
         case RecipientState.WAITING:
             if recipient.next_at <= now:
                 return "due"
-            what = "retry" if recipient.attempts else "goes"
+            what = "retry" if recipient.last_reply else "goes"
             return f"{what} in {shown_span(recipient.next_at - now)}"
 
 

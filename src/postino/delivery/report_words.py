@@ -114,7 +114,7 @@ def _explanation(told: Told, size: int) -> str:
             # RFC 8689 §4.2.1 has one code for what the sender asked for, and for what a server asks for.
             is_ours = status.status == "5.7.10" and not is_reply(status.reply)
             return explain_failure("5.7.30" if is_ours else status.status, where=where, size=size)
-        return " ".join([*_reason(told, where, size), _tried(told), _AFTER[told.deadline]])
+        return " ".join([*_reason(told, where, size), *_tried(told), _AFTER[told.deadline]])
     if status.action is Action.DELAYED:
         late = ["The time you allowed for it is over."] if told.deadline else []
         until = status.will_retry_until
@@ -139,13 +139,13 @@ _AFTER: Final = {
 }
 
 
-def _tried(told: Told) -> str:
+def _tried(told: Told) -> list[str]:
     if not told.attempts:
-        return "It could not be tried in time."
+        # Put off each time, for other mail found out that nobody answers there.
+        return [] if told.status.reply else ["It could not be tried in time."]
     times = "once" if told.attempts == 1 else f"{told.attempts} times"
-    return (
-        f"It was tried {times} since {format_date(told.since)}." if told.since else f"It was tried {times}."
-    )
+    since = f" since {format_date(told.since)}" if told.since else ""
+    return [f"It was tried {times}{since}."]
 
 
 def _closing(header: bytes, hostname: str, *, returns_all: bool) -> list[str]:

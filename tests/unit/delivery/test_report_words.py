@@ -78,6 +78,16 @@ def test_that_a_deadline_has_passed_is_said_once(action: Action, status: str, sa
 
 
 @pytest.mark.parametrize(
+    ("reply", "could_not"), [("No connection to mx.far.example:25: refused", False), ("", True)]
+)
+def test_what_waited_behind_others_that_were_tried(reply: str, could_not: bool) -> None:
+    about = RecipientStatus("bob@far.example", Action.FAILED, "4.4.1", reply=reply)
+    text = words(Told(about, domain="far.example", gave_up=True))
+    assert ("It could not be tried in time." in text) is could_not
+    assert (reply in text) is not could_not or not reply
+
+
+@pytest.mark.parametrize(
     ("count", "said"),
     [(1, "reached this address, which stands for others"), (2, "reached these addresses, which stand for")],
 )

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from postino.core.ids import AccountId, Instant
 from postino.outbound.dispatch.destinations import MOST_BAD_HOSTS, BadHosts, Lane, Lanes
 from postino.outbound.dispatch.retry import Retry
-from postino.outbound.dispatch.work import Held, OctetsBudget, Work
+from postino.outbound.dispatch.work import Held, OctetsBudget, Trouble, Work
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.targeting.routes import Destination
 from postino.smtp.envelope import MailOptions
 from postino.store.queue.values import QueuedMessage, QueueId, QueueKind
 
 NOW = Instant(1_000_000)
+TROUBLE = Trouble("4.4.1", "No connection to mx.far.example:25: connection refused", "")
 FAR = Destination("far.example", None, "far.example")
 
 
@@ -103,14 +104,14 @@ def test_success_opens_the_window_and_crowding_halves_it() -> None:
 
 def test_a_closed_lane_is_probed_with_one_connection_until_it_answers() -> None:
     lane = lane_with(100)
-    assert lane.close(NOW, retry()) == NOW + 60
+    assert lane.close(NOW, retry(), TROUBLE) == NOW + 60
     assert lane.is_closed(NOW)
     assert not lane.is_closed(Instant(NOW + 60))
     assert lane.wanted() == 1
-    assert lane.close(NOW, retry()) == NOW + 120
+    assert lane.close(NOW, retry(), TROUBLE) == NOW + 120
     lane.went_well()
     assert lane.wanted() == 5
-    assert lane.close(NOW, retry()) == NOW + 60
+    assert lane.close(NOW, retry(), TROUBLE) == NOW + 60
 
 
 @settings(max_examples=100)
@@ -129,7 +130,7 @@ def test_there_are_never_more_connections_than_allowed_and_never_none_for_work(
             case "many":
                 lane.too_many()
             case "close":
-                lane.close(NOW, retry())
+                lane.close(NOW, retry(), TROUBLE)
             case "push":
                 lane.push(work(number))
             case "open":
@@ -155,7 +156,7 @@ def test_lanes_are_forgotten_when_nothing_is_left_of_them() -> None:
 def test_a_closed_lane_is_remembered_and_gets_what_changed_about_its_destination() -> None:
     lanes = Lanes(lambda: 5)
     lane = lanes.lane(FAR)
-    lane.close(NOW, retry())
+    lane.close(NOW, retry(), TROUBLE)
     lanes.tidy(lane)
     changed: Any = Destination("far.example", None, "sub.far.example")
     assert lanes.lane(changed) is lane

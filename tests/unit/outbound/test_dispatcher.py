@@ -331,13 +331,32 @@ def test_a_destination_that_does_not_answer_is_let_alone_as_a_whole(tmp_path: Pa
         assert len(world.network.connects) == 1
         assert sum(row["attempts"] for row in rows) == 1
         assert all(row["lease"] == "" for row in rows)
-        assert len(world.events("destination.closed")) == 1
+        # Whoever looks for any of them, now or when it is given up, finds why.
+        assert {row["last_status"] for row in rows} == {"4.4.1"}
+        assert all(row["last_reply"].startswith("No connection to mx.other.example:25") for row in rows)
+        assert [one.level for one in world.log.events if one.event == "destination.closed"] == ["info"]
         await world.pass_time(3600)
         probes = len(world.network.connects)
         assert probes < 10, "one connection at a time, less and less often"
         far = world.far_server(OTHER)
         await world.until_empty(3 * 3600)
         assert len(far.messages) == 40
+
+    play(tmp_path, scenario)
+
+
+def test_mail_that_was_only_ever_put_off_says_why_when_it_is_given_up(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        smarthost = RouteSettings(host="203.0.113.9:2525")
+        outbound = world.outbound(OutboundSettings(routes=(smarthost,)))
+        for number in range(20):
+            await world.submit(f"user{number}@other.example", outbound=outbound, lifetime=86_400)
+        await world.until_empty(2 * 86_400)
+        failed = world.events("message.failed")
+        assert len(failed) == 20
+        assert all(one["reply"].startswith("No connection to 203.0.113.9:2525") for one in failed)
+        # It is the operator's to mend.
+        assert {one.level for one in world.log.events if one.event == "destination.closed"} == {"warning"}
 
     play(tmp_path, scenario)
 

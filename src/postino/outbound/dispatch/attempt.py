@@ -19,7 +19,7 @@ import msgspec
 from postino.core.ids import Instant
 from postino.outbound.client.outgoing import RecipientReply
 from postino.outbound.dispatch.retry import Retry
-from postino.outbound.dispatch.work import Reached, Work, has_options
+from postino.outbound.dispatch.work import NO_TROUBLE, Reached, Trouble, Work, has_options
 from postino.smtp.client.commands import is_beyond_ascii
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.envelope import NO_RCPT_OPTIONS, BodyType, ByMode, MailOptions, Notify, RcptOptions
@@ -249,14 +249,22 @@ class Judge:
             next_at=min(next_at, last),
         )
 
-    def put_off(self, message: QueuedMessage, recipient: QueuedRecipient, until: Instant) -> Outcome:
-        """It was not tried, and does not count."""
+    def put_off(
+        self,
+        message: QueuedMessage,
+        recipient: QueuedRecipient,
+        until: Instant,
+        trouble: Trouble = NO_TROUBLE,
+    ) -> Outcome:
+        """It was not tried, and does not count; `trouble` is why, where that is worth telling."""
+        known = trouble.sentence == ""
         return Outcome(
             queue_id=message.queue_id,
             number=recipient.number,
             result=Result.DEFERRED,
-            status=recipient.last_status,
-            reply=recipient.last_reply,
+            status=recipient.last_status if known else trouble.status,
+            reply=recipient.last_reply if known else trouble.sentence,
+            remote=recipient.last_remote if known else trouble.remote,
             next_at=until,
             counts=False,
         )

@@ -37,7 +37,7 @@ from postino.outbound.dispatch.destinations import BadHosts, Lane
 from postino.outbound.dispatch.preparation import Preparation
 from postino.outbound.dispatch.retry import Retry
 from postino.outbound.dispatch.settling import Done, Settler
-from postino.outbound.dispatch.work import NOBODY, Reached, Work
+from postino.outbound.dispatch.work import NOBODY, Reached, Trouble, Work
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.targeting.routes import Destination
 from postino.outbound.targeting.target import (
@@ -430,8 +430,11 @@ class Courier:
             lane.push_first(work)
             return False
         if not lane.is_closed(now):
-            opens_at = lane.close(now, means.retry)
-            means.log.info(
+            opens_at = lane.close(now, means.retry, Trouble(no.status, no.sentence, no.remote))
+            route = lane.destination.route
+            # What the operator chose is the operator's to mend, and all mail may wait for it.
+            tell = means.log.info if route is None or route.is_by_mx else means.log.warning
+            tell(
                 "destination.closed",
                 destination=lane.destination.key,
                 seconds=opens_at - now,
@@ -475,7 +478,9 @@ def put_off(means: Means, lane: Lane, work: Work, now: Instant) -> None:
     """The lane is closed: the work waits in the queue until it may be open, which is no attempt."""
     until = means.retry.after_opening(lane.opens_at, now)
     message = work.held.message
-    outcomes = [means.judge.put_off(message, recipient, until) for recipient in work.recipients]
+    outcomes = [
+        means.judge.put_off(message, recipient, until, lane.trouble) for recipient in work.recipients
+    ]
     means.settler.add(Done(work.held, work.recipients, outcomes))
 
 

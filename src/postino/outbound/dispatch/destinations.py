@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from postino.core.ids import Instant
 from postino.outbound.dispatch.retry import Retry
+from postino.outbound.dispatch.work import NO_TROUBLE, Trouble
 from postino.outbound.targeting.routes import Destination
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Lane:
         "is_patient",
         "most_connections",
         "opens_at",
+        "trouble",
         "window",
     )
 
@@ -68,6 +70,8 @@ class Lane:
         """How often in a row no host could be reached."""
         self.opens_at = Instant(0)
         """Closed until then; 0 for open."""
+        self.trouble = NO_TROUBLE
+        """Why it was closed last."""
         self.is_patient = False
         """A timer will look whether what waits needs another connection."""
         self._was_too_many = False
@@ -130,8 +134,9 @@ class Lane:
         """Whether nothing is to be sent there now."""
         return self.opens_at > now
 
-    def close(self, now: Instant, retry: Retry) -> Instant:
+    def close(self, now: Instant, retry: Retry, trouble: Trouble) -> Instant:
         """No host answers: leave the destination alone; says until when."""
+        self.trouble = trouble
         self.failures += 1
         self.window = float(min(FIRST_CONNECTIONS, self.most_connections))
         route = self.destination.route

@@ -100,6 +100,7 @@ def _outcome(message: QueuedMessage, recipient: QueuedRecipient, now: Instant) -
         result=Result.DEFERRED,
         status=recipient.last_status,
         reply=recipient.last_reply,
+        remote=recipient.last_remote,
         next_at=recipient.next_at,
         counts=False,
         delay_told=True,

@@ -8,6 +8,7 @@ Not here: making it (preparation.py), lanes and their order (destinations.py).
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from postino.core.ids import Instant
 from postino.outbound.client.outgoing import BodyReader
@@ -120,6 +121,19 @@ class Reached:
 
 
 NOBODY = Reached()
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why nothing is sent to a destination now."""
+
+    status: str
+    sentence: str
+    """Empty for no reason worth telling."""
+    remote: str
+
+
+NO_TROUBLE: Final = Trouble("", "", "")
 
 
 def has_options(message: QueuedMessage) -> bool:

@@ -153,7 +153,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     next_at: Instant = Instant(0)
     """For DEFERRED: when to try again."""
     counts: bool = True
-    """Whether it was an attempt. Not so when the destination was busy, paused or backing off; then only
-    next_at is kept of it."""
+    """Whether it was an attempt. Not so when the destination was busy or backing off; then `status`, `reply`
+    and `remote` are what stands in its way, or what was known before."""
     delay_told: bool = False
     """For DEFERRED: its sender is told in the same write that it is late, or needs not be told."""
