@@ -372,7 +372,7 @@ class Courier:
             lenient = replace(host, tls=OPPORTUNISTIC)
             # What the operator set for a route holds all the same.
             is_lenient = optional and host.tls.origin in (TlsOrigin.DANE, TlsOrigin.MTA_STS)
-            if _is_too_open(host, work.held.message):
+            if _is_too_open(host, target, work.held.message):
                 lack = lack or (TOO_OPEN, "")
                 continue
             try:
@@ -478,13 +478,14 @@ def put_off(means: Means, lane: Lane, work: Work, now: Instant) -> None:
     """The lane is closed: the work waits in the queue until it may be open, which is no attempt."""
     until = means.retry.after_opening(lane.opens_at, now)
     message = work.held.message
-    outcomes = [
-        means.judge.put_off(message, recipient, until, lane.trouble) for recipient in work.recipients
-    ]
+    outcomes = [means.judge.put_off(message, recipient, until, lane.trouble) for recipient in work.recipients]
     means.settler.add(Done(work.held, work.recipients, outcomes))
 
 
-def _is_too_open(host: Host, message: QueuedMessage) -> bool:
+def _is_too_open(host: Host, target: Target, message: QueuedMessage) -> bool:
     """Whether no connection to this host could be trusted as far as the message asks (RFC 8689 §4.2.1)."""
-    is_asked = message.options.require_tls and message.reverse_path != ""
-    return is_asked and (host.tls.level < TlsLevel.VERIFIED or host.tls.testing)
+    if not message.options.require_tls or message.reverse_path == "":
+        return False
+    # A route that only asks mail exchangers to prove their names leaves it to the DNS which names those are.
+    is_named_by_anybody = host.tls.origin is TlsOrigin.ROUTE and target.domain != ""
+    return host.tls.level < TlsLevel.VERIFIED or host.tls.testing or is_named_by_anybody
