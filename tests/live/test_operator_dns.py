@@ -1,6 +1,7 @@
 """The web service with real clients, and `postino dns` with a DNS on loopback."""
 
 import asyncio
+import getpass
 import json
 import shutil
 import subprocess
@@ -129,7 +130,7 @@ def test_dns_is_printed_published_and_found(tmp_path: Path) -> None:
             check=False,
         )
 
-    assert run("init", "example.org", "--generate").returncode == 0
+    assert run("init", "example.org", "--generate", "--user", getpass.getuser()).returncode == 0
     file = tmp_path / "data" / "postino.toml"
     printed = run("dns", "example.org")
     assert (printed.returncode, printed.stderr) == (0, "")
