@@ -87,7 +87,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.now = Instant(NOW)
         self.recipients: dict[Key, Recipient] = {}
         self.dispatchers = [Dispatcher(0), Dispatcher(1)]
-        self.reports = 0
+        self.reports = set[int]()
         self.reported: set[Key] = set()
 
     def teardown(self) -> None:
@@ -244,13 +244,14 @@ class QueueMachine(RuleBasedStateMachine):
             lambda tx: settle(tx, dispatcher.token, outcomes, reports, self.now, delay_notice_seconds=3600)
         )
         assert len(settled.reports) == len(reports)
-        self.reports += len(reports)
+        self.reports |= set(settled.reports)
         self.reported |= told
         for key, result in dispatcher.answered.items():
             del dispatcher.leased[key]
             recipient = self.recipients.get(key)
             if recipient is None:
-                self.reports -= result is not Result.DEFERRED and key not in settled.lost
+                if result in _GIVEN or (result is Result.FAILED and key not in settled.lost):
+                    self.reports.discard(key[0])
                 continue
             if result in _GIVEN:
                 if recipient.end is End.WAITS:
@@ -331,7 +332,7 @@ class QueueMachine(RuleBasedStateMachine):
                 " JOIN queue_message m ON m.id=r.queue_id"
             )
         )
-        reports = sum(kind == QueueKind.REPORT for *_, kind in rows)
+        reports = {queue_id for queue_id, *_, kind in rows if kind == QueueKind.REPORT}
         waiting = {(queue_id, number) for queue_id, number, _, _, kind in rows if kind != QueueKind.REPORT}
         assert waiting == {key for key, r in self.recipients.items() if r.end is End.WAITS}
         assert reports == self.reports

@@ -116,7 +116,10 @@ def retry(
     data: Path | None,
     config: Path | None,
 ) -> None:
-    """Try messages now instead of when they are due. Held ones and those of paused domains stay."""
+    """Try messages now instead of when they are due.
+
+    Held ones stay, those of paused domains, and those their sender wants to be sent later.
+    """
     from postino.store.queue import operate
 
     moment = now()

@@ -135,8 +135,8 @@ def test_hold_release_retry(run: Run, store: Store) -> None:
     assert run("hold", "1.2").startswith("Held: 1 recipient.")
     assert run("hold", "--all").startswith("Held: 2 recipients.")
     assert run("release", "--domain", "a.example") == "Released: 2 recipients\n"
-    assert run("retry", "--from", "@example.org") == "Due now: 2 recipients\n"
-    assert [row[4] for row in rows(run("list"))] == ["due", "held", "due"]
+    assert run("retry", "--from", "@example.org") == "Due now: 1 recipient\n"
+    assert [row[4] for row in rows(run("list"))] == ["due", "held", "goes in 2 h"]
 
 
 def test_drop_asks_and_tells(run: Run, store: Store, tmp_path: Path) -> None:

@@ -281,7 +281,9 @@ def test_what_was_no_attempt_counts_for_nothing(store):
     finish(store, outcome(queue_id, 1, Result.DEFERRED, next_at=NOW + 7, counts=False))
     (message,) = take(store, now=NOW + 7)
     again = message.recipients[0]
-    assert (again.attempts, again.first_failed_at, again.last_reply) == (0, 0, "")
+    assert (again.attempts, again.first_failed_at, again.last_at) == (0, 0, 0)
+    # But why it waits is known.
+    assert again.last_reply == "450 said so"
 
 
 def test_a_report_is_enqueued_in_the_write_that_ends_the_recipient(store):
@@ -381,7 +383,7 @@ def test_quoted_and_foreign_addresses_are_compared_as_accounts_are(store):
 
 def test_when_a_sender_hears_next():
     def at(options=None, **more):
-        given = {"created_at": 100, "expires_at": 900, "delay_told_at": 0, "delay_notice_seconds": 50} | more
+        given = {"release_at": 100, "expires_at": 900, "delay_told_at": 0, "delay_notice_seconds": 50} | more
         return notice_at(options=options or MailOptions(), **given)
 
     assert at() == 150
@@ -556,6 +558,7 @@ async def test_a_blob_stays_while_the_queue_or_an_account_names_it(store):
         ("UPDATE queue_message SET kind=9", "kind 9"),
         ("UPDATE queue_message SET kind=1", "could be reported on"),
         ("UPDATE queue_message SET expires_at=0", "expired before"),
+        ("UPDATE queue_message SET release_at=0", "to be sent before"),
         ("UPDATE queue_message SET options=x'c1'", "cannot be read"),
         ("UPDATE queue_message SET recipients=0", "was accepted for 0"),
         ("UPDATE queue_recipient SET number=7", "was accepted for"),

@@ -27,7 +27,7 @@ from postino.store.queue.rows import NotInQueue
 from postino.store.queue.settle import settle
 from postino.store.queue.stats import domain_stats, queue_stats
 from postino.store.queue.values import QueueKind, RecipientState, Result
-from tests.support.queued import HEADER, ME, counts, new_queued, outcome, put, waiting
+from tests.support.queued import DAY, HEADER, ME, counts, new_queued, outcome, put, waiting
 from tests.support.stored import LIMITS, NOW, email, inbox_of, mailbox_contents, make_accounts
 
 UNTIL = Instant(NOW + 600)
@@ -135,12 +135,28 @@ def test_a_message_held_while_it_is_sent_leaves_when_it_was(store):
 
 
 def test_retry_makes_due_what_waits_and_nothing_else(store):
-    waits, held, sending = put(store, release_at=NOW + 900), put(store), put(store, "x@b.example")
+    waits, later, held = put(store), put(store, release_at=NOW + 900), put(store)
     change(store, hold, picks=((held, 0),))
     take(store)
+    settled = outcome(waits, 1, Result.DEFERRED, next_at=NOW + 900)
+    store.write_now(lambda tx: settle(tx, ME, [settled], [], NOW))
+    sending = put(store, "x@b.example")
+    take(store)
     assert change(store, retry, NOW + 5) == 1
-    assert [row[3] for row in waiting(store)] == [AT_ONCE, NOW, UNTIL]
-    assert waits < sending
+    # RFC 4865 §4.2: what is to be sent later is never released before.
+    assert [row[3] for row in waiting(store)] == [AT_ONCE, NOW + 900, NOW, UNTIL]
+    assert waits < later < sending
+    assert change(store, retry, NOW + 900) == 2
+
+
+def test_what_was_held_is_late_from_its_release_on(store):
+    queue_id = put(store)
+    change(store, hold)
+    change(store, release, NOW + DAY)
+    take(store, now=NOW + DAY)
+    settled = outcome(queue_id, 1, Result.DEFERRED, next_at=NOW + DAY + 900)
+    store.write_now(lambda tx: settle(tx, ME, [settled], [], NOW + DAY, delay_notice_seconds=3600))
+    assert store.read_now(lambda tx: tx.one("SELECT notice_at FROM queue_recipient")) == (NOW + DAY + 3600,)
 
 
 # Dropping

@@ -17,7 +17,8 @@ BY_MX: Final = "mx"
 """A route to the domain's own mail exchangers, whatever the settings say."""
 AT_ONCE: Final = Instant(0)
 """As next_at: now, even if the destination is let alone for a while (outbound/dispatch/dispatcher.py)."""
-GO_AT: Final = "CASE WHEN lease<>'' OR (attempts=0 AND next_at>?) THEN next_at ELSE ? END"
+_RELEASE: Final = "(SELECT m.release_at FROM queue_message m WHERE m.id=queue_recipient.queue_id)"
+GO_AT: Final = f"CASE WHEN lease<>'' THEN next_at WHEN {_RELEASE}>? THEN {_RELEASE} ELSE ? END"
 """For SET next_at (parameters: now, AT_ONCE): at once, but what is to be sent later not before its time."""
 
 

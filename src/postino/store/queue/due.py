@@ -15,7 +15,7 @@ from postino.store.tx import Tx
 
 def notice_at(
     *,
-    created_at: int,
+    release_at: int,
     expires_at: int,
     options: MailOptions,
     delay_told_at: int,
@@ -24,7 +24,7 @@ def notice_at(
     """When the sender of a recipient that waits is told next; 0 for never. An `expires_at` of 0 is none."""
     times = [expires_at] if expires_at else []
     if delay_notice_seconds and not delay_told_at:
-        times.append(created_at + delay_notice_seconds)
+        times.append(release_at + delay_notice_seconds)
     if options.by_mode is ByMode.RETURN or (
         options.by_mode is ByMode.NOTIFY and delay_told_at < options.deliver_by
     ):

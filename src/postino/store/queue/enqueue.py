@@ -30,7 +30,7 @@ NEVER: Final = Instant(0)
 _WAITING: Final = int(RecipientState.WAITING)
 _INSERT_MESSAGE: Final = (
     "INSERT INTO queue_message (kind, account_id, reverse_path, message_id, options, size, recipients,"
-    " created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+    " created_at, release_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 _INSERT_RECIPIENT: Final = (
     "INSERT INTO queue_recipient (queue_id, number, address, domain, notify, original, state, urgency,"
@@ -105,6 +105,7 @@ def enqueue_message(
             new.size,
             len(new.recipients),
             now,
+            max(now, new.release_at),
             new.expires_at,
         ),
     )

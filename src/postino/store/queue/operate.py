@@ -123,13 +123,25 @@ def release(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice, now: Instant) 
         "CASE WHEN EXISTS (SELECT 1 FROM queue_destination d"
         " WHERE d.domain=queue_recipient.domain AND d.paused_at<>0) THEN 2 ELSE 0 END"
     )
+    condition, params = choice.of_recipients()
+    # That they were late while they were held is nobody's business.
+    tx.run(
+        "UPDATE queue_message SET release_at=? WHERE release_at<? AND id IN (SELECT r.queue_id"
+        f" FROM queue_recipient r WHERE r.queue_id IN ({tx.dialect.members}) AND r.state=1 AND {condition})",
+        (now, now, json.dumps(queue_ids), *params),
+    )
     return _change(tx, f"state={parked}, next_at={GO_AT}", "r.state=1", queue_ids, choice, (now, now))
 
 
 def retry(tx: Tx, queue_ids: Sequence[QueueId], choice: Choice, now: Instant) -> int:
-    """Try these at once, whenever they were due; how many recipients that are. Held and parked ones stay."""
+    """Try these at once, whenever they were due; how many recipients that are.
+
+    Those held and parked stay, and what its sender wants to be sent later, or may still take back.
+    """
     note_queue_change(tx)
-    return _change(tx, "next_at=?", "r.state=0 AND r.lease=''", queue_ids, choice, (AT_ONCE,))
+    is_out = "(SELECT m.release_at FROM queue_message m WHERE m.id=r.queue_id)<=?"
+    also = f"r.state=0 AND r.lease='' AND {is_out}"
+    return _change(tx, "next_at=?", also, queue_ids, choice, (AT_ONCE,), (now,))
 
 
 def drop(
@@ -181,10 +193,11 @@ def _change(
     queue_ids: Sequence[QueueId],
     choice: Choice,
     values: Sequence[SqlValue] = (),
+    also_values: Sequence[SqlValue] = (),
 ) -> int:
     condition, params = choice.of_recipients()
     return tx.run(
         f"UPDATE queue_recipient SET {change} WHERE (queue_id, number) IN (SELECT r.queue_id, r.number"
         f" FROM queue_recipient r WHERE r.queue_id IN ({tx.dialect.members}) AND {also} AND {condition})",
-        (*values, json.dumps(queue_ids), *params),
+        (*values, json.dumps(queue_ids), *also_values, *params),
     )

@@ -31,8 +31,8 @@ _DEFER: Final = (
     " notice_at=?, last_at=?, last_status=?, last_reply=?, last_remote=? WHERE queue_id=? AND number=?"
 )
 _PUT_BACK: Final = (
-    "UPDATE queue_recipient SET lease='', next_at=?, delay_told_at=?, notice_at=?"
-    " WHERE queue_id=? AND number=?"
+    "UPDATE queue_recipient SET lease='', next_at=?, delay_told_at=?, notice_at=?, last_status=?, last_reply=?,"
+    " last_remote=? WHERE queue_id=? AND number=?"
 )
 
 
@@ -153,17 +153,17 @@ def _defer(
     delay_notice_seconds: int,
 ) -> None:
     message = tx.one(
-        "SELECT created_at, expires_at, options, reverse_path FROM queue_message WHERE id=?", (queue_id,)
+        "SELECT release_at, expires_at, options, reverse_path FROM queue_message WHERE id=?", (queue_id,)
     )
     assert message is not None
-    created_at, expires_at, packed, reverse_path = message
+    release_at, expires_at, packed, reverse_path = message
     options = unpacked_options(packed)
     attempts: list[tuple[SqlValue, ...]] = []
     others: list[tuple[SqlValue, ...]] = []
     for outcome, (number, _, state, first_failed_at, delay_told_at) in deferred:
         told_at = now if outcome.delay_told else delay_told_at
         notice = notice_at(
-            created_at=created_at,
+            release_at=release_at,
             expires_at=expires_at if state == RecipientState.WAITING else 0,
             options=options,
             delay_told_at=told_at,
@@ -185,7 +185,18 @@ def _defer(
                 )
             )
         else:
-            others.append((outcome.next_at, told_at, notice, queue_id, number))
+            others.append(
+                (
+                    outcome.next_at,
+                    told_at,
+                    notice,
+                    outcome.status,
+                    outcome.reply,
+                    outcome.remote,
+                    queue_id,
+                    number,
+                )
+            )
     if attempts:
         tx.run_many(_DEFER, attempts)
     if others:

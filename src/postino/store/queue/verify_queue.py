@@ -132,8 +132,9 @@ def _recipients(tx: Tx) -> Iterator[Finding]:
 
 def _messages(tx: Tx) -> Iterator[Finding]:
     kinds = {int(kind) for kind in QueueKind}
-    for queue_id, kind, account_id, reverse_path, packed, created_at, expires_at in tx.all(
-        "SELECT id, kind, account_id, reverse_path, options, created_at, expires_at FROM queue_message"
+    for queue_id, kind, account_id, reverse_path, packed, created_at, release_at, expires_at in tx.all(
+        "SELECT id, kind, account_id, reverse_path, options, created_at, release_at, expires_at"
+        " FROM queue_message"
     ):
         if kind not in kinds:
             yield _damage(f"waiting message {queue_id} is of kind {kind}, which there is not")
@@ -141,6 +142,8 @@ def _messages(tx: Tx) -> Iterator[Finding]:
             yield _damage(f"waiting message {queue_id} is a report and not from <>: it could be reported on")
         if expires_at <= created_at:
             yield _damage(f"waiting message {queue_id} expired before it was accepted")
+        if release_at < created_at:
+            yield _damage(f"waiting message {queue_id} was to be sent before it was accepted")
         try:
             options = unpacked_options(packed)
         except msgspec.MsgspecError:

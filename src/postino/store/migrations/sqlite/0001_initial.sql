@@ -301,6 +301,7 @@ CREATE TABLE queue_message (
   size         INTEGER NOT NULL,
   recipients   INTEGER NOT NULL,               -- how many it had when it was accepted
   created_at   INTEGER NOT NULL,
+  release_at   INTEGER NOT NULL,               -- not before this, and what is late is so from then on
   expires_at   INTEGER NOT NULL
 );
 
