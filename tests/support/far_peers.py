@@ -6,6 +6,7 @@ own, so that what lies in an INBOX can only be what it waits for.
 
 import email
 import email.policy
+import hashlib
 import imaplib
 import itertools
 import json
@@ -22,6 +23,8 @@ from typing import Any
 import dkim
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from postino.cli.main import main
 from postino.mailauth.dkim.reasons import Reason
@@ -33,6 +36,7 @@ from tests.support.debian_mtas import HOST, LOGIN, PASSWORD, Exim, FarMta, OpenS
 from tests.support.dkim_examples import answer
 from tests.support.fake_dns import DnsServer, dns_on_loopback
 from tests.support.live_server import LiveServer, free_ports
+from tests.support.unbound import FORGED, unbound
 
 USERS = 90
 USER_PASSWORD = "open sesame 1"
@@ -40,6 +44,30 @@ ARRIVAL_SECONDS = 30.0
 BARE_WITHOUT = "pipelining, chunking, 8bitmime, smtputf8, dsn, size, enhancedstatuscodes, vrfy, etrn"
 TRACE = {"return-path", "delivered-to", "x-original-to", "received", "dkim-signature"}
 """What peers and we may put above a message."""
+ROUTED = tuple(f"{name}.example.net" for name in ("bare", "encrypt", "required", "verified"))
+BY_MX = (
+    "open.example",
+    "backup.example",
+    "address.example",
+    "alias.example",
+    "borrowed.example",
+    "xn--bcher-kva.example",
+)
+UNSIGNED = f"""
+open.example. MX 0 mx.open.example.
+mx.open.example. A {HOST}
+_PORT._tcp.mx.open.example. TLSA 3 1 1 {"0" * 64}
+backup.example. MX 20 mx.open.example.
+backup.example. MX 10 away.backup.example.
+away.backup.example. A 127.0.0.99
+address.example. A {HOST}
+alias.example. CNAME open.example.
+xn--bcher-kva.example. MX 0 mx.open.example.
+null.example. MX 0 .
+broken.example. !servfail
+borrowed.example. MX 0 mx.right.test.
+"""
+"""What the DNS says of other domains, all of Postfix; PORT is where it listens."""
 PEERS = pytest.mark.parametrize("name", ["postfix", "exim", "opensmtpd"])
 _tokens = itertools.count(1)
 
@@ -234,6 +262,19 @@ def _route(domain: str, port: int, more: str = "") -> str:
     return f'[[outbound.routes]]\ndomains = ["{domain}"]\nhost = "localhost:{port}"\n{more}\n'
 
 
+def signed_zones(certificate: Path, port: int) -> dict[str, str]:
+    """Domains of Postfix by name, whose records are signed: with its certificate, another's, none, a forged address."""
+    public = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    right = hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    tlsa = f"_{port}._tcp.mx 300 TLSA 3 1 1"
+    return {
+        "right.test": f"@ 300 MX 0 mx\nmx 300 A {HOST}\n{tlsa} {right}",
+        "wrong.test": f"@ 300 MX 0 mx\nmx 300 A {HOST}\n{tlsa} {right[::-1]}",
+        "without.test": f"@ 300 MX 0 mx\nmx 300 A {HOST}",
+        "forged.test": f"@ 300 MX 0 mx\nmx 300 A {FORGED}\n{tlsa} {right}",
+    }
+
+
 @contextmanager
 def peers_around(directory: Path) -> Iterator[Peers]:
     """Start all of them; ends with the server's data verified."""
@@ -242,7 +283,9 @@ def peers_around(directory: Path) -> Iterator[Peers]:
     (directory / "password").write_text(PASSWORD)
     postfix_port, bare, encrypt, exim_port, opensmtpd_port = free_ports(5)
     with ExitStack() as stack:
-        dns = stack.enter_context(dns_on_loopback(""))
+        dns = stack.enter_context(dns_on_loopback(UNSIGNED.replace("PORT", str(postfix_port))))
+        zones = signed_zones(theirs.with_suffix(".crt"), postfix_port)
+        resolver = stack.enter_context(unbound(directory / "unbound", zones, beyond=dns.setting))
         trusted = f'tls = "verified"\nauthorities = "{theirs.with_suffix(".crt")}"'
         login = f'tls = "required"\nlogin = "{LOGIN}"\npassword_file = "{directory / "password"}"'
         routes = [
@@ -261,7 +304,7 @@ def peers_around(directory: Path) -> Iterator[Peers]:
             directory / "ours",
             accounts={address(number): USER_PASSWORD for number in range(USERS)},
             settings=(
-                f'[outbound]\nresolvers = ["{dns.setting}"]\nport = {postfix_port}\nprivate_addresses = true\n'
+                f'[outbound]\nresolvers = ["{resolver}"]\nport = {postfix_port}\nprivate_addresses = true\n'
                 f"mta_sts = false\nretry_seconds = 1\nlongest_retry_seconds = 2\nidle_connection_seconds = 1\n"
                 f"daily_recipients = 0\n{''.join(routes)}"
             ),
@@ -275,9 +318,7 @@ def peers_around(directory: Path) -> Iterator[Peers]:
             **common,
             port=postfix_port,
             certificate=theirs,
-            more_domains=tuple(
-                f"{name}.example.net" for name in ("bare", "encrypt", "required", "verified", "mx")
-            ),
+            more_domains=(*ROUTED, *BY_MX, *zones),
             listeners={
                 bare: (f"smtpd_discard_ehlo_keywords={BARE_WITHOUT}", "smtpd_tls_security_level=none"),
                 encrypt: ("smtpd_tls_security_level=encrypt",),
