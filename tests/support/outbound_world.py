@@ -92,7 +92,12 @@ class SendingWorld:
         return server
 
     def outbound(
-        self, settings: OutboundSettings | None = None, *, worker: int = 0, network: Any = None
+        self,
+        settings: OutboundSettings | None = None,
+        *,
+        worker: int = 0,
+        network: Any = None,
+        starts: bool = True,
     ) -> Outbound:
         """A worker's way out, started. Several share the queue."""
         settings = settings or OutboundSettings(private_addresses=True)
@@ -148,7 +153,8 @@ class SendingWorld:
             network=network or self.network,
             worker=worker,
         )
-        outbound.start()
+        if starts:
+            outbound.start()
         self.outbounds.append(outbound)
         return outbound
 
@@ -165,12 +171,13 @@ class SendingWorld:
         stored: Body | None = None,
         lifetime: int = 5 * 86_400,
         release_at: int = 0,
+        account_id: int = 0,
     ) -> QueueId:
         """Enqueue a message; with `outbound` it is born leased to it and sent from memory."""
         now = self.time.now()
         new = NewQueued(
             kind=kind,
-            account_id=AccountId(0),
+            account_id=AccountId(account_id),
             reverse_path=reverse_path,
             recipients=recipients or [recipient(address) for address in addresses],
             header=header,

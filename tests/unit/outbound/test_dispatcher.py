@@ -696,6 +696,24 @@ def test_a_paused_destination_waits_until_it_is_resumed(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_program_that_only_puts_mail_into_the_queue_takes_nothing_from_who_sends(tmp_path: Path) -> None:
+    """`postino send` beside a server that has no local socket, or is about to end."""
+
+    async def scenario(world: SendingWorld) -> None:
+        far = world.far_server(MX1, Habits(slow_seconds=2))
+        outbound = world.outbound()
+        await world.submit("bob@far.example", outbound=outbound)
+        await world.pass_time(3)
+        resting = world.outbound(starts=False)
+        await resting.close(0.0)
+        assert [row["lease"] for row in world.waiting()] == [outbound.dispatcher.token]
+        await world.until_empty(60)
+        assert len(far.messages) == 1
+        assert world.events("message.taken-over") == []
+
+    play(tmp_path, scenario)
+
+
 def test_the_operator_s_retry_opens_a_closed_destination(tmp_path: Path) -> None:
     async def scenario(world: SendingWorld) -> None:
         outbound = world.outbound()

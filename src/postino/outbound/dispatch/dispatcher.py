@@ -156,7 +156,7 @@ class Dispatcher:
 
     async def _give_back(self) -> None:
         try:
-            await self._store.write(lambda tx: lease.release_leases(tx, worker=self._worker), durable=False)
+            await self._store.write(lambda tx: lease.give_back(tx, self.token), durable=False)
         except PostinoError as error:
             # The next start finds them.
             self._means.log.warning("queue.leases-kept", reason=str(error))

@@ -18,6 +18,7 @@ from postino.store.queue.values import LeaseToken, QueuedMessage, QueueId
 from postino.store.tx import Row, Tx
 
 __all__ = [
+    "give_back",
     "lease_token",
     "next_due",
     "read_octets",
@@ -130,3 +131,11 @@ def release_leases(tx: Tx, tokens_alive: Collection[LeaseToken] = (), *, worker:
         where += f" AND lease NOT IN ({tx.dialect.member_texts})"
         params.append(json.dumps([*tokens_alive]))
     return tx.run(f"UPDATE queue_recipient SET lease='', next_at=0 WHERE {where}", params)
+
+
+def give_back(tx: Tx, token: LeaseToken) -> int:
+    """Make due at once what is leased to a dispatcher that ends; how many recipients that were.
+
+    As release_leases(), but nobody else's, who may be another process of the same number.
+    """
+    return tx.run("UPDATE queue_recipient SET lease='', next_at=0 WHERE lease=?", (token,))
