@@ -127,7 +127,7 @@ def retry(
     changed = _change(
         words, everything, data, config, lambda tx, some, choice: operate.retry(tx, some, choice, moment)
     )
-    click.echo(f"Due now: {_shown(changed)}")
+    click.echo(f"Due now: {_shown(changed)}{'' if changed else '; what is held or paused stays so'}")
 
 
 @click.command(epilog="Example: postino queue drop 12 --yes")
