@@ -99,6 +99,24 @@ BY_MAIL = '_smtp._tls.example.net. TXT "v=TLSRPTv1; rua=mailto:tls@reports.examp
 BY_POST = '_smtp._tls.example.net. TXT "v=TLSRPTv1; rua=https://a.example/r,https://b.example/r"'
 
 
+async def test_mail_that_went_without_a_policy_is_not_told_of(store: Store) -> None:
+    # Mail with "TLS-Required: No" to a domain that has one.
+    reports = Reports(store, BY_MAIL)
+    reports.counts.note(TlsOutcome("example.net", "", ""))
+    reports.counts.note(TlsOutcome("example.net", "", "mx.example.net", failure="starttls-not-supported"))
+    assert await reports.next_day() == 0
+
+
+async def test_a_fault_with_one_report_keeps_no_other(store: Store) -> None:
+    reports = Reports(store, BY_MAIL + "\n" + BY_POST.replace("example.net", "bad.example"))
+    reports.counts.note(TlsOutcome("bad.example", "no JSON", ""))
+    reports.counts.note(GOOD)
+    assert await reports.next_day() == 1
+    assert [event.fields["domain"] for event in reports.log.events if event.event == "tls.report.fault"] == [
+        "bad.example"
+    ]
+
+
 async def test_a_report_by_mail(store: Store) -> None:
     reports = Reports(store, BY_MAIL)
     for outcome in (GOOD, EXPIRED, GOOD, EXPIRED, GOOD):

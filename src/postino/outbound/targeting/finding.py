@@ -107,3 +107,6 @@ class Targeting:
             await work
         except PostinoError as error:
             self._log.warning("tls.bookkeeping.failed", reason=str(error))
+        except Exception as error:
+            # What is done by the clock goes on at its next hour.
+            self._log.error("tls.bookkeeping.fault", exc_info=error)

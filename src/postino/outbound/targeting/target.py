@@ -105,3 +105,12 @@ class NotNow(PostinoError):
         """RFC 3463: `4.4.1`, `4.4.3`, `4.7.5`."""
         self.remote = remote
         """The host that was reached, `mx.example.net (192.0.2.1)`; empty for none."""
+
+
+class TlsForbids(NotNow):
+    """There are hosts, and DANE or MTA-STS let none of them be used."""
+
+    def __init__(self, sentence: str, target: Target) -> None:
+        super().__init__(sentence, "4.7.5")
+        self.target = target
+        """The way for mail whose author would rather have it arrive (RFC 8689 §4.2.2)."""

@@ -13,8 +13,16 @@ from postino.core.ports import Resolver
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.targeting.hosts import MOST_ADDRESSES, Ourselves, find_hosts
 from postino.outbound.targeting.routes import Destination, Route
-from postino.outbound.targeting.target import Host, HostTls, NotNow, Target, TlsLevel, TlsOrigin
-from postino.outbound.targeting.tls_policy import TlsPolicies
+from postino.outbound.targeting.target import (
+    Host,
+    HostTls,
+    NotNow,
+    Target,
+    TlsForbids,
+    TlsLevel,
+    TlsOrigin,
+)
+from postino.outbound.targeting.tls_policy import NoneAllowed, TlsPolicies
 
 
 class Targets:
@@ -37,13 +45,18 @@ class Targets:
         self._ourselves = ourselves
 
     async def find(self, destination: Destination) -> Target:
-        """Everything needed to reach it. Raises Undeliverable or NotNow."""
+        """Everything needed to reach it. Raises Undeliverable or NotNow; TlsForbids is one."""
         route = destination.route
-        if route is None or route.is_by_mx:
-            hosts = await self._by_mx(destination.domain, route)
-        else:
-            hosts = (await self._routed(route),)
-        settings = self.settings
+        if route is not None and not route.is_by_mx:
+            return self._target(destination, (await self._routed(route),))
+        try:
+            hosts = await self._by_mx(destination.domain)
+        except NoneAllowed as error:
+            raise TlsForbids(str(error), self._target(destination, _by_rule(error.hosts, route))) from None
+        return self._target(destination, _by_rule(hosts, route))
+
+    def _target(self, destination: Destination, hosts: tuple[Host, ...]) -> Target:
+        route, settings = destination.route, self.settings
         return Target(
             key=destination.key,
             hosts=hosts,
@@ -56,7 +69,7 @@ class Targets:
             domain=destination.domain if route is None or route.is_by_mx else "",
         )
 
-    async def _by_mx(self, domain: str, route: Route | None) -> tuple[Host, ...]:
+    async def _by_mx(self, domain: str) -> tuple[Host, ...]:
         settings = self.settings
         found = await find_hosts(
             self._resolver,
@@ -65,10 +78,7 @@ class Targets:
             ourselves=self._ourselves,
             private=settings.private_addresses,
         )
-        hosts = await self._policies.for_hosts(found, settings)
-        if route is None:
-            return hosts
-        return tuple(replace(host, tls=stricter(host, route.tls)) for host in hosts)
+        return await self._policies.for_hosts(found, settings)
 
     async def _routed(self, route: Route) -> Host:
         if route.unix_path:
@@ -92,6 +102,12 @@ class Targets:
             # The operator's own mistake, or the DNS's for now: nothing a sender could mend.
             raise NotNow(f"The host {host} of an outbound route has no address", "4.4.4")
         return tuple(addresses[:MOST_ADDRESSES])
+
+
+def _by_rule(hosts: tuple[Host, ...], route: Route | None) -> tuple[Host, ...]:
+    if route is None:
+        return hosts
+    return tuple(replace(host, tls=stricter(host, route.tls)) for host in hosts)
 
 
 def stricter(host: Host, rule: HostTls) -> HostTls:

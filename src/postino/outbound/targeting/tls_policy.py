@@ -20,7 +20,16 @@ from postino.outbound.settings import OutboundSettings
 from postino.outbound.targeting.dane import HostTlsa, dane_applies, find_tlsa
 from postino.outbound.targeting.hosts import FoundHost, FoundHosts
 from postino.outbound.targeting.mta_sts import KeptPolicy, StsPolicies
-from postino.outbound.targeting.target import Host, HostTls, NotNow, TlsLevel, TlsOrigin
+from postino.outbound.targeting.target import OPPORTUNISTIC, Host, HostTls, TlsLevel, TlsOrigin
+
+
+class NoneAllowed(Exception):
+    """DANE or MTA-STS let none of the hosts be used; `str()` says why."""
+
+    def __init__(self, sentence: str, found: FoundHosts, port: int) -> None:
+        super().__init__(sentence)
+        self.hosts = tuple(Host(host.name, port, OPPORTUNISTIC, host.addresses) for host in found.hosts)
+        """As mail may try them that would rather arrive."""
 
 
 class TlsPolicies:
@@ -37,7 +46,7 @@ class TlsPolicies:
         self._note = note
 
     async def for_hosts(self, found: FoundHosts, settings: OutboundSettings) -> tuple[Host, ...]:
-        """The hosts that may be used, with what each must prove. Raises NotNow when there is none left."""
+        """The hosts that may be used, with what each must prove. Raises NoneAllowed."""
         refused: list[str] = []
         hosts: list[Host] = []
         sts = await self._sts_policy(found.domain, settings)
@@ -58,7 +67,7 @@ class TlsPolicies:
             else:
                 hosts.append(Host(host.name, settings.port, tls, host.addresses))
         if not hosts:
-            raise NotNow(refused[0], "4.7.5")
+            raise NoneAllowed(refused[0], found, settings.port)
         return tuple(hosts)
 
     async def _sts_policy(self, domain: str, settings: OutboundSettings) -> KeptPolicy | None:

@@ -31,8 +31,11 @@ class TlsCounts:
         self._counts: dict[tuple[int, TlsOutcome], int] = {}
 
     def note(self, outcome: TlsOutcome) -> None:
-        """Count one outcome."""
-        if not outcome.domain or len(outcome.policy) > _MOST_POLICY:
+        """Count one outcome.
+
+        Without a policy it is no news: mail whose author would rather have it arrive went as best it could.
+        """
+        if not (outcome.domain and outcome.policy) or len(outcome.policy) > _MOST_POLICY:
             return
         if not outcome.failure:
             outcome = TlsOutcome(outcome.domain, outcome.policy, "")

@@ -95,12 +95,20 @@ class TlsReporting:
             last = ""
             while domains := await self._domains(day, last):
                 last = domains[-1]
-                results = await asyncio.gather(*(self._report(day, domain) for domain in domains))
+                results = await asyncio.gather(*(self._report_safely(day, domain) for domain in domains))
                 sent += sum(results)
         return sent
 
     async def _domains(self, day: int, after: str) -> list[str]:
         return await self._store.read(lambda tx: domains_of(tx, day, after=after, most=_DOMAINS_AT_ONCE))
+
+    async def _report_safely(self, day: int, domain: str) -> bool:
+        """A fault with one domain's report keeps no other's."""
+        try:
+            return await self._report(day, domain)
+        except Exception as error:
+            self._log.error("tls.report.fault", domain=domain, exc_info=error)
+            return False
 
     async def _report(self, day: int, domain: str) -> bool:
         """Report one domain's day; whether a report went out."""
