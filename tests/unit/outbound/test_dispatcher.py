@@ -441,6 +441,29 @@ def test_an_author_may_rather_have_it_arrive_than_keep_to_dane(tmp_path: Path) -
         pass
 
 
+def test_it_may_arrive_where_dane_allows_no_host_at_all_and_alone(tmp_path: Path) -> None:
+    zone = """
+bogus.example.              !secure MX 10 mx.bogus.example.
+mx.bogus.example.           !secure A 203.0.113.9
+mx.bogus.example.           !secure
+_25._tcp.mx.bogus.example.  !servfail
+"""
+
+    async def scenario(world: SendingWorld) -> None:
+        far = world.far_server("203.0.113.9")
+        outbound = world.outbound()
+        words = b"From: ann@example.org\r\nTLS-Required: No\r\nSubject: your zone is broken\r\n\r\n"
+        await world.submit("postmaster@bogus.example", outbound=outbound, header=words)
+        await world.submit("bob@bogus.example", outbound=outbound)
+        await world.pass_time(30)
+        assert [one.recipients[0][0] for one in far.messages] == ["postmaster@bogus.example"]
+        (row,) = world.waiting()
+        assert row["last_status"] == "4.7.5"
+
+    with sending_world(tmp_path, scenario, zone=zone):
+        pass
+
+
 def test_a_message_beyond_ascii_goes_to_the_host_that_takes_it(tmp_path: Path) -> None:
     async def scenario(world: SendingWorld) -> None:
         first = world.far_server(MX1, Habits(extensions=without("SMTPUTF8")))

@@ -45,10 +45,12 @@ from postino.outbound.targeting.target import (
     Host,
     NotNow,
     Target,
+    TlsForbids,
     TlsLevel,
     TlsOrigin,
     Undeliverable,
 )
+from postino.outbound.targeting.targets import stricter
 from postino.smtp.client.extensions import Extensions
 from postino.smtp.client.transaction import Phase
 from postino.store.queue.rows import NotInQueue
@@ -145,6 +147,7 @@ class Courier:
     __slots__ = (
         "_carried",
         "_is_for_one",
+        "_is_proved",
         "_lane",
         "_means",
         "_session",
@@ -161,6 +164,8 @@ class Courier:
         """Messages over the present connection."""
         self._is_for_one = False
         """The present connection may carry nothing else."""
+        self._is_proved = False
+        """The present connection may carry what asks for TLS all the way."""
         self._waker: asyncio.Future[None] | None = None
         self.idle_since = 0.0
         self.is_dismissed = False
@@ -354,29 +359,35 @@ class Courier:
         utf8 = needs_utf8(work.held.message, octets)
         session = self._session
         if session is not None:
-            if self._lack(session, work, utf8=utf8) is None:
+            is_trusted = self._is_proved or not _asks_for_tls(work.held.message)
+            if is_trusted and self._lack(session, work, utf8=utf8) is None:
                 return session
             await self._leave()
         means, lane = self._means, self._lane
+        optional = is_tls_optional(work.held.message, octets.header)
+        is_forbidden = False
         try:
             target = await means.find_target(lane.destination)
         except Undeliverable as error:
             raise _NoWay(error.status, str(error), "", is_final=True, answered=True) from error
         except NotNow as error:
-            raise _NoWay(error.status, str(error), error.remote, is_final=False, answered=False) from error
+            if not (optional and isinstance(error, TlsForbids)):
+                raise _NoWay(
+                    error.status, str(error), error.remote, is_final=False, answered=False
+                ) from error
+            is_forbidden, target = True, error.target
         now = means.clock.now()
-        optional = is_tls_optional(work.held.message, octets.header)
         lack: tuple[Lack, str] | None = None
         refusal: NotNow | None = None
         for host in sorted(target.hosts, key=lambda host: means.bad_hosts.has(host.name, now)):
-            lenient = replace(host, tls=OPPORTUNISTIC)
-            # What the operator set for a route holds all the same.
             is_lenient = optional and host.tls.origin in (TlsOrigin.DANE, TlsOrigin.MTA_STS)
-            if _is_too_open(host, target, work.held.message):
+            lenient = _without_policy(host, lane.destination) if is_lenient else host
+            is_proved = _can_be_proved(host, target)
+            if not is_proved and _asks_for_tls(work.held.message):
                 lack = lack or (TOO_OPEN, "")
                 continue
             try:
-                session = await means.open_session(lenient if is_lenient else host, target)
+                session = await means.open_session(lenient, target)
             except NotNow as error:
                 means.bad_hosts.note(host.name, now)
                 refusal = error
@@ -385,7 +396,8 @@ class Courier:
             if missing is None:
                 self._session = session
                 # SECURITY: what TLS was not asked of is not for other messages.
-                self._is_for_one = is_lenient
+                self._is_for_one = is_lenient or is_forbidden
+                self._is_proved = is_proved
                 self._carried = 0
                 return session
             lack = (missing, session.remote)
@@ -482,10 +494,19 @@ def put_off(means: Means, lane: Lane, work: Work, now: Instant) -> None:
     means.settler.add(Done(work.held, work.recipients, outcomes))
 
 
-def _is_too_open(host: Host, target: Target, message: QueuedMessage) -> bool:
-    """Whether no connection to this host could be trusted as far as the message asks (RFC 8689 §4.2.1)."""
-    if not message.options.require_tls or message.reverse_path == "":
-        return False
+def _without_policy(host: Host, destination: Destination) -> Host:
+    """The host without what DANE or MTA-STS ask for; what the operator set for a route holds all the same."""
+    route, free = destination.route, replace(host, tls=OPPORTUNISTIC)
+    return free if route is None else replace(free, tls=stricter(free, route.tls))
+
+
+def _asks_for_tls(message: QueuedMessage) -> bool:
+    # RFC 8689 §5: a report must rather go without than be lost.
+    return message.options.require_tls and message.reverse_path != ""
+
+
+def _can_be_proved(host: Host, target: Target) -> bool:
+    """Whether a connection to this host, once open, goes where it should (RFC 8689 §4.2.1)."""
     # A route that only asks mail exchangers to prove their names leaves it to the DNS which names those are.
     is_named_by_anybody = host.tls.origin is TlsOrigin.ROUTE and target.domain != ""
-    return host.tls.level < TlsLevel.VERIFIED or host.tls.testing or is_named_by_anybody
+    return host.tls.level is TlsLevel.VERIFIED and not host.tls.testing and not is_named_by_anybody
