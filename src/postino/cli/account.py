@@ -20,8 +20,10 @@ from postino.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from postino.outbound.settings import OutboundSettings
     from postino.store.accounts import AccountRow
     from postino.store.quota import QuotaRoot
+    from postino.store.sending import SendingLimits
     from postino.store.tx import Tx
 
 
@@ -98,27 +100,32 @@ def list_(data: Path | None, config: Path | None) -> None:
 @click.argument("address")
 @data_options
 def show(address: str, data: Path | None, config: Path | None) -> None:
-    """Show an account: what it holds, its mailboxes and its addresses."""
+    """Show an account: what it holds, its addresses, how it sends, its mailboxes."""
     from datetime import UTC, datetime
 
     from postino.app.units import show_size
+    from postino.cli.options import find_configuration
     from postino.store.accounts import list_aliases
     from postino.store.forwards import forwarding_of
     from postino.store.mailboxes import list_mailboxes
-    from postino.store.sending import sender
+    from postino.store.sending import sender, sent_today
 
+    outbound, moment = find_configuration(data, config).settings.outbound, now()
     with open_data(data, config) as store:
         found = store.read_now(lambda tx: require_account(tx, address))
         mailboxes = store.read_now(lambda tx: list_mailboxes(tx, found.id))
         aliases = store.read_now(list_aliases)
         forwarding = store.read_now(lambda tx: forwarding_of(tx, found.id))
         sending = store.read_now(lambda tx: sender(tx, found.id))
+        used = store.read_now(lambda tx: sent_today(tx, found.id, moment))
+    limits = sending.limits(_sending_limits(outbound))
     addresses = [shown_alias(a.address) for a in aliases if found.login in a.logins]
     click.echo(f"account    {found.login}")
     click.echo(f"since      {datetime.fromtimestamp(found.created_at, UTC):%Y-%m-%d}")
     limited = found.quota_octets or found.quota_messages or found.quota_mailboxes
     quota = f" of {_shown_quota(found)}" if limited else ", no limit"
-    click.echo(f"holds      {found.used_messages} messages, {show_size(found.used_octets)}{quota}")
+    many = "1 message" if found.used_messages == 1 else f"{found.used_messages} messages"
+    click.echo(f"holds      {many}, {show_size(found.used_octets)}{quota}")
     if found.is_admin:
         click.echo("role       administrator")
     if addresses:
@@ -127,6 +134,8 @@ def show(address: str, data: Path | None, config: Path | None) -> None:
         click.echo(f"mail       {shown_forwarding(forwarding)}")
     if sending.identities:
         click.echo(f"sends as   {', '.join(sorted(map(str, sending.identities)))}")
+    messages, people = _of(used[0], limits.daily_messages), _of(used[1], limits.daily_recipients)
+    click.echo(f"sent today {messages} messages, to {people} new people")
     if sending.save_sent:
         click.echo("sent mail  is filed by the server")
     if sending.undo_seconds:
@@ -311,7 +320,7 @@ def limit(
 ) -> None:
     """Show or set how much an account may send."""
     from postino.cli.options import find_configuration
-    from postino.store.sending import DEFAULT, SendingLimits, sender, sent_today, set_limits
+    from postino.store.sending import DEFAULT, sender, sent_today, set_limits
 
     if default and not (messages is None and recipients is None):
         raise click.UsageError("Give either --default or numbers")
@@ -331,9 +340,7 @@ def limit(
                     daily_recipients=DEFAULT if default else daily_recipients,
                 )
             )
-        limits = store.read_now(lambda tx: sender(tx, found.id)).limits(
-            SendingLimits(outbound.daily_messages, outbound.daily_recipients, outbound.burst_messages)
-        )
+        limits = store.read_now(lambda tx: sender(tx, found.id)).limits(_sending_limits(outbound))
         used = store.read_now(lambda tx: sent_today(tx, found.id, moment))
     rows = [
         ["messages a day", str(limits.daily_messages or "no limit"), str(used[0])],
@@ -341,6 +348,16 @@ def limit(
         ["messages a minute", str(limits.burst_messages or "no limit"), ""],
     ]
     show_table(["limit", "most", "today"], rows, empty="")
+
+
+def _of(count: int, most: int) -> str:
+    return f"{count} of {most}" if most else str(count)
+
+
+def _sending_limits(outbound: "OutboundSettings") -> "SendingLimits":
+    from postino.store.sending import SendingLimits
+
+    return SendingLimits(outbound.daily_messages, outbound.daily_recipients, outbound.burst_messages)
 
 
 @account.command(epilog="Example: postino account sent ann@example.org on")

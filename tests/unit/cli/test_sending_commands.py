@@ -67,6 +67,12 @@ def test_limits(data: Path) -> None:
     run(data, "limit", "ann@example.org", "--default", "--messages", "1", ok=False)
 
 
+def test_show_says_how_much_an_account_may_send(data: Path) -> None:
+    assert "sent today 0 of 1000 messages, to 0 of 200 new people\n" in run(data, "show", "ann@example.org")
+    run(data, "limit", "ann@example.org", "--messages", "7", "--recipients", "0")
+    assert "sent today 0 of 7 messages, to 0 new people\n" in run(data, "show", "ann@example.org")
+
+
 def test_sent_and_undo(data: Path) -> None:
     assert "is filed in its Sent mailbox" in run(data, "sent", "ann@example.org", "on")
     assert "waits 10 seconds" in run(data, "undo", "ann@example.org", "10")
