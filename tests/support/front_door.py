@@ -1,6 +1,7 @@
 """Another server at our port 25, in the world of outbound_world.py: what it says, and what it is told."""
 
 import asyncio
+import base64
 from typing import Any
 
 from postino.core.limits import Limits
@@ -12,7 +13,7 @@ from postino.servers.smtp import SmtpRole, serve_smtp
 from tests.support.memory_network import NullMetrics
 from tests.support.memory_pipes import pipe
 from tests.support.outbound_world import SendingWorld
-from tests.support.world import HOSTNAME, TEST_CREDENTIALS
+from tests.support.world import HOSTNAME, PASSWORD, TEST_CREDENTIALS
 
 
 def context_of(world: SendingWorld, outbound: Outbound) -> ServerContext:
@@ -38,10 +39,12 @@ def context_of(world: SendingWorld, outbound: Outbound) -> ServerContext:
 class Sender:
     """One connection of another server to ours."""
 
-    def __init__(self, context: ServerContext, role: SmtpRole = SmtpRole.MX) -> None:
+    def __init__(
+        self, context: ServerContext, role: SmtpRole = SmtpRole.MX, *, connection: Connection | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         near, far = pipe("198.51.100.7", "192.0.2.25", 25)
-        connection = Connection()
+        connection = connection or Connection()
         far.set_protocol(connection)
         self._reader = asyncio.StreamReader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
@@ -93,6 +96,26 @@ class Sender:
         await self.say("QUIT")
         self._near.close()
         await self._task
+
+
+class Author(Sender):
+    """A user's program at our submission port, in TLS as it were."""
+
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context, SmtpRole.SUBMISSION, connection=_InTls())
+
+    async def login(self, name: str = "ann@example.org") -> "Author":
+        """Greeting, EHLO and AUTH."""
+        await self.begin()
+        secret = base64.b64encode(f"\0{name}\0{PASSWORD}".encode()).decode()
+        assert (await self.say(f"AUTH PLAIN {secret}")).startswith("235")
+        return self
+
+
+class _InTls(Connection):
+    @property
+    def is_tls(self) -> bool:
+        return True
 
 
 def _closed(path: str) -> str:

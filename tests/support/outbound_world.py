@@ -18,7 +18,9 @@ from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.delivery.accept import Delivery
 from postino.delivery.forwarding import Forwarding
+from postino.delivery.recipients import Recipients
 from postino.delivery.reports import ReportRules, ReportWriter
+from postino.delivery.senders import Senders
 from postino.outbound.dispatch.local import LocalDelivery
 from postino.outbound.reports import Reporter
 from postino.outbound.service import Outbound
@@ -83,6 +85,9 @@ class SendingWorld:
         self.delivery: Any = Delivery(
             store=store, limits=self.limits, clock=time, hostname=HOSTNAME, log=self.log, metrics=self.metrics
         )
+        # What is remembered for a moment is so in virtual time, too.
+        self.delivery.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic, time)
+        self.delivery.senders = Senders(store, time.monotonic)
         self.outbounds: list[Outbound] = []
 
     def far_server(self, address: str, habits: Habits | None = None) -> FarServer:

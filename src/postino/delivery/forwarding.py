@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     kept: Sequence[ResolvedRecipient] = ()
     """Accounts that get the message after all, for what is junk is not sent on."""
     refused: Refusal | None = None
-    """Nobody would get it: refuse it instead of taking it."""
+    """Somebody would not get it and not be told of: refuse it instead of taking it."""
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -92,17 +92,18 @@ class Forwarding:
         going: dict[tuple[Address, AccountId], dict[Address, NewRecipient]] = {}
         told: list[Told] = []
         kept: dict[AccountId, ResolvedRecipient] = {}
-        looped = dropped = 0
+        looped = False
         for one in accepted:
             looping = [forward for forward in one.found.forwards if str(forward.via).lower() in passed]
             open_ways = [forward for forward in one.found.forwards if forward not in looping]
-            if arrived.is_junk:
-                dropped += len(open_ways)
-                kept.update(
-                    (forward.account_id, _account(forward)) for forward in open_ways if forward.account_id
-                )
+            if arrived.is_junk and open_ways:
+                keeping = [forward for forward in open_ways if forward.account_id]
+                if not (keeping or one.found.accounts):
+                    # Whoever else is named: nothing is taken for somebody who would not get it.
+                    return Plan(refused=Refusal.JUNK)
+                kept.update((forward.account_id, _account(forward)) for forward in keeping)
                 open_ways = []
-            looped += len(looping)
+            looped = looped or bool(looping)
             notify, action = _dsn(one, open_ways, looping)
             for forward in open_ways:
                 group = going.setdefault((forward.via, forward.account_id), {})
@@ -110,8 +111,8 @@ class Forwarding:
             if action is not None:
                 told.append(_told(one, action, arrived, now))
         reaches_somebody = going or kept or any(one.found.accounts for one in accepted)
-        if not reaches_somebody and (looped or dropped):
-            return Plan(refused=Refusal.LOOP if looped else Refusal.JUNK)
+        if looped and not reaches_somebody:
+            return Plan(refused=Refusal.LOOP)
         return Plan(
             outgoing=[
                 await self._outgoing(arrived, via, account_id, list(recipients.values()), now)

@@ -156,7 +156,8 @@ class Reporter:
 
 def _told_of(message: QueuedMessage, outcome: Outcome, recipient: QueuedRecipient, *, now: Instant) -> Told:
     failed = outcome.result is Result.FAILED
-    late = failed and outcome.status == _LATE
+    # A far server may say so, too, and mean the time that it tried.
+    late = failed and outcome.status == _LATE and message.options.by_mode is ByMode.RETURN
     gave_up = late or (failed and outcome.status == _EXPIRED)
     status, reply, remote = outcome.status, outcome.reply, outcome.remote
     if gave_up and not reply:

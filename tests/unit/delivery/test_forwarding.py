@@ -187,6 +187,9 @@ async def test_junk_stays(store: Store) -> None:
     assert (await plan(store, accepted("p@far.example"), is_junk=True)).refused is Refusal.JUNK
     found = await plan(store, accepted("p@far.example", accounts=(ANN,)), is_junk=True)
     assert (found.refused, found.outgoing, found.kept) == (None, [], [])
+    # Nobody's mail is dropped because others keep theirs.
+    found = await plan(store, accepted(accounts=(ANN,)), accepted("p@far.example"), is_junk=True)
+    assert found.refused is Refusal.JUNK
     own = Resolved((), [forward("a@far.example", Address("bob", "example.org"), 2)])
     found = await plan(store, Accepted(TEAM, own, RcptOptions()), is_junk=True)
     assert [(one.account_id, one.login) for one in found.kept] == [(2, "bob@example.org")]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from postino.core.errors import NoSuchAccount, OverQuota, TemporarilyUnavailable
-from postino.core.ids import Instant
+from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.accept import Delivery, Envelope, Inbound
@@ -25,8 +25,16 @@ from postino.smtp.paths import parse_path
 from postino.smtp.received import Arrival
 from postino.store.blobs import BlobStore
 from postino.store.content import InlineBody
-from postino.store.queue.values import Octets, Outcome, QueuedMessage, QueuedRecipient, Result
+from postino.store.queue.values import (
+    Octets,
+    Outcome,
+    QueuedMessage,
+    QueuedRecipient,
+    QueueKind,
+    Result,
+)
 
+_NOBODY: Final = AccountId(0)
 THREAD_OCTETS: Final = 256 * 1024
 """The index of a larger message is made in a thread."""
 
@@ -100,7 +108,8 @@ class LocalDelivery:
             message_id=message.message_id,
             header=content.header,
             size=message.size,
-            account_id=message.account_id,
+            # SECURITY: what came from elsewhere stays that when it is sent on once more from here.
+            account_id=message.account_id if message.kind is QueueKind.SUBMITTED else _NOBODY,
         )
         options = RcptOptions(notify=recipient.notify, original=recipient.original)
         try:

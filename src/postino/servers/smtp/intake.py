@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from postino.core.address import domain_key
+from postino.core.address import Address, domain_key, parse_address
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Envelope, Inbound, Outgoing, OwnCopy, Submission
 from postino.delivery.forwarding import Accepted, Arrived, Plan, Refusal, concerns
@@ -29,7 +29,7 @@ from postino.smtp import replies
 from postino.smtp.envelope import BodyType, ByMode, MailOptions
 from postino.smtp.received import Arrival
 from postino.smtp.reply import Reply
-from postino.store.accounts import ResolvedRecipient
+from postino.store.accounts import Resolved, ResolvedRecipient
 from postino.store.queue.values import NewRecipient, QueueKind
 from postino.store.sending import NO_LIMITS, Sender, SendingLimits
 
@@ -197,10 +197,7 @@ class Intake:
         if one.resolved is None or (address.domain and not senders.is_elsewhere(address.domain)):
             return [_new_recipient(str(address), address.domain, one)]
         # Postmaster without a domain, and users of this machine: named by whom their mail comes to.
-        return [
-            _new_recipient(found.login, found.login.rpartition("@")[2], one)
-            for found in one.resolved.accounts
-        ]
+        return [_new_recipient(str(way), way.domain, one) for way in _ways_to(one.resolved)]
 
     def _submission(self, taken: Sequence[Taken]) -> Submission | None:
         sender, outbound = self._sender, self._context.outbound
@@ -225,6 +222,18 @@ def _as_sent(options: MailOptions, message: IncomingMessage) -> MailOptions:
         return options
     body = BodyType.SEVEN_BIT if message.is_ascii else BodyType.EIGHT_BIT_MIME
     return options if options.body is body else msgspec.structs.replace(options, body=body)
+
+
+def _ways_to(found: Resolved) -> list[Address]:
+    """Addresses of ours that lead to just these receivers."""
+    for forward in found.forwards:
+        if not forward.account_id:
+            # The alias itself, which has the accounts too.
+            return [forward.via]
+    ways = {forward.account_id: forward.via for forward in found.forwards}
+    for account in found.accounts:
+        ways.setdefault(account.account_id, parse_address(account.login))
+    return list(ways.values())
 
 
 def _new_recipient(address: str, domain: str, one: Taken) -> NewRecipient:

@@ -31,8 +31,8 @@ _DEFER: Final = (
     " notice_at=?, last_at=?, last_status=?, last_reply=?, last_remote=? WHERE queue_id=? AND number=?"
 )
 _PUT_BACK: Final = (
-    "UPDATE queue_recipient SET lease='', next_at=?, delay_told_at=?, notice_at=?, last_status=?, last_reply=?,"
-    " last_remote=? WHERE queue_id=? AND number=?"
+    "UPDATE queue_recipient SET lease='', next_at=?, delay_told_at=?, notice_at=?,"
+    " last_status=?, last_reply=?, last_remote=? WHERE queue_id=? AND number=?"
 )
 
 
