@@ -1,5 +1,7 @@
 """Exim in its moods: it wants a password, it wants us to come back, it takes mail and regrets it, it is away."""
 
+import email
+
 from tests.support.debian_mtas import GREY, LATE
 from tests.support.far_peers import PeerReport, Peers, by_tls, mail, token, trace_of
 
@@ -46,6 +48,16 @@ def test_greylisting_is_waited_for(peers: Peers) -> None:
     peers.cli("queue", "retry", str(event["queue_id"]))
     (arrived,) = peers.exim.received(1, word.encode())
     trace_of(arrived, sent)
+
+
+def test_long_lines_are_encoded(peers: Peers) -> None:
+    """As Debian has it, Exim refuses lines of more than 998 octets."""
+    me, word = peers.user(), token()
+    body = b"y" * 3000 + b"\r\nend\r\n"
+    peers.submit(me, [f"to@{peers.exim.domain}"], mail(me, f"to@{peers.exim.domain}", word, body))
+    (arrived,) = peers.exim.received(1, word.encode())
+    assert email.message_from_bytes(arrived).get_payload(decode=True) == body
+    peers.assert_signed(arrived)
 
 
 def test_what_is_taken_and_bounced_later_is_heard_of(peers: Peers) -> None:

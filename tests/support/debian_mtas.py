@@ -384,6 +384,9 @@ rcpt:
     message = Log in first
   accept
 data:
+  deny
+    condition = ${{if >{{$max_received_linelength}}{{998}}}}
+    message = maximum allowed line length is 998 octets, got $max_received_linelength
   accept
 begin authenticators
 plain:

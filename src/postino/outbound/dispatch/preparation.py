@@ -2,9 +2,11 @@
 
 Both are done when it is sent, not when it was accepted: a message that waits for weeks is signed with the key
 of the day, and what it must be turned into is known only when the server is.
-RFC: 6376 §5.3 (what is signed is not changed on the way any more), 6152 §3 (turning 8-bit octets into 7-bit).
+RFC: 6376 §5.3 (what is signed is not changed on the way any more), 6152 §3 (turning 8-bit octets into 7-bit),
+    5322 §2.1.1 (lines of at most 998 octets).
 Invariants: nothing is changed after it is signed; a message that only passed through (forwarded) is never
-    signed in our name; of messages too large for memory one at a time is turned into another form.
+    signed in our name, nor changed where a server takes it as it is; of messages too large for memory one at
+    a time is turned into another form.
 Not here: DKIM and ARC (signing.py), turning (mime/downgrade.py), what is said of it in MAIL (body_writer.py).
 """
 
@@ -13,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from postino.core.limits import Limits
-from postino.mime.downgrade import to_seven_bit
+from postino.mime.downgrade import CannotDowngrade, has_long_line, to_seven_bit
 from postino.outbound.client.outgoing import BlobBody, BodyReader
 from postino.outbound.dispatch.work import Held, Ready
 from postino.outbound.signing.signer import Signer
@@ -26,6 +28,7 @@ from postino.store.store import Store
 
 THREAD_OCTETS: Final = 64 * 1024
 """Larger messages are converted in a thread."""
+_PIECE_OCTETS: Final = 1024 * 1024
 
 
 class Preparation:
@@ -45,7 +48,18 @@ class Preparation:
 
     async def ready(self, held: Held, octets: Octets, extensions: Extensions) -> Ready:
         """The message as this server can take it. Raises CannotDowngrade."""
-        converts = must_convert(held, octets, extensions)
+        if must_convert(held, octets, extensions):
+            return await self._ready(held, octets, converts=True)
+        if held.message.kind is QueueKind.SUBMITTED and await self._has_long_line(held, octets):
+            # Servers that keep to the limit break such lines, or give the message back.
+            try:
+                return await self._ready(held, octets, converts=True)
+            except CannotDowngrade:
+                # As its author signed it, it may still be taken.
+                held.has_long_line = False
+        return await self._ready(held, octets, converts=False)
+
+    async def _ready(self, held: Held, octets: Octets, *, converts: bool) -> Ready:
         found = held.ready.get(converts)
         if found is not None:
             return found
@@ -59,6 +73,21 @@ class Preparation:
             if found is None:
                 found = held.ready[converts] = await self._make(held, octets, converts=converts)
             return found
+
+    async def _has_long_line(self, held: Held, octets: Octets) -> bool:
+        if held.message.options.body is BodyType.BINARY_MIME:
+            # The server has said that it takes any.
+            return False
+        if held.has_long_line is None:
+            body = octets.body
+            if isinstance(body, SealedBlob):
+                reader = BlobBody(
+                    self._store.blobs, body.blob_id, body.offset, octets.size - len(octets.header)
+                )
+                held.has_long_line = await asyncio.to_thread(_any_long_line, reader)
+            else:
+                held.has_long_line = has_long_line(body.octets)
+        return held.has_long_line
 
     async def _make(self, held: Held, octets: Octets, *, converts: bool) -> Ready:
         header, body_type = octets.header, held.message.options.body
@@ -89,6 +118,17 @@ class Preparation:
 
     def _read_and_convert(self, header: bytes, body: BodyReader) -> tuple[bytes, bytes]:
         return to_seven_bit(header, body.read(0, body.size), self._limits())
+
+
+def _any_long_line(body: BodyReader) -> bool:
+    at = 0
+    while at < body.size:
+        piece = body.read(at, min(_PIECE_OCTETS, body.size - at))
+        if has_long_line(piece):
+            return True
+        # The next piece begins with the line that this one has not all of.
+        at += piece.rfind(b"\n") + 1 if at + len(piece) < body.size else len(piece)
+    return False
 
 
 def must_convert(held: Held, octets: Octets, extensions: Extensions) -> bool:

@@ -47,6 +47,7 @@ class Held:
     __slots__ = (
         "_budget",
         "_octets",
+        "has_long_line",
         "leased_until",
         "lock",
         "lost",
@@ -67,6 +68,8 @@ class Held:
         self.leased_until = leased_until
         self.ready: dict[bool, Ready] = {}
         """Whether it was converted to seven bits -> the octets."""
+        self.has_long_line: bool | None = None
+        """Whether its body has a line that not every server takes; None while nobody has looked."""
         self.lock: asyncio.Lock | None = None
         self.lost: frozenset[int] = frozenset()
         """Numbers of recipients that are not ours to send any more."""
