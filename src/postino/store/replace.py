@@ -11,6 +11,7 @@ from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.numset import NumberSet
 from postino.store.content import Appended, NewEmail
 from postino.store.messages import append, expunge
+from postino.store.sent_copy import append_own
 from postino.store.tx import Tx
 
 
@@ -24,16 +25,27 @@ class Place:
 
 
 def replace(
-    tx: Tx, old: Place, account_id: AccountId, mailbox_id: MailboxId, new: NewEmail, *, now: Instant
+    tx: Tx,
+    old: Place,
+    account_id: AccountId,
+    mailbox_id: MailboxId,
+    new: NewEmail,
+    *,
+    now: Instant,
+    is_sent: bool = False,
 ) -> Appended | None:
     """Expunge `old` and append `new` to a mailbox, perhaps another one, perhaps another account's.
 
     None, with nothing done, when there is no such message any more. Raises OverQuota, NoSuchMailbox,
-    NoSuchAccount; the transaction must then be given up, since the old message is expunged in it.
+    NoSuchAccount; the transaction must then be given up, since the old message is expunged in it. `is_sent`
+    says that the mailbox is where the client files what it sends, and perhaps the server did so already.
     """
     uids = NumberSet([(old.uid, old.uid)])
     # First the old one goes: what it took is room for the new one.
     expunged = expunge(tx, old.account_id, old.mailbox_id, uids, only_deleted=False, now=now)
     if not expunged.uids:
         return None
+    if is_sent:
+        (appended,) = append_own(tx, account_id, mailbox_id, [new], now=now)
+        return appended
     return append(tx, account_id, mailbox_id, new, now=now)

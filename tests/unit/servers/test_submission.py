@@ -442,6 +442,61 @@ async def test_one_copy_of_each_when_programs_file_several_at_once(tmp_path: Pat
         assert [row[0] for row in in_mailbox(world, "Sent")] == [second, first]
 
 
+async def test_one_copy_where_a_draft_is_replaced_by_what_was_sent(tmp_path: Path) -> None:
+    """RFC 8508, as some programs file what they send."""
+    async with submitting(tmp_path, account(set_save_sent, True)) as (world, client):
+        async with mail_program(world) as say:
+            literal = b"{%d+}\r\n%b\r\n" % (len(MESSAGE), MESSAGE)
+            await say(b"b APPEND Drafts " + literal, b"b OK")
+            await say(b"c SELECT Drafts\r\n", b"c OK")
+            await send(client, "bob@other.example")
+            await say(b"d REPLACE 1 Sent (\\Seen) " + literal, b"d OK")
+        assert in_mailbox(world, "Sent") == [(MESSAGE, 1, "")]
+        assert in_mailbox(world, "Drafts") == []
+
+
+async def test_one_copy_of_each_of_many_filed_when_all_are_sent(tmp_path: Path) -> None:
+    many = [MESSAGE.replace(b"<one", b"<%d" % number) for number in range(40)]
+    async with submitting(tmp_path, account(set_save_sent, True)) as (world, client):
+        for octets in many:
+            await send(client, "bob@other.example", octets=octets)
+        async with mail_program(world) as say:
+            for number, octets in enumerate(many):
+                said = b"%d APPEND Sent {%d+}\r\n%b\r\n" % (number, len(octets), octets)
+                await say(said, b"%d OK" % number)
+        assert [row[0] for row in in_mailbox(world, "Sent")] == many
+
+
+@pytest.mark.parametrize("again", [b"", b"x CREATE Sent\r\n"])
+async def test_a_sent_mailbox_that_was_removed(tmp_path: Path, again: bytes) -> None:
+    async with submitting(tmp_path, account(set_save_sent, True)) as (world, client):
+        async with mail_program(world) as say:
+            await say(b"b DELETE Sent\r\n" + again, b"x OK" if again else b"b OK")
+            await send(client, "bob@other.example")
+            assert [row[2] for row in in_mailbox(world, "Sent")] == ["$Submitted"]
+            said = b"c APPEND Sent {%d+}\r\n%b\r\n" % (len(MESSAGE), MESSAGE)
+            await say(said, b"c OK")
+        assert in_mailbox(world, "Sent") == [(MESSAGE, 0, "")]
+
+
+async def test_a_sent_mailbox_by_another_name(tmp_path: Path) -> None:
+    async with submitting(tmp_path, account(set_save_sent, True)) as (world, client):
+        async with mail_program(world) as say:
+            await say(b"b RENAME Sent Gesendet\r\n", b"b OK")
+            await send(client, "bob@other.example")
+        assert [row[2] for row in in_mailbox(world, "Gesendet")] == ["$Submitted"]
+        assert in_mailbox(world, "Sent") == []
+
+
+async def test_a_sent_mailbox_that_cannot_be_made(tmp_path: Path) -> None:
+    changes = account(set_save_sent, True), account(set_quotas, mailboxes=1)
+    async with submitting(tmp_path, *changes) as (world, client):
+        async with mail_program(world) as say:
+            await say(b"b DELETE Sent\r\n", b"b OK")
+        assert b"Queued" in await send(client, "bob@other.example")
+        assert in_mailbox(world, "Sent") == []
+
+
 async def test_what_has_no_room_in_sent_is_sent_all_the_same(tmp_path: Path) -> None:
     changes = account(set_save_sent, True), account(set_quotas, octets=50)
     async with submitting(tmp_path, *changes) as (world, client):

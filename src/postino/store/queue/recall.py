@@ -73,7 +73,7 @@ def recall(tx: Tx, message: QueuedMessage, draft: NewEmail, message_id: str, *, 
     tx.run("DELETE FROM queue_recipient WHERE queue_id=?", (message.queue_id,))
     remove_messages(tx, [message.queue_id])
     removed = 0
-    sent = _special_use(tx, account_id, "\\Sent")
+    sent = _special_use(tx, account_id, "\\Sent") or _by_name(tx, account_id, "Sent")
     if sent is not None and message_id:
         uids = [
             uid
@@ -104,9 +104,14 @@ def _special_use(tx: Tx, account_id: AccountId, use: str) -> tuple[MailboxId, st
     return None if row is None else (MailboxId(row[0]), row[1])
 
 
+def _by_name(tx: Tx, account_id: AccountId, name: str) -> tuple[MailboxId, str] | None:
+    row = tx.one("SELECT id FROM mailbox WHERE account_id=? AND name=?", (account_id, name))
+    return None if row is None else (MailboxId(row[0]), name)
+
+
 def _drafts_by_name(tx: Tx, account_id: AccountId, now: Instant) -> tuple[MailboxId, str]:
-    row = tx.one("SELECT id, name FROM mailbox WHERE account_id=? AND name='Drafts'", (account_id,))
-    if row is not None:
-        return MailboxId(row[0]), row[1]
+    found = _by_name(tx, account_id, "Drafts")
+    if found is not None:
+        return found
     made = create_mailbox(tx, account_id, "Drafts", special_use="\\Drafts", now=now)
     return MailboxId(made.id), made.name

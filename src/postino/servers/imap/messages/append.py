@@ -50,7 +50,7 @@ from postino.store.access import reach_mailbox
 from postino.store.accounts import account_by_id
 from postino.store.content import NewEmail
 from postino.store.replace import Place, replace
-from postino.store.sent_copy import SENT
+from postino.store.sent_copy import is_sent
 from postino.store.tx import Tx
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class Appending:
             target.name = name
             target.account_id, target.mailbox_id = reached.account_id, reached.mailbox.id
             target.rights, target.tells_uids = reached.rights, reached.may_read
-            target.is_sent = reached.mailbox.special_use == SENT
+            target.is_sent = is_sent(reached.mailbox)
             return account.quota_octets - account.used_octets if account.quota_octets else None
 
         try:
@@ -401,7 +401,9 @@ class Appending:
         now = session.context.clock.now()
         try:
             appended = await session.context.store.write(
-                lambda tx: replace(tx, old, target.account_id, target.mailbox_id, new, now=now)
+                lambda tx: replace(
+                    tx, old, target.account_id, target.mailbox_id, new, now=now, is_sent=target.is_sent
+                )
             )
         except PostinoError as error:
             return refusal_of_target(error)
