@@ -78,43 +78,50 @@ _RETURNS: Final = {kind.value: kind for kind in Return if kind is not Return.UNS
 _NOTIFIES: Final = {kind.name: kind for kind in (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)}
 
 
+class _BadValue(Exception):
+    """The value is none of the parameter."""
+
+
 def read_mail_parameters(text: str) -> MailParameters:
     """MAIL's parameters. Raises BadCommand."""
     size, hold, by_seconds = 0, None, 0
     body, smtputf8, ret, envid = BodyType.SEVEN_BIT, False, Return.UNSAID, ""
     require_tls, priority, by_mode, by_trace = False, 0, None, False
     for name, value in _parameters(text):
-        match name:
-            case "SIZE":
-                size = int(_require(_SIZE, value))
-            case "BODY":
-                body = _one_of(_BODY_TYPES, value)
-            case "SMTPUTF8":
-                _refuse_value(value)
-                smtputf8 = True
-            case "AUTH":
-                # Who first submitted it, as the client says (RFC 4954 §5). Nobody here trusts a
-                # client so far, so it is checked and forgotten, as the RFC asks.
-                _require(_XTEXT, value)
-            case "RET":
-                ret = _one_of(_RETURNS, value)
-            case "ENVID":
-                if value is not None and len(value) > MOST_ENVID:
-                    raise BadCommand(replies.BAD_PARAMETER)
-                envid = _xtext(value)
-            case "REQUIRETLS":
-                _refuse_value(value)
-                require_tls = True
-            case "MT-PRIORITY":
-                priority = int(_require(_PRIORITY, value))
-            case "BY":
-                by_seconds, by_mode, by_trace = _deliver_by(value)
-            case "HOLDFOR" | "HOLDUNTIL":
-                if hold is not None:
-                    raise BadCommand(replies.BAD_PARAMETER)
-                hold = _hold(name, value)
-            case _:
-                raise BadCommand(replies.UNKNOWN_PARAMETER)
+        try:
+            match name:
+                case "SIZE":
+                    size = int(_require(_SIZE, value))
+                case "BODY":
+                    body = _one_of(_BODY_TYPES, value)
+                case "SMTPUTF8":
+                    _refuse_value(value)
+                    smtputf8 = True
+                case "AUTH":
+                    # Who first submitted it, as the client says (RFC 4954 §5). Nobody here trusts a
+                    # client so far, so it is checked and forgotten, as the RFC asks.
+                    _require(_XTEXT, value)
+                case "RET":
+                    ret = _one_of(_RETURNS, value)
+                case "ENVID":
+                    if value is not None and len(value) > MOST_ENVID:
+                        raise _BadValue
+                    envid = _xtext(value)
+                case "REQUIRETLS":
+                    _refuse_value(value)
+                    require_tls = True
+                case "MT-PRIORITY":
+                    priority = int(_require(_PRIORITY, value))
+                case "BY":
+                    by_seconds, by_mode, by_trace = _deliver_by(value)
+                case "HOLDFOR" | "HOLDUNTIL":
+                    if hold is not None:
+                        raise _BadValue
+                    hold = _hold(name, value)
+                case _:
+                    raise BadCommand(replies.UNKNOWN_PARAMETER)
+        except _BadValue:
+            raise BadCommand(replies.BAD_VALUES[name]) from None
     options = MailOptions(
         body=body,
         smtputf8=smtputf8,
@@ -136,12 +143,15 @@ def read_rcpt_parameters(text: str) -> RcptOptions:
     """RCPT's parameters. Raises BadCommand."""
     notify, original = Notify.UNSAID, ""
     for name, value in _parameters(text):
-        if name == "NOTIFY":
-            notify = _notify(value)
-        elif name == "ORCPT":
-            original = _original(value)
-        else:
-            raise BadCommand(replies.UNKNOWN_PARAMETER)
+        try:
+            if name == "NOTIFY":
+                notify = _notify(value)
+            elif name == "ORCPT":
+                original = _original(value)
+            else:
+                raise BadCommand(replies.UNKNOWN_PARAMETER)
+        except _BadValue:
+            raise BadCommand(replies.BAD_VALUES[name]) from None
     return RcptOptions(notify=notify, original=original)
 
 
@@ -160,19 +170,19 @@ def _parameters(text: str) -> list[tuple[str, str | None]]:
 
 def _require(pattern: re.Pattern[str], value: str | None) -> str:
     if value is None or not pattern.fullmatch(value):
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     return value
 
 
 def _refuse_value(value: str | None) -> None:
     if value is not None:
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
 
 
 def _one_of(values: dict[str, T], value: str | None) -> T:
     found = values.get((value or "").upper())
     if found is None:
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     return found
 
 
@@ -180,17 +190,17 @@ def _xtext(value: str | None) -> str:
     """Decoded; what is not printable ASCII could not stand in a report (RFC 3461 §4.2, §4.4)."""
     decoded = _HEXCHAR.sub(lambda found: chr(int(found[1], 16)), _require(_XTEXT, value))
     if not (decoded.isascii() and decoded.replace("\t", " ").isprintable()):
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     return decoded
 
 
 def _deliver_by(value: str | None) -> tuple[int, ByMode, bool]:
     match = _BY.fullmatch(value or "")
     if match is None:
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     seconds, mode = int(match[1]), ByMode(match[2].upper())
     if mode is ByMode.RETURN and seconds <= 0:
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     return seconds, mode, bool(match[3])
 
 
@@ -200,11 +210,11 @@ def _hold(name: str, value: str | None) -> Hold:
         return Hold(seconds=int(seconds), text=f"for;{seconds}")
     match = _UTC_TIME.fullmatch(value or "")
     if match is None:
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     try:
         until = datetime.fromisoformat(f"{match[1]}T{match[2]}").replace(tzinfo=UTC)
     except ValueError:
-        raise BadCommand(replies.BAD_PARAMETER) from None
+        raise _BadValue from None
     # A fraction of a second counts as a whole one: never before the time that was asked for.
     late = 1 if "." in match[0] else 0
     return Hold(until=Instant(int(until.timestamp()) + late), text=f"until;{match[0]}")
@@ -218,7 +228,7 @@ def _notify(value: str | None) -> Notify:
     for word in words:
         kind = _NOTIFIES.get(word)
         if kind is None:
-            raise BadCommand(replies.BAD_PARAMETER)
+            raise _BadValue
         notify |= kind
     return notify
 
@@ -227,14 +237,14 @@ def _original(value: str | None) -> str:
     """ORCPT decoded: `rfc822;ann@example.org`."""
     kind, found, address = (value or "").partition(";")
     if not found or len(value or "") > MOST_ORCPT or not _ATOM.fullmatch(kind):
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     if kind.lower() != "utf-8":
         return f"{kind};{_xtext(address)}"
     try:
         decoded = _EMBEDDED.sub(lambda found: chr(int(found[1], 16)), _require(_UNITEXT, address))
         decoded.encode()
     except (ValueError, OverflowError):
-        raise BadCommand(replies.BAD_PARAMETER) from None
+        raise _BadValue from None
     if not decoded.isprintable():
-        raise BadCommand(replies.BAD_PARAMETER)
+        raise _BadValue
     return f"{kind};{decoded}"

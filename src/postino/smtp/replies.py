@@ -47,6 +47,25 @@ BAD_RCPT: Final = Reply(501, "5.5.4", "Write RCPT TO:<address>")
 BAD_SENDER: Final = Reply(553, "5.1.7", "The sender's address is malformed")
 BAD_RECIPIENT: Final = Reply(553, "5.1.3", "The recipient's address is malformed")
 BAD_PARAMETER: Final = Reply(501, "5.5.4", "A parameter is malformed or given twice")
+BAD_VALUES: Final = {
+    name: Reply(501, "5.5.4", sentence)
+    for name, sentence in {
+        "SIZE": "SIZE takes a number of octets",
+        "BODY": "BODY is 7BIT, 8BITMIME or BINARYMIME",
+        "SMTPUTF8": "SMTPUTF8 takes no value",
+        "AUTH": "AUTH takes an address in xtext, or <>",
+        "RET": "RET is FULL or HDRS",
+        "ENVID": "ENVID takes up to 100 characters of xtext",
+        "REQUIRETLS": "REQUIRETLS takes no value",
+        "MT-PRIORITY": "MT-PRIORITY is a number from -9 to 9",
+        "BY": "BY is seconds;N or seconds;R, the latter with more than 0 seconds",
+        "HOLDFOR": "HOLDFOR takes a number of seconds above 0, and excludes HOLDUNTIL",
+        "HOLDUNTIL": "HOLDUNTIL takes a time in UTC, as 2030-01-31T08:00:00Z, and excludes HOLDFOR",
+        "NOTIFY": "NOTIFY is NEVER, or some of SUCCESS,FAILURE,DELAY",
+        "ORCPT": "ORCPT is a type, a semicolon and an address in xtext, up to 500 characters",
+    }.items()
+}
+"""What a parameter's value must be, by its name."""
 UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "A parameter is not known here")
 REQUIRETLS_NEEDS_TLS: Final = Reply(
     530, "5.7.10", "REQUIRETLS can be asked for over TLS only; say STARTTLS first"
@@ -122,6 +141,9 @@ BAD_HEADER: Final = Reply(
 
 # Recipients
 BAD_RECIPIENT_DOMAIN: Final = Reply(553, "5.1.2", "The recipient's domain cannot exist; check its spelling")
+HALF_RECIPIENT_DOMAIN: Final = Reply(
+    554, "5.1.2", "The recipient's domain is not complete; write all of it, as in ann@example.org"
+)
 NO_SUCH_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")
 NO_RELAYING: Final = Reply(550, "5.7.1", "This server does not take mail for that domain without a login")
 NO_OUTBOUND: Final = Reply(

@@ -307,3 +307,15 @@ def test_what_came_from_elsewhere_is_never_signed_as_ours(tmp_path: Path) -> Non
         assert place.far.messages[0].reverse_path.startswith("SRS0=")
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("domain", ["intranet", "localhost", "192.0.2.1", "com."])
+def test_half_a_domain_is_refused_while_its_author_can_mend_it(tmp_path: Path, domain: str) -> None:
+    """RFC 6409 §4.2."""
+
+    async def scenario(place: Place) -> None:
+        refused = await place.submit(f"bob@{domain}")
+        assert refused[0][:9] in {"554 5.1.2", "553 5.1.2"}
+        assert not place.world.waiting()
+
+    play(tmp_path, scenario)

@@ -37,9 +37,11 @@ def test_no_text_can_start_a_line_of_its_own(text: str) -> None:
     assert len(wire) <= 512
 
 
-@pytest.mark.parametrize("name", [name for name in dir(replies) if name.isupper()])
-def test_every_fixed_reply_fits_a_line_and_its_class(name: str) -> None:
-    reply = getattr(replies, name)
+FIXED = [reply for reply in vars(replies).values() if isinstance(reply, Reply)]
+
+
+@pytest.mark.parametrize("reply", [*FIXED, *replies.BAD_VALUES.values()], ids=lambda reply: reply.lines[0])
+def test_every_fixed_reply_fits_a_line_and_its_class(reply: Reply) -> None:
     assert len(reply.wire) <= 512
     # RFC 2034 §4: all but greetings and continuations carry an enhanced code.
     assert reply.enhanced_code or reply.code == 354

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from postino.core.address import Address, BadAddress, ascii_domain, parse_address, parse_domain
+from postino.core.address import (
+    Address,
+    BadAddress,
+    ascii_domain,
+    domain_key,
+    parse_address,
+    parse_domain,
+)
 from postino.delivery.submission import Fields
 from postino.mime.address import Group, parse_address_list
 from postino.servers.context import ServerContext
@@ -51,6 +58,7 @@ class RecipientRefused:
 _UNKNOWN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.NO_SUCH_RECIPIENT)
 _NO_RELAYING: Final = RecipientRefused(Reason.RELAYING, replies.NO_RELAYING)
 _NO_OUTBOUND: Final = RecipientRefused(Reason.RELAYING, replies.NO_OUTBOUND)
+_HALF_DOMAIN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.HALF_RECIPIENT_DOMAIN)
 _BAD_DOMAIN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.BAD_RECIPIENT_DOMAIN)
 
 
@@ -88,6 +96,8 @@ def _refuse_elsewhere(context: ServerContext, forward_path: Address) -> Recipien
         return _NO_OUTBOUND
     if not _can_exist(forward_path.domain):
         return _BAD_DOMAIN
+    if not _is_complete(forward_path.domain) and not _is_routed(context, forward_path.domain):
+        return _HALF_DOMAIN
     reason = context.delivery.senders.suppressed(forward_path, outbound.settings.suppress_after)
     if reason is None:
         return None
@@ -111,10 +121,24 @@ def _can_exist(domain: str) -> bool:
         labels = ascii_domain(parse_domain(domain)).split(".")
     except (BadAddress, UnicodeError):
         return False
-    return (
+    # 192.0.2.1 is no domain; [192.0.2.1] would do.
+    return not labels[-1].isdigit() and (
         max(map(len, labels)) <= _MOST_LABEL_OCTETS
         and sum(map(len, labels)) + len(labels) - 1 <= _MOST_DOMAIN_OCTETS
     )
+
+
+def _is_complete(domain: str) -> bool:
+    """Whether it may be one of the Internet (RFC 6409 §4.2), where no domain of one label takes mail."""
+    return "." in domain.rstrip(".") or domain.startswith("[")
+
+
+def _is_routed(context: ServerContext, domain: str) -> bool:
+    """Whether a route names it, as one may within one's own network."""
+    outbound = context.outbound
+    assert outbound is not None
+    known = domain_key(domain)
+    return any(known in map(domain_key, route.domains) for route in outbound.settings.routes)
 
 
 def refuse_room(recipient: ResolvedRecipient, octets: int) -> Reply | None:
