@@ -30,7 +30,8 @@ EXPIRED: Final = "4.4.7"
 LATE: Final = "5.4.7"
 """RFC 2852 §4.1.3: the sender's own deadline passed."""
 _AT_ONCE: Final = Instant(0)
-_TOO_MANY_RECIPIENTS: Final = frozenset({"4.5.3", "5.5.3"})
+_TOO_MANY_RECIPIENTS: Final = frozenset({"4.5.3", "5.5.3", "4.0.0", "5.0.0", ""})
+"""Also when the server gave no code of RFC 3463 with its 452 or 552, as Exim does not."""
 _TLS_OPTIONAL: Final = re.compile(rb"^tls-required:[ \t]*no[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _TOO_MANY_WORDS: Final = ("too many", "concurrent", "connection limit", "connections from your")
 _GREY_WORDS: Final = ("greylist", "graylist", "grey list", "gray list")
@@ -181,11 +182,7 @@ class Judge:
                         remote=reached.remote,
                     )
                 )
-            elif (
-                accepts
-                and (code == 452 or (code == 552 and status in ("", *_TOO_MANY_RECIPIENTS)))
-                and (not status or status in _TOO_MANY_RECIPIENTS)
-            ):
+            elif accepts and code in (452, 552) and status in _TOO_MANY_RECIPIENTS:
                 again.append(recipient)
             elif code >= 500:
                 outcomes.append(self.failed(message, recipient, status or "5.0.0", text, reached))
