@@ -18,6 +18,11 @@ from postino.core.errors import ProtocolViolation
 MAX_RESULTS: Final = 100
 FIELD_NAME: Final = b"Authentication-Results"
 _LINE: Final = 78
+_LONGEST_VALUE: Final = 400
+"""Octets of one value, which whoever signed a message may have made as long as a header may be, and within
+which no line is folded; a line has at most 998 octets."""
+_LONGEST_NOTE: Final = 200
+"""Characters of a comment or reason that are shown."""
 _MAX_OCTETS: Final = 64 * 1024
 
 
@@ -96,11 +101,13 @@ def _words(result: MethodResult) -> Iterator[str]:
     version = f"/{result.version}" if result.version != 1 else ""
     yield f"{result.method}{version}={result.result}"
     if result.comment:
-        yield f"({_comment(result.comment)})"
+        yield f"({_comment(result.comment[:_LONGEST_NOTE])})"
     if result.reason:
-        yield f"reason={_value(result.reason)}"
+        yield f"reason={_value(result.reason[:_LONGEST_NOTE])}"
     for found in result.properties:
-        yield f"{found.kind}.{found.name}={_value(found.value, is_property=True)}"
+        # Cut, it would be somebody else's.
+        if len(found.value.encode(errors="replace")) <= _LONGEST_VALUE:
+            yield f"{found.kind}.{found.name}={_value(found.value, is_property=True)}"
 
 
 def _value(text: str, *, is_property: bool = False) -> str:

@@ -125,6 +125,18 @@ def test_what_breaks_the_grammar_is_refused(value: bytes) -> None:
         parse_results(value)
 
 
+def test_no_value_makes_a_line_that_servers_refuse() -> None:
+    for letter in ("x", '"', "ä", "\U0001f600"):
+        long = letter * 5_000
+        properties = (Property("header", "d", "d" * 253), Property("header", "i", long))
+        field = print_results(
+            AuthenticationResults("mx", (MethodResult("dkim", "pass", properties, long, comment=long),))
+        )
+        assert max(map(len, field.split(b"\r\n"))) <= 998
+        (found,) = parse_results(field.partition(b":")[2]).results
+        assert found.properties == properties[:1]
+
+
 def test_a_field_is_folded_and_comments_cannot_break_out() -> None:
     results = AuthenticationResults(
         "mx.example.org",
