@@ -86,3 +86,26 @@ def test_mail_waits_while_the_server_is_away(peers: Peers) -> None:
     peers.cli("queue", "retry", "--domain", peers.exim.domain)
     (arrived,) = peers.exim.received(1, word.encode())
     trace_of(arrived, sent)
+
+
+def test_a_server_that_asks_whether_we_exist_is_told(peers: Peers) -> None:
+    """By a callout: MAIL FROM:<>, RCPT TO the sender, at our port 25 while we wait."""
+    me, word = peers.user(), token()
+    to = f"to@callout.{peers.exim.domain}"
+    sent = mail(me, to, word)
+    peers.submit(me, [to], sent)
+    (arrived,) = peers.exim.received(1, word.encode())
+    trace_of(arrived, sent)
+
+
+def test_recipients_beyond_its_limit_and_messages_beyond_another_arrive(peers: Peers) -> None:
+    """25 recipients a message, 4 messages a connection: the rest goes with the next one, and nobody waits."""
+    me, word = peers.user(), token()
+    everybody = [f"{word}-{number}@{peers.exim.domain}" for number in range(60)]
+    with peers.submission(me) as smtp:
+        smtp.sendmail(me, everybody, mail(me, "undisclosed-recipients:;", f"{word}-many"))
+        for number in range(15):
+            smtp.sendmail(me, [everybody[number]], mail(me, everybody[number], f"{word}-{number}"))
+    assert len(peers.exim.received(75, word.encode())) == 75
+    log = peers.server.log().splitlines()
+    assert not [line for line in log if "message.deferred" in line and word in line]

@@ -8,7 +8,7 @@ import pytest
 from postino.mailauth.arc.chain import verify_arc
 from postino.mailauth.authentication_results import AuthResult
 from postino.mime.header import header_octets
-from tests.support.debian_mtas import GREY, LATE, NOBODY, FarMta
+from tests.support.debian_mtas import GREY, LATE, LOOP, NOBODY, FarMta
 from tests.support.dkim_examples import answer
 from tests.support.far_peers import PeerReport, Peers, Report, mail, peer_of, token, trace_of
 
@@ -110,17 +110,17 @@ def test_success_is_confirmed_from_there(peers: Peers) -> None:
 
 def test_a_server_that_wants_to_wait_gets_it_from_the_queue(peers: Peers) -> None:
     near, far, word = peers.postfix, peers.exim, token()
-    sender = f"{word}@{near.domain}"
-    grey = alias(peers, f"{GREY}@{far.domain}")
+    sender, to = f"{word}@{near.domain}", f"{GREY}-{word}@{far.domain}"
+    grey = alias(peers, to)
     sent = mail(sender, grey, word)
     (far.directory / "grey").touch()
     try:
         near.submit(sender, [grey], sent)
-        peers.event("message.deferred", to=f"{GREY}@{far.domain}")
+        peers.event("message.deferred", to=to)
     finally:
         (far.directory / "grey").unlink()
     # It would come back in a minute by itself.
-    peers.cli("queue", "retry", "--to", f"{GREY}@{far.domain}")
+    peers.cli("queue", "retry", "--to", to)
     (arrived,) = far.received(1, word.encode())
     trace_of(arrived, sent, "arc-seal", "arc-message-signature", "arc-authentication-results")
     assert_sealed(peers, arrived)
@@ -146,3 +146,24 @@ def test_a_failure_behind_an_alias_is_told_to_the_user(peers: Peers) -> None:
     report = Report(octets)
     assert report.one("failed")["Final-Recipient"] == f"rfc822; {NOBODY}@{peers.postfix.domain}"
     assert f"You wrote to {team}." in " ".join(report.words.split())
+
+
+def test_a_sender_that_was_rewritten_bears_a_callout(peers: Peers) -> None:
+    """The last server asks us, while we ask it for the first one, whether the rewritten sender exists."""
+    near, far, word = peers.postfix, peers.exim, token()
+    sender = f"{word}@{near.domain}"
+    team = alias(peers, f"member@callout.{far.domain}")
+    sent = mail(sender, team, word)
+    near.submit(sender, [team], sent)
+    (arrived,) = far.received(1, word.encode())
+    assert envelope_sender(far, arrived.decode()).startswith("SRS0=")
+    assert_sealed(peers, arrived)
+
+
+def test_mail_that_goes_round_in_circles_is_given_back_once(peers: Peers) -> None:
+    near, word = peers.exim, token()
+    sender = f"{word}@{near.domain}"
+    peers.cli("alias", "add", f"{LOOP}@example.org", f"{LOOP}@{peers.postfix.domain}")
+    near.submit(sender, [f"{LOOP}@example.org"], mail(sender, f"{LOOP}@example.org", word))
+    (octets,) = near.received(1, word.encode())
+    assert PeerReport(octets).one("failed")["Status"] == "5.4.6"

@@ -113,3 +113,65 @@ def test_chunks_are_used_where_they_are_offered(peers: Peers) -> None:
     peers.submit(me, [f"to@{peers.postfix.domain}"], mail(me, f"to@{peers.postfix.domain}", word))
     peers.postfix.received(1, word.encode())
     peers.postfix.wait_for_log(r" bdat=[1-9]")
+
+
+def test_old_tls_is_better_than_none_but_not_what_is_required(peers: Peers) -> None:
+    me, word = peers.user(), token()
+    sent = mail(me, "to@old.example.net", word)
+    peers.submit(me, ["to@old.example.net", "to@required.old.example.net"], sent)
+    (arrived,) = peers.postfix.received(1, word.encode())
+    assert "(using TLSv1 with cipher " in trace_of(arrived, sent)
+    event = peers.event("message.deferred", to="to@required.old.example.net")
+    assert "TLS" in event["reply"]
+    peers.cli("queue", "drop", str(event["queue_id"]), "--yes")
+
+
+def test_recipients_beyond_a_servers_limit_are_sent_at_once(peers: Peers) -> None:
+    me, word = peers.user(), token()
+    peers.submit(
+        me,
+        [f"to{number}@few.example.net" for number in range(35)],
+        mail(me, "undisclosed-recipients:;", word),
+    )
+    assert len(peers.postfix.received(35, word.encode())) == 35
+    peers.event("message.sent", to="to34@few.example.net")
+    assert not [line for line in peers.server.log().splitlines() if "deferred" in line and "@few." in line]
+
+
+def test_a_message_that_is_too_large_is_given_back(peers: Peers) -> None:
+    me, word = peers.user(), token()
+    sent = mail(me, "to@small.example.net", word, b"0123456789\r\n" * 300)
+    peers.submit(me, ["to@small.example.net"], sent)
+    report = peers.report(me)
+    assert report.one("failed")["Status"] == "5.3.4"
+    assert "which is more than the mail system of small.example.net takes" in " ".join(report.words.split())
+
+
+def test_a_server_that_takes_one_connection_gets_all_of_it(peers: Peers) -> None:
+    me, word = peers.user(), token()
+    with peers.submission(me) as smtp:
+        for number in range(20):
+            to = f"to{number}@lonely.example.net"
+            smtp.sendmail(me, [to], mail(me, to, f"{word}-{number}"))
+    assert len(peers.postfix.received(20, word.encode())) == 20
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_anew(peers: Peers) -> None:
+    me, word, to = peers.user(), token(), "to@impatient.example.net"
+    peers.submit(me, [to], mail(me, to, f"{word}-1"))
+    # Shorter than we keep a connection for the next message.
+    peers.postfix.wait_for_log("timeout after .* from")
+    peers.submit(me, [to], mail(me, to, f"{word}-2"))
+    peers.postfix.received(2, word.encode())
+    assert not [line for line in peers.server.log().splitlines() if "deferred" in line and to in line]
+
+
+@pytest.mark.parametrize(("domain", "status"), [(VERIFIED, "5.7.30"), (ENCRYPT, "5.7.10")])
+def test_requiretls_needs_a_server_that_knows_it_and_proves_itself(
+    peers: Peers, domain: str, status: str
+) -> None:
+    me, word, to = peers.user(), token(), f"to@{domain}"
+    peers.submit(me, [to], mail(me, to, word), ("REQUIRETLS",))
+    report = peers.report(me)
+    assert report.one("failed")["Status"] == status
+    assert "cannot promise the protected connections" in " ".join(report.words.split())

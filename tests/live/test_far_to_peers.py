@@ -1,6 +1,8 @@
 """From us to Postfix, Exim and OpenSMTPD: what was submitted arrives to the octet, signed, or its sender hears why not."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,23 @@ def test_programs_submit(peers: Peers, name: str, tmp_path: Path) -> None:
     (arrived,) = peer.received(1, f"{word} msmtp".encode())
     trace_of(arrived, sent)
     peers.assert_signed(arrived)
+
+
+def test_programs_of_this_machine_send_by_sendmail(peers: Peers) -> None:
+    me, word = peers.user(), token()
+    to = f"to@{peers.postfix.domain}"
+    sent = mail(me, to, word, b".\r\na line\r\n", b"Bcc: other@exim.example.net\r\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "postino", "send", "-t", "-i", "-f", me],
+        input=sent.replace(b"\r\n", b"\n"),
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "POSTINO_DATA": str(peers.server.data)},
+    )
+    assert done.returncode == 0, done.stderr
+    (arrived,) = peers.postfix.received(1, word.encode())
+    assert b"Bcc" not in arrived
+    trace_of(arrived, sent.replace(b"Bcc: other@exim.example.net\r\n", b""))
+    peers.assert_signed(arrived)
+    assert len(peers.exim.received(1, word.encode())) == 1

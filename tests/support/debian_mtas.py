@@ -28,7 +28,9 @@ from tests.live.mail_programs import require_program
 HOST = "127.0.0.1"
 NOBODY = "nobody"
 GREY = "grey"
-"""At Exim: refused for the time being while the file `grey` is in its directory."""
+"""What begins so is refused at Exim for the time being while the file `grey` is in its directory."""
+LOOP = "loop"
+"""At Postfix: sent on to LOOP@example.org, at once."""
 LATE = "late"
 """At Exim: taken, and reported on as undeliverable then."""
 LOGIN, PASSWORD = "relay", "let me in"
@@ -254,6 +256,7 @@ class Postfix(FarMta):
             "virtual_uid_maps = static:8",
             "virtual_gid_maps = static:8",
             f"smtpd_discard_ehlo_keywords = {' '.join(self.without)}",
+            f"virtual_alias_maps = inline:{{ {{ {LOOP}@{self.domain} = {LOOP}@example.org }} }}",
             "alias_maps =",
             "alias_database =",
             "minimal_backoff_time = 2s",
@@ -366,6 +369,8 @@ smtputf8_advertise_hosts = {"" if "smtputf8" in self.without else "*"}
 chunking_advertise_hosts = {"" if "chunking" in self.without else "*"}
 pipelining_advertise_hosts = {"" if "pipelining" in self.without else "*"}
 dsn_advertise_hosts = *
+recipients_max = 25
+smtp_accept_max_per_connection = 4
 {tls}
 acl_smtp_rcpt = rcpt
 acl_smtp_data = data
@@ -375,9 +380,13 @@ rcpt:
     local_parts = {NOBODY}
     message = There is nobody called $local_part here
   defer
-    local_parts = {GREY}
+    local_parts = ^{GREY}
     condition = ${{if exists{{{self.directory}/grey}}}}
     message = 4.7.1 Come back a little later
+  deny
+    domains = callout.{self.domain}
+    !verify = sender/callout=10s
+    message = Nobody reads answers to $sender_address
   deny
     domains = auth.{self.domain}
     !authenticated = *

@@ -41,10 +41,27 @@ from tests.support.unbound import FORGED, unbound
 USERS = 90
 USER_PASSWORD = "open sesame 1"
 ARRIVAL_SECONDS = 30.0
-BARE_WITHOUT = "pipelining, chunking, 8bitmime, smtputf8, dsn, size, enhancedstatuscodes, vrfy, etrn"
 TRACE = {"return-path", "delivered-to", "x-original-to", "received", "dkim-signature"}
 """What peers and we may put above a message."""
-ROUTED = tuple(f"{name}.example.net" for name in ("bare", "encrypt", "required", "verified"))
+MOODS = {
+    "bare.example.net": (
+        "smtpd_discard_ehlo_keywords=pipelining, chunking, 8bitmime, smtputf8, dsn, size, enhancedstatuscodes",
+        "smtpd_tls_security_level=none",
+    ),
+    "encrypt.example.net": ("smtpd_tls_security_level=encrypt",),
+    "old.example.net": ("smtpd_tls_protocols=TLSv1",),
+    "few.example.net": ("smtpd_recipient_limit=10",),
+    "small.example.net": ("message_size_limit=2000",),
+    "lonely.example.net": (
+        "smtpd_client_connection_count_limit=1",
+        "smtpd_client_event_limit_exceptions=",
+    ),
+    "impatient.example.net": ("smtpd_timeout=1s",),
+    "grumpy.example.net": (
+        "smtpd_sender_restrictions=check_sender_access inline:{ { example.org = 451 4.3.0 Not now } }",
+    ),
+}
+"""Postfix's settings for mail to these domains of its."""
 BY_MX = (
     "open.example",
     "backup.example",
@@ -281,7 +298,8 @@ def peers_around(directory: Path) -> Iterator[Peers]:
     theirs, other = _certificate(directory, "theirs"), directory / "other.crt"
     make_self_signed(["localhost", HOST], other, directory / "other.key")
     (directory / "password").write_text(PASSWORD)
-    postfix_port, bare, encrypt, exim_port, opensmtpd_port = free_ports(5)
+    postfix_port, exim_port, opensmtpd_port, *moods = free_ports(3 + len(MOODS))
+    listeners = dict(zip(moods, MOODS.values(), strict=True))
     with ExitStack() as stack:
         dns = stack.enter_context(dns_on_loopback(UNSIGNED.replace("PORT", str(postfix_port))))
         zones = signed_zones(theirs.with_suffix(".crt"), postfix_port)
@@ -290,12 +308,15 @@ def peers_around(directory: Path) -> Iterator[Peers]:
         login = f'tls = "required"\nlogin = "{LOGIN}"\npassword_file = "{directory / "password"}"'
         routes = [
             _route("postfix.example.net", postfix_port),
-            _route("bare.example.net", bare),
-            _route("encrypt.example.net", encrypt),
+            *(_route(domain, port) for domain, port in zip(MOODS, moods, strict=True)),
             _route("required.example.net", postfix_port, 'tls = "required"'),
+            _route(
+                "required.old.example.net", moods[list(MOODS).index("old.example.net")], 'tls = "required"'
+            ),
             _route("verified.example.net", postfix_port, trusted),
             _route("distrusted.example.net", postfix_port, f'tls = "verified"\nauthorities = "{other}"'),
             _route("exim.example.net", exim_port),
+            _route("callout.exim.example.net", exim_port),
             _route("auth.exim.example.net", exim_port, login),
             _route("opensmtpd.example.net", opensmtpd_port),
             _route("required.opensmtpd.example.net", opensmtpd_port, 'tls = "required"'),
@@ -303,9 +324,10 @@ def peers_around(directory: Path) -> Iterator[Peers]:
         server = LiveServer(
             directory / "ours",
             accounts={address(number): USER_PASSWORD for number in range(USERS)},
+            workers=2,
             settings=(
                 f'[outbound]\nresolvers = ["{resolver}"]\nport = {postfix_port}\nprivate_addresses = true\n'
-                f"mta_sts = false\nretry_seconds = 1\nlongest_retry_seconds = 2\nidle_connection_seconds = 1\n"
+                f"mta_sts = false\nretry_seconds = 1\nlongest_retry_seconds = 2\nidle_connection_seconds = 2.5\n"
                 f"daily_recipients = 0\n{''.join(routes)}"
             ),
         )
@@ -318,13 +340,15 @@ def peers_around(directory: Path) -> Iterator[Peers]:
             **common,
             port=postfix_port,
             certificate=theirs,
-            more_domains=(*ROUTED, *BY_MX, *zones),
-            listeners={
-                bare: (f"smtpd_discard_ehlo_keywords={BARE_WITHOUT}", "smtpd_tls_security_level=none"),
-                encrypt: ("smtpd_tls_security_level=encrypt",),
-            },
+            more_domains=(*MOODS, "required.example.net", "verified.example.net", *BY_MX, *zones),
+            listeners=listeners,
         )
-        exim = Exim(**common, port=exim_port, certificate=theirs, more_domains=("auth.exim.example.net",))
+        exim = Exim(
+            **common,
+            port=exim_port,
+            certificate=theirs,
+            more_domains=("auth.exim.example.net", "callout.exim.example.net"),
+        )
         opensmtpd = OpenSmtpd(
             **common,
             port=opensmtpd_port,
