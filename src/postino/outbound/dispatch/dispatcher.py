@@ -430,6 +430,7 @@ class Dispatcher:
             adopt=self._adopt,
             now=now,
             until=Instant(now + LEASE_SECONDS),
+            delay_notice_seconds=int(self._means.settings().delay_notice_seconds),
         )
 
     def _adopt(self, message: QueuedMessage, leased_until: Instant) -> Held:

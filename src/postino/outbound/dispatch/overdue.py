@@ -15,7 +15,7 @@ from postino.outbound.dispatch.settling import Done, Settler
 from postino.outbound.dispatch.work import Held
 from postino.outbound.reports import Reporter
 from postino.smtp.envelope import ByMode
-from postino.store.queue.due import take_overdue
+from postino.store.queue.due import is_late, take_overdue
 from postino.store.queue.rows import NotInQueue, read_octets
 from postino.store.queue.settle import Report
 from postino.store.queue.values import (
@@ -47,6 +47,7 @@ async def tell_overdue(
     adopt: Adopt,
     now: Instant,
     until: Instant,
+    delay_notice_seconds: int,
 ) -> None:
     """See to everybody whose time has come. Raises PostinoError when the store cannot be read now."""
     for _ in range(_MOST_BATCHES):
@@ -60,7 +61,9 @@ async def tell_overdue(
             except NotInQueue:
                 settler.add(Done(held, (), ()))
                 continue
-            outcomes = [_outcome(message, recipient, now) for recipient in message.recipients]
+            outcomes = [
+                _outcome(message, recipient, now, delay_notice_seconds) for recipient in message.recipients
+            ]
             reports = await _reports(reporter, message, outcomes, octets)
             await settler.wait_for_room()
             settler.add(Done(held, message.recipients, outcomes, reports))
@@ -72,8 +75,8 @@ async def _reports(
     reporter: Reporter, message: QueuedMessage, outcomes: Sequence[Outcome], octets: Octets
 ) -> list[Report]:
     failed = [outcome for outcome in outcomes if outcome.result is Result.FAILED]
-    numbers = {outcome.number for outcome in failed}
-    late = [recipient for recipient in message.recipients if recipient.number not in numbers]
+    numbers = {outcome.number for outcome in outcomes if outcome.delay_told}
+    late = [recipient for recipient in message.recipients if recipient.number in numbers]
     reports: list[Report] = []
     if failed:
         reports += await reporter.make_reports(message, failed, octets)
@@ -82,15 +85,17 @@ async def _reports(
     return reports
 
 
-def _outcome(message: QueuedMessage, recipient: QueuedRecipient, now: Instant) -> Outcome:
+def _outcome(
+    message: QueuedMessage, recipient: QueuedRecipient, now: Instant, delay_notice_seconds: int
+) -> Outcome:
     options = message.options
-    is_late = options.by_mode is ByMode.RETURN and options.deliver_by <= now
-    if is_late or (now >= message.expires_at and recipient.state is RecipientState.WAITING):
+    is_void = options.by_mode is ByMode.RETURN and options.deliver_by <= now
+    if is_void or (now >= message.expires_at and recipient.state is RecipientState.WAITING):
         return Outcome(
             queue_id=message.queue_id,
             number=recipient.number,
             result=Result.FAILED,
-            status=LATE if is_late else EXPIRED,
+            status=LATE if is_void else EXPIRED,
             reply=recipient.last_reply or _GAVE_UP,
             remote=recipient.last_remote,
         )
@@ -103,5 +108,6 @@ def _outcome(message: QueuedMessage, recipient: QueuedRecipient, now: Instant) -
         remote=recipient.last_remote,
         next_at=recipient.next_at,
         counts=False,
-        delay_told=True,
+        # What is parked may be here for nothing but to have its next notice reckoned up.
+        delay_told=is_late(message, recipient, now, delay_notice_seconds=delay_notice_seconds),
     )

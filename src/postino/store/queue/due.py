@@ -9,7 +9,7 @@ Not here: what is told (outbound/reports.py).
 from postino.core.ids import Instant
 from postino.smtp.envelope import ByMode, MailOptions
 from postino.store.queue.rows import RECIPIENT_COLUMNS, messages_of
-from postino.store.queue.values import LeaseToken, QueuedMessage
+from postino.store.queue.values import LeaseToken, QueuedMessage, QueuedRecipient
 from postino.store.tx import Tx
 
 
@@ -32,14 +32,25 @@ def notice_at(
     return min(times, default=0)
 
 
+def is_late(
+    message: QueuedMessage, recipient: QueuedRecipient, now: Instant, *, delay_notice_seconds: int
+) -> bool:
+    """Whether the sender must be told now that this recipient waits, and was not told so before."""
+    options, told_at = message.options, recipient.delay_told_at
+    if options.by_mode is ByMode.NOTIFY and told_at < options.deliver_by <= now:
+        return True
+    return bool(delay_notice_seconds) and not told_at and message.release_at + delay_notice_seconds <= now
+
+
 def take_overdue(
     tx: Tx, token: LeaseToken, *, now: Instant, until: Instant, most: int
 ) -> list[QueuedMessage]:
     """Lease up to `most` recipients whose sender must be told something now: late, too late, given up.
 
-    Those that are due are left to the next attempt. Some may be too early: parked recipients whose notice was
-    never reckoned up. `next_at` of each is what it was: whoever does not give one up settles it as DEFERRED
-    until then, counting no attempt, which reckons up the next notice. Needs no sync.
+    Those that are due are left to the next attempt. Of some nothing is to be told yet, or any more: parked
+    recipients, whose notice was never reckoned up or was that of giving up (see is_late()). `next_at` of each is
+    what it was: whoever does not give one up settles it as DEFERRED until then, counting no attempt, which
+    reckons up the next notice. Needs no sync.
     """
     where = "notice_at<>0 AND notice_at<=? AND state<>1 AND lease=''"
     rows = tx.all(

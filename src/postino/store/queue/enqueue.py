@@ -168,6 +168,7 @@ def enqueue_message(
         size=new.size,
         created_at=now,
         expires_at=new.expires_at,
+        release_at=max(now, new.release_at),
         recipients=leased,
     )
 

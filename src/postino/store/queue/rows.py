@@ -24,7 +24,7 @@ from postino.store.queue.values import (
 from postino.store.tx import Row, Tx
 
 MESSAGE_COLUMNS: Final = (
-    "id, kind, account_id, reverse_path, message_id, options, size, created_at, expires_at"
+    "id, kind, account_id, reverse_path, message_id, options, size, created_at, expires_at, release_at"
 )
 RECIPIENT_COLUMNS: Final = (
     "queue_id, number, address, domain, notify, original, state, attempts, next_at, first_failed_at,"
@@ -72,6 +72,7 @@ def message_of(row: Row, recipients: Sequence[QueuedRecipient]) -> QueuedMessage
         size=row[6],
         created_at=Instant(row[7]),
         expires_at=Instant(row[8]),
+        release_at=Instant(row[9]),
         recipients=recipients,
     )
 

@@ -114,6 +114,8 @@ class QueuedMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     size: int
     created_at: Instant
     expires_at: Instant
+    release_at: Instant = Instant(0)
+    """When it might go, or was let go by the operator: from then on it can be late."""
     recipients: Sequence[QueuedRecipient]
     """Those that were asked for: all, or the leased ones."""
 
