@@ -48,8 +48,8 @@ def take_overdue(
     """Lease up to `most` recipients whose sender must be told something now: late, too late, given up.
 
     Those that are due are left to the next attempt. Of some nothing is to be told yet, or any more: parked
-    recipients, whose notice was never reckoned up or was that of giving up (see is_late()). `next_at` of each is
-    what it was: whoever does not give one up settles it as DEFERRED until then, counting no attempt, which
+    recipients, whose notice was never reckoned up or was that of giving up (see is_late()). `next_at` of each
+    is what it was: whoever does not give one up settles it as DEFERRED until then, counting no attempt, which
     reckons up the next notice. Needs no sync.
     """
     where = "notice_at<>0 AND notice_at<=? AND state<>1 AND lease=''"
