@@ -20,6 +20,7 @@ _FLAGS: Final = frozenset("GIUcimnstvx")
 _OPTIONAL: Final = frozenset("qd")
 _NOTIFY: Final = {"success": Notify.SUCCESS, "failure": Notify.FAILURE, "delay": Notify.DELAY}
 _RETURN: Final = {"full": Return.FULL, "hdrs": Return.HEADERS}
+_NAMED: Final = re.compile(r"<([^<>]*)>\s*\Z")
 _ENVID: Final = re.compile(r"[\x21-\x7e]{1,100}")
 
 
@@ -98,7 +99,9 @@ def _read_word(options: Options, letters: str, left: list[str]) -> None:
 def _set(options: Options, letter: str, value: str) -> None:
     match letter:
         case "f" | "r":
-            options.sender = value.strip().removeprefix("<").removesuffix(">")
+            # Some programs give the name, too.
+            named = _NAMED.search(value)
+            options.sender = named[1] if named else value.strip()
         case "F":
             options.full_name = value
         case "N":

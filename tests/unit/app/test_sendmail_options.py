@@ -35,6 +35,12 @@ def test_a_command_line_is_understood(line: str, wanted: Options) -> None:
     assert parse_options(line.split()) == wanted
 
 
+@pytest.mark.parametrize("value", ["Ann B <ann@example.org>", "<ann@example.org>", " ann@example.org "])
+def test_a_sender_with_a_name_is_taken_by_the_address(value: str) -> None:
+    assert parse_options(["-f", value]).sender == "ann@example.org"
+    assert parse_options([f"-r{value}"]).sender == "ann@example.org"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -225,7 +225,8 @@ async def test_a_suppressed_address_is_refused_with_the_reason(tmp_path: Path) -
 
     async with submitting(tmp_path, failed) as (_, client):
         answer = await send(client, "Bob@other.example")
-        assert answer.startswith(b"550 5.1.1 Mail to this address keeps failing (550 no such user)")
+        assert answer.startswith(b"550 5.1.1 Mail to this address keeps failing; correct it, ")
+        assert answer.endswith(b"(550 no such user)\r\n")
         assert b"Queued" in await send(client, "carol@other.example")
 
 

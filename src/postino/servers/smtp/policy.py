@@ -106,8 +106,8 @@ def _refuse_elsewhere(context: ServerContext, forward_path: Address) -> Recipien
         Reply(
             550,
             "5.1.1",
-            f"Mail to this address keeps failing ({reason or 'no reason was noted'}); correct it, or ask the "
-            "postmaster to allow it again",
+            f"Mail to this address keeps failing; correct it, or ask the postmaster to allow it again "
+            f"({reason or 'no reason was noted'})",
         ),
     )
 

@@ -24,7 +24,8 @@ from postino.store.tx import Row, SqlValue, Tx
 
 Report = NewQueued | Delivery
 """What has to be told: to somebody elsewhere, or to an account here."""
-_BAD_ADDRESS: Final = "5.1."
+_BAD_ADDRESS: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
+"""What is wrong with the recipient's address; 5.1.7 and 5.1.8 are about its sender's, 5.1.0 about either."""
 _DONE: Final = frozenset({Result.SENT, Result.RELAYED})
 _DEFER: Final = (
     "UPDATE queue_recipient SET lease='', next_at=?, attempts=attempts+1, first_failed_at=?, delay_told_at=?,"
@@ -101,7 +102,7 @@ def settle(
                 deferred.append((outcome, row[:5]))
             else:
                 gone.append(outcome.number)
-                if outcome.status.startswith(_BAD_ADDRESS):
+                if outcome.status in _BAD_ADDRESS:
                     failed.append((row[1], outcome.reply))
         if gone:
             _remove_recipients(tx, queue_id, gone, are_all=len(gone) == len(rows))

@@ -1,6 +1,6 @@
 """Addresses nothing is sent to: by the operator, or after failures that will not end by themselves.
 
-RFC: 3463 §3.2 (X.1.x: there is something wrong with the address).
+RFC: 3463 §3.2 (X.1.x: there is something wrong with an address).
 Invariants: automatic counts are of failures in a row: one success ends them; the operator's word stands until
     the operator takes it back.
 Not here: refusing at RCPT (servers/smtp/), what counts as a failure (settle.py).
