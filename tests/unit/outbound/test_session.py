@@ -124,6 +124,8 @@ async def test_one_round_trip_for_a_small_message() -> None:
         (("8BITMIME",), "ä\r\n".encode(), MailOptions(), {"BODY": "8BITMIME"}),
         (("8BITMIME",), b"a\r\n", EIGHT, {}),
         (("8BITMIME",), Reader(b"a\r\n"), EIGHT, {"BODY": "8BITMIME"}),
+        (("8BITMIME",), Reader("ä\r\n".encode()), MailOptions(), {"BODY": "8BITMIME"}),
+        (NOTHING, Reader("ä\r\n".encode()), MailOptions(), {}),
         (NOTHING, b"a\r\n", EIGHT, {}),
         # Nobody said that it holds any: sent as it came.
         (NOTHING, "ä\r\n".encode(), MailOptions(), {}),

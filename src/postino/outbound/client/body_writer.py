@@ -42,7 +42,8 @@ def body_type(message: Outgoing, offered: Extensions) -> BodyType:
             asked is BodyType.BINARY_MIME and (b"\0" in body or _LONG_LINE.search(body) is not None)
         )
     else:
-        is_ascii = asked is BodyType.SEVEN_BIT
+        # Nobody looks through a large body for this: where it may hold 8-bit octets, it is said so.
+        is_ascii = asked is BodyType.SEVEN_BIT and not offered.eight_bit_mime
         breaks = has_broken_lines(header, b"")
         is_binary = breaks or asked is BodyType.BINARY_MIME
     if is_binary:
