@@ -81,6 +81,10 @@ class ReportWriter:
         self._resolve = resolve
         self._limits = limits
 
+    def is_ours(self, path: Address) -> bool:
+        """Whether it is an address of one of our domains."""
+        return self._resolve(path) is not None
+
     def write(self, original: Original, told: Sequence[Told], *, now: Instant) -> list[Tellable]:
         """The report as it is to be written down; nothing when nobody is there to be told."""
         path = original.reverse_path

@@ -15,7 +15,6 @@ from postino.core.ids import Instant
 from postino.core.ports import Clock
 from postino.delivery.report_words import Told
 from postino.delivery.reports import Original, ReportWriter, Tellable, returns_whole
-from postino.mailauth.srs import is_rewritten
 from postino.mime.delivery_status import NEVER, Action, RecipientStatus
 from postino.smtp.envelope import ByMode, Notify
 from postino.smtp.paths import parse_path
@@ -134,7 +133,7 @@ class Reporter:
         actions = [one.status.action for one in told]
         whole = returns_whole(message.options, actions, message.size, most)
         # The sender's own domain answers for its mail, be it that of a user or of an address that forwards.
-        is_ours = message.account_id or is_rewritten(path.local_part)
+        is_ours = self._writer.is_ours(path)
         original = Original(
             reverse_path=path,
             options=message.options,

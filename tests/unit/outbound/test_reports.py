@@ -184,6 +184,8 @@ async def test_failures_of_one_attempt_share_a_report() -> None:
     assert "There is no mailbox of that name at example.net." in said
     assert "mx.example.net (192.0.2.1) answered: 550 5.1.1 No such user" in said
     assert read(report)["Subject"] == "Not delivered: Lunch"
+    # An account of ours may write as an address elsewhere; we do not write in that domain's name.
+    assert read(report)["From"] == "Mail Delivery System <MAILER-DAEMON@mail.example.org>"
 
 
 async def test_who_gave_up_says_how_long_it_was_tried() -> None:
