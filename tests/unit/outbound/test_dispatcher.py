@@ -226,6 +226,28 @@ def test_a_server_that_has_enough_of_a_connection_gets_a_new_one(tmp_path: Path,
     play(tmp_path, scenario)
 
 
+def test_connections_that_a_server_has_enough_of_are_no_failed_attempts(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        tired: list[str] = []
+        replies = {"MAIL": lambda _: tired[0] if tired else None}
+        far = world.far_server(MX1, Habits(slow_seconds=0.1, replies=replies))
+        outbound = world.outbound()
+        # Several connections are opened, and wait for more.
+        for number in range(15):
+            await world.submit(f"user{number}@far.example", outbound=outbound)
+        await world.until_empty(60)
+        assert far.open_connections > 2
+        tired.append("421 4.7.0 Too many messages in this connection")
+        # Of those that are opened from now on it has not enough.
+        far.habits = Habits()
+        await world.submit("last@far.example", outbound=outbound)
+        await world.until_empty(60)
+        assert len(far.messages) == 16
+        assert world.events("message.deferred") == []
+
+    play(tmp_path, scenario)
+
+
 def test_a_server_that_wants_fewer_connections_gets_fewer(tmp_path: Path) -> None:
     async def scenario(world: SendingWorld) -> None:
         far = world.far_server(

@@ -360,7 +360,9 @@ class Courier:
         session = self._session
         if session is not None:
             is_trusted = self._is_proved or not _asks_for_tls(work.held.message)
-            if is_trusted and self._lack(session, work, utf8=utf8) is None:
+            # A server that had enough of one connection may have enough of others as old.
+            is_fresh = not (work.is_second_try and self._carried)
+            if is_trusted and is_fresh and self._lack(session, work, utf8=utf8) is None:
                 return session
             await self._leave()
         means, lane = self._means, self._lane
