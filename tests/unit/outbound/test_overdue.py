@@ -1,6 +1,7 @@
 """What senders hear of mail that waits while nothing is tried: when it is late, once, and not before."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from postino.core.ids import Instant
 from postino.outbound.settings import OutboundSettings
 from postino.smtp.envelope import ByMode, MailOptions
 from postino.store.queue.destinations import pause
+from postino.store.queue.values import QueuedMessage
 from tests.support.far_server import Habits
 from tests.support.outbound_world import SendingWorld, sending_world
 
@@ -66,6 +68,36 @@ def test_a_deadline_that_passes_after_a_delay_was_told_is_told_too(tmp_path: Pat
         assert told(world) == 2
         await world.pass_time(10 * HOUR)
         assert told(world) == 2
+
+    with sending_world(tmp_path, scenario, zone=ZONE):
+        pass
+
+
+def test_a_message_nobody_can_be_told_of_holds_up_no_other(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        outbound = world.outbound(SETTINGS)
+        world.network.silent.add("203.0.113.1")
+        first = await world.submit("x@d.example", lifetime=9 * HOUR)
+        await world.submit("y@d.example", lifetime=9 * HOUR)
+        reporter = outbound.dispatcher._reporter
+        late = reporter.late
+
+        async def faulty(message: QueuedMessage, *more: Any) -> Any:
+            if message.queue_id == first:
+                raise ValueError("this one cannot be told of")
+            return await late(message, *more)
+
+        reporter.late = faulty  # type: ignore[method-assign]
+        await world.pass_time(5 * HOUR)
+        assert told(world) == 1
+        assert {event["queue_id"] for event in world.events("queue.fault")} == {first}
+        reporter.late = late  # type: ignore[method-assign]
+        world.log.events.clear()
+        await world.pass_time(HOUR)
+        assert told(world) == 2
+        world.log.events.clear()
+        await world.until_empty()
+        assert told(world) == 4
 
     with sending_world(tmp_path, scenario, zone=ZONE):
         pass

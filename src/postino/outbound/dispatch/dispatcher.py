@@ -181,6 +181,10 @@ class Dispatcher:
             except PostinoError as error:
                 self._means.log.warning("queue.unread", reason=str(error))
                 pause = _FAILED_LOOK_SECONDS
+            except Exception as error:
+                # Whatever is wrong with one message, all others would wait for ever.
+                self._means.log.error("queue.fault", exc_info=error)
+                pause = _FAILED_LOOK_SECONDS
             self._metrics.outbound_gauges(len(self._couriers), len(self._lanes), self._held_count)
             if pause:
                 await self._wait(pause)
@@ -419,6 +423,9 @@ class Dispatcher:
                     self._metrics.queue_measured(await self._store.read(waiting_recipients))
             except PostinoError as error:
                 self._means.log.warning("queue.unread", reason=str(error))
+            except Exception as error:
+                # Leases must be kept: what is under way would be sent by others too.
+                self._means.log.error("queue.fault", exc_info=error)
 
     async def _tell_overdue(self) -> None:
         now = self._means.clock.now()
@@ -431,6 +438,7 @@ class Dispatcher:
             now=now,
             until=Instant(now + LEASE_SECONDS),
             delay_notice_seconds=int(self._means.settings().delay_notice_seconds),
+            log=self._means.log,
         )
 
     def _adopt(self, message: QueuedMessage, leased_until: Instant) -> Held:

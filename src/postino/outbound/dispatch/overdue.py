@@ -1,13 +1,14 @@
 """Tell senders of mail that is late, and give back what has waited too long, when no attempt does it.
 
 RFC: 5321 §4.5.4.1 (giving up), 3461 §6.2 (delayed), 2852 §4.1.3 (deadlines).
-Invariants: a recipient whose sender was told is noted so in the same write.
+Invariants: a recipient whose sender was told is noted so in the same write; a fault with one message ends its
+    report alone.
 Not here: who is overdue (store/queue/due.py), what is told (reports.py).
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from postino.core.ids import Instant
 from postino.outbound.dispatch.attempt import EXPIRED, LATE
@@ -29,6 +30,9 @@ from postino.store.queue.values import (
 )
 from postino.store.store import Store
 
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
 BATCH: Final = 100
 _MOST_BATCHES: Final = 100
 """In one look, so that what cannot be settled does not keep us here."""
@@ -48,6 +52,7 @@ async def tell_overdue(
     now: Instant,
     until: Instant,
     delay_notice_seconds: int,
+    log: "FilteringBoundLogger",
 ) -> None:
     """See to everybody whose time has come. Raises PostinoError when the store cannot be read now."""
     for _ in range(_MOST_BATCHES):
@@ -64,7 +69,13 @@ async def tell_overdue(
             outcomes = [
                 _outcome(message, recipient, now, delay_notice_seconds) for recipient in message.recipients
             ]
-            reports = await _reports(reporter, message, outcomes, octets)
+            try:
+                reports = await _reports(reporter, message, outcomes, octets)
+            except Exception as error:
+                # It waits on, untold, and holds up no other.
+                log.error("queue.fault", queue_id=message.queue_id, exc_info=error)
+                outcomes = [_waits_on(message, recipient) for recipient in message.recipients]
+                reports = []
             await settler.wait_for_room()
             settler.add(Done(held, message.recipients, outcomes, reports))
         if len(messages) < BATCH:
@@ -99,6 +110,12 @@ def _outcome(
             reply=recipient.last_reply or _GAVE_UP,
             remote=recipient.last_remote,
         )
+    # What is parked may be here for nothing but to have its next notice reckoned up.
+    told = is_late(message, recipient, now, delay_notice_seconds=delay_notice_seconds)
+    return _waits_on(message, recipient, told=told)
+
+
+def _waits_on(message: QueuedMessage, recipient: QueuedRecipient, *, told: bool = False) -> Outcome:
     return Outcome(
         queue_id=message.queue_id,
         number=recipient.number,
@@ -108,6 +125,5 @@ def _outcome(
         remote=recipient.last_remote,
         next_at=recipient.next_at,
         counts=False,
-        # What is parked may be here for nothing but to have its next notice reckoned up.
-        delay_told=is_late(message, recipient, now, delay_notice_seconds=delay_notice_seconds),
+        delay_told=told,
     )
