@@ -229,6 +229,21 @@ def test_a_full_mailbox_is_tried_until_it_has_room_or_time_is_over(tmp_path: Pat
     play(tmp_path, scenario, hold_ann)
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_who_is_named_by_several_addresses_gets_it_once(tmp_path: Path, held: bool) -> None:
+    async def scenario(place: Place) -> None:
+        await place.submit("bob@example.org", "all@example.org", "bob+x@example.org")
+        await place.world.until_empty()
+        assert (place.count("bob@example.org"), place.count("ann@example.org")) == (1, 1)
+        assert place.sent_to() == ["sam@far.example"]
+
+    def everybody(tx: Tx) -> None:
+        members = [id_of(tx, "ann"), id_of(tx, "bob")]
+        add_alias(tx, parse_address("all@example.org"), members, [parse_address("sam@far.example")])
+
+    play(tmp_path, scenario, everybody, *([hold_ann] if held else []))
+
+
 def test_the_sender_is_gone_when_mail_fails(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
         await place.submit("gone@far.example", "sam@far.example")

@@ -71,10 +71,11 @@ class LocalDelivery:
             return None
         content: Content | None = None
         outcomes = []
+        served: set[AccountId] = set()
         for recipient in work.recipients:
             if content is None:
                 content = await self._content(octets)
-            outcomes.append(await self._deliver_one(work.held.message, recipient, content))
+            outcomes.append(await self._deliver_one(work.held.message, recipient, content, served))
         return outcomes
 
     async def _content(self, octets: Octets) -> Content:
@@ -91,8 +92,9 @@ class LocalDelivery:
         return Content(octets.header, body, derive_facts(octets.header, found, self._limits()))
 
     async def _deliver_one(
-        self, message: QueuedMessage, recipient: QueuedRecipient, content: Content
+        self, message: QueuedMessage, recipient: QueuedRecipient, content: Content, served: set[AccountId]
     ) -> Outcome:
+        """`served` are the accounts that have it already, by another of its addresses."""
         now = self._clock.now()
         hostname = self._delivery.hostname
         path = parse_path(f"<{recipient.address}>")
@@ -116,9 +118,12 @@ class LocalDelivery:
             plan = await self._forwarding.plan(arrived, [Accepted(path, found, options)], now=now)
             if plan.refused is not None:
                 return self._failed(message, recipient, "5.4.6", f"Not delivered: {plan.refused.value}")
+            accounts = [
+                account for account in (*found.accounts, *plan.kept) if account.account_id not in served
+            ]
             await self._delivery.accept(
                 Inbound(
-                    Envelope(reverse_path, [*found.accounts, *plan.kept], path),
+                    Envelope(reverse_path, accounts, path),
                     content,
                     Arrival(hostname, "", "LMTP"),
                     message.message_id,
@@ -132,6 +137,7 @@ class LocalDelivery:
             return self._deferred(message, recipient, "4.2.2", "The mailbox is full", now)
         except TemporarilyUnavailable as error:
             return self._deferred(message, recipient, "4.3.1", str(error), now)
+        served.update([account.account_id for account in accounts])
         return Outcome(
             queue_id=message.queue_id,
             number=recipient.number,
