@@ -405,6 +405,66 @@ def test_short_writes_go_on_after_a_loop_that_ended_in_the_middle(engine):
     assert values(engine)[-1] == 9
 
 
+async def test_patient_write_shares_the_sync_of_the_next_and_comes_after_it(engine):
+    commits = []
+    engine.on_commit = lambda changes: commits.append(len(changes))
+
+    def noted(value):
+        def run(tx):
+            tx.note_change(MailboxChange(value, 1, 1))
+            return put(value)(tx)
+
+        return run
+
+    await engine.write(put(1), short=True)
+    patient = [asyncio.ensure_future(engine.write(noted(n), short=True, patience=60)) for n in (2, 3)]
+    await asyncio.sleep(0.01)
+    assert values(engine) == [1]
+    await engine.write(noted(4), short=True)
+    await asyncio.gather(*patient)
+    assert values(engine) == [1, 4, 2, 3]
+    assert commits == [3]
+
+
+async def test_patient_write_is_done_when_nobody_comes(engine):
+    await engine.write(put(1), short=True)
+    assert await asyncio.wait_for(engine.write(put(2), short=True, patience=0.01), 5) == 2
+    with pytest.raises(ValueError, match="3"):
+        await asyncio.wait_for(engine.write(fail_after(3), short=True, patience=0.01), 5)
+    assert values(engine) == [1, 2]
+
+
+async def test_patient_write_is_done_before_the_end(engine):
+    patient = asyncio.ensure_future(engine.write(put(1), short=True, patience=60))
+    await asyncio.sleep(0)
+    await asyncio.get_running_loop().run_in_executor(None, engine.close)
+    assert await asyncio.wait_for(patient, 5) == 1
+
+
+async def test_spare_moment_is_now_when_nobody_writes(engine):
+    await engine.write(put(1), short=True, patience=0.001)
+    before = asyncio.get_running_loop().time()
+    await engine.spare_moment(60)
+    assert asyncio.get_running_loop().time() - before < 1
+
+
+async def test_spare_moment_comes_with_a_sync_or_when_its_time_is_over(engine):
+    loop = asyncio.get_running_loop()
+    await engine.write(put(1), short=True)
+    engine._busy_until = loop.time() + 60
+    before = loop.time()
+    await engine.spare_moment(0.02)
+    assert 0.02 <= loop.time() - before < 5
+    engine._busy_until = loop.time() + 60
+    first, second = (asyncio.ensure_future(engine.spare_moment(60)) for _ in range(2))
+    await asyncio.sleep(0)
+    await engine.write(put(2), short=True, patience=0.001)
+    await asyncio.wait_for(first, 5)
+    assert not second.done()
+    await engine.write(put(3), short=True, patience=0.001)
+    await asyncio.wait_for(second, 5)
+
+
 async def test_closed_engine_has_done_its_work_and_refuses_more(engine):
     waiting = [asyncio.ensure_future(engine.write(put(n))) for n in range(50)]
     await asyncio.sleep(0)

@@ -46,6 +46,7 @@ class Store:
         self.write_now = engine.write_now
         self.read_now = engine.read_now
         self.mark = engine.mark
+        self.spare_moment = engine.spare_moment
         self.read = engine.read
         self.read_in_pieces = engine.read_in_pieces
         self.searching: WeakValueDictionary[AccountId, asyncio.Semaphore] = WeakValueDictionary()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BATCH_OUTCOMES: Final = 500
 _FEW_OUTCOMES: Final = 30
 """Writing more of them would hold up sessions, so the writing thread does it."""
+PATIENCE_SECONDS: Final = 0.005
+"""How long an outcome waits for mail that comes in, to share its sync."""
 MOST_UNSETTLED: Final = 1_000
 """Transactions that wait for the store before connections wait for it too."""
 FIRST_PAUSE: Final = 0.5
@@ -173,6 +175,7 @@ class Settler:
             lambda tx: settle(tx, self._token, outcomes, reports, now, delay_notice_seconds=notice),
             durable=durable,
             short=len(outcomes) <= _FEW_OUTCOMES and len(reports) <= 1,
+            patience=PATIENCE_SECONDS,
         )
 
     def _keep(self, done: Done, error: Exception) -> None:

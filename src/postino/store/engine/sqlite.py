@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
@@ -24,6 +24,9 @@ from postino.store.tx import RunTx, Tx, TxFunction
 
 T = TypeVar("T")
 
+_BUSY_SECONDS: Final = 0.003
+"""After a write without patience more of the kind are expected for so long."""
+
 
 class SqliteEngine:
     """One database in one process. Connections are opened at first use, so after any fork."""
@@ -35,6 +38,13 @@ class SqliteEngine:
         self._writer: Writer | None = None
         self._start_lock = threading.Lock()
         self._short: deque[Job] = deque()
+        self._patient: deque[Job] = deque()
+        """Short jobs that wait for others to share a sync with."""
+        self._patience_ends: asyncio.TimerHandle | None = None
+        self._busy_until = 0.0
+        """By the event loop's clock: somebody may be waiting for a write of theirs, or soon will be."""
+        self._giving_way: deque[asyncio.Future[bool]] = deque()
+        """Who is to go on when the loop has a moment to spare."""
         self._under_way: set[Job] = set()
         """Short jobs that were begun and are not settled."""
         self._closed = False
@@ -49,11 +59,14 @@ class SqliteEngine:
 
     # Writing
 
-    async def write(self, fn: TxFunction[T], *, durable: bool = True, short: bool = False) -> T:
+    async def write(
+        self, fn: TxFunction[T], *, durable: bool = True, short: bool = False, patience: float = 0.0
+    ) -> T:
         """Run `fn` in the next group commit; give its result once that is committed (and synced).
 
         A `short` one, of some statements on some octets, may be run by the event loop itself: for what
-        happens thousands of times a second.
+        happens thousands of times a second. With `patience` it waits so many seconds for one that has none,
+        to share its sync.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -77,7 +90,12 @@ class SqliteEngine:
                 return done[0]
         future: asyncio.Future[T] = loop.create_future()
         job = Job(fn, future, durable=durable, short=short)
-        if short and not self._closed:
+        if short and patience and not self._closed:
+            self._patient.append(job)
+            if self._patience_ends is None:
+                self._patience_ends = loop.call_later(patience, self._end_patience)
+        elif short and not self._closed:
+            self._busy_until = loop.time() + _BUSY_SECONDS
             self._short.append(job)
             if len(self._short) == 1 and not self._under_way:
                 # At the loop's next turn, so that what comes in this one joins.
@@ -90,21 +108,38 @@ class SqliteEngine:
         """Serve this event loop; what one that has ended did not come to is the writing thread's."""
         self._loop = loop
         self._under_way = set()
+        self._patience_ends = None
+        self._busy_until = 0.0
+        self._giving_way.clear()
         self._submit_short()
 
     def _submit_short(self) -> None:
-        while self._short:
-            try:
-                job = self._short.popleft()
-            except IndexError:
-                return  # The event loop took the last one.
-            self._started_writer().submit(job)
+        for waiting in (self._patient, self._short):
+            while waiting:
+                try:
+                    job = waiting.popleft()
+                except IndexError:
+                    break  # The event loop took the last one.
+                self._started_writer().submit(job)
+
+    def _end_patience(self) -> None:
+        """Nobody came whose sync could be shared."""
+        self._patience_ends = None
+        self._short.extend(self._patient)
+        self._patient.clear()
+        self._burst()
 
     def _burst(self) -> None:
         """Run the short jobs that are waiting, unless earlier ones are not settled yet."""
         short = self._short
         if self._under_way or not short:
             return
+        if self._patience_ends is not None:
+            # Behind the others: whoever waits for those is told first.
+            self._patience_ends.cancel()
+            self._patience_ends = None
+            short.extend(self._patient)
+            self._patient.clear()
         batch = [short.popleft() for _ in range(min(len(short), self.options.burst_jobs))]
         self._under_way = set(batch)
         writer = self._started_writer()
@@ -127,7 +162,7 @@ class SqliteEngine:
         if self._writer is None:
             with self._start_lock:
                 if self._writer is None:
-                    self._writer = Writer(self.path, self.options, self._hand_over)
+                    self._writer = Writer(self.path, self.options, self._hand_over, self._begin_sync)
         return self._writer
 
     def _hand_over(self, batch: list[Job], changes: list[MailboxChange]) -> None:
@@ -155,6 +190,44 @@ class SqliteEngine:
             self._loop.call_soon(self._burst)
         if changes and self.on_commit is not None:
             self.on_commit(changes)
+
+    # Giving way
+
+    async def spare_moment(self, most_seconds: float) -> None:
+        """Return when the loop has little else to do; after so many seconds in any case.
+
+        That is while the writing thread syncs, and when nobody has had anything written for some
+        milliseconds. For work that takes its time and for which nobody waits.
+        """
+        loop = asyncio.get_running_loop()
+        last = loop.time() + most_seconds
+        while loop.time() < (until := min(last, self._busy_until)):
+            if self._writer is not None and self._writer.is_syncing:
+                return
+            moment: asyncio.Future[bool] = loop.create_future()
+            self._giving_way.append(moment)
+            timer = loop.call_at(until, _answer, moment, False)
+            try:
+                if await moment:
+                    return
+            finally:
+                timer.cancel()
+
+    def _begin_sync(self) -> None:
+        """The loop has a moment to spare. Runs in the writing thread."""
+        if self._giving_way and self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._let_go)
+            except RuntimeError:
+                return  # The loop has ended.
+
+    def _let_go(self) -> None:
+        """One goes on: a sync is short."""
+        while self._giving_way:
+            moment = self._giving_way.popleft()
+            if not moment.done():
+                moment.set_result(True)
+                return
 
     # Reading
 
@@ -220,6 +293,11 @@ class SqliteEngine:
             connection.close()
         self._opened.clear()
         self._read_tx = None
+
+
+def _answer(question: asyncio.Future[bool], answer: bool) -> None:
+    if not question.done():
+        question.set_result(answer)
 
 
 def _newest(changes: list[MailboxChange]) -> list[MailboxChange]:

@@ -72,10 +72,15 @@ HandOver = Callable[[list[Job], list[MailboxChange]], None]
 class Writer:
     """Owns the writing connection, which is opened in the thread at the first job."""
 
-    def __init__(self, path: Path, options: SqliteOptions, hand_over: HandOver) -> None:
+    def __init__(
+        self, path: Path, options: SqliteOptions, hand_over: HandOver, when_syncing: Callable[[], None]
+    ) -> None:
         self._path = path
         self._options = options
         self._hand_over = hand_over
+        self._when_syncing = when_syncing
+        self.is_syncing = False
+        """Whether a burst is being committed."""
         self._jobs: queue.SimpleQueue[Job | list[Job] | None] = queue.SimpleQueue()
         """A list is a burst that waits for its commit, an empty one says that the connection is free again;
         None asks the thread to end."""
@@ -224,11 +229,14 @@ class Writer:
         assert tx is not None
         try:
             try:
+                self.is_syncing = True
+                self._when_syncing()
                 tx.commit()
                 changes = tx.changes
             except BaseException as error:
                 changes = self._run_again(tx, batch, error)
         finally:
+            self.is_syncing = False
             self._turns.give()
         self._hand_over(batch, changes)
 
