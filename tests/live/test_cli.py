@@ -2,6 +2,7 @@
 
 import getpass
 import imaplib
+import os
 import re
 import smtplib
 import subprocess
@@ -321,3 +322,12 @@ def test_mailboxes_are_shared_while_the_server_runs(tmp_path: Path) -> None:
             assert refused.returncode == 1
             assert sentence in refused.stderr
         server.verify()
+
+
+def test_whoever_sets_up_as_root_is_told_what_else_it_needs(tmp_path: Path) -> None:
+    made = postino("init", "example.org", "--data", str(tmp_path / "mail"), "--generate")
+    assert made.returncode == 0, made.stderr
+    assert f"DNS records to publish: postino dns example.org --data {tmp_path}/mail\n" in made.stdout
+    has_user = "\nuser = " in (tmp_path / "mail" / "postino.toml").read_text()
+    needs_one = os.geteuid() == 0 and not has_user
+    assert ('make one ("useradd --system postino")' in made.stdout) is needs_one

@@ -63,8 +63,8 @@ class NewServer:
                 ) from error
 
 
-def set_up(wanted: NewServer, password_hash: str, scram: str, now: Instant) -> None:
-    """Make it all."""
+def set_up(wanted: NewServer, password_hash: str, scram: str, now: Instant) -> str:
+    """Make it all; gives the user it will serve as, empty for whoever starts it."""
     paths = DataPaths(wanted.data)
     paths.prepare()
     user = wanted.user or _service_user()
@@ -100,6 +100,7 @@ def set_up(wanted: NewServer, password_hash: str, scram: str, now: Instant) -> N
         hand_over(wanted.data, pwd.getpwnam(user))
     # Last, for its presence says that the rest is there.
     half_written.rename(wanted.settings_file)
+    return user
 
 
 def _service_user() -> str:

@@ -1,5 +1,6 @@
 """`postino init`: set a server up for a domain."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -47,9 +48,13 @@ def init(
     # Set up by a script, nobody is there to be asked.
     generate = generate or not (password_stdin or sys.stdin.isatty())
     password, made = obtain_password(str(first), password_stdin=password_stdin, generate=generate)
-    set_up(wanted, *make_credentials(password), now())
+    service_user = set_up(wanted, *make_credentials(password), now())
     click.echo(f"Set up {name} in {wanted.data}")
     click.echo(f"  settings     {wanted.settings_file}")
     click.echo(f"  account      {first.key}" + (f"   password  {password}" if made else ""))
     click.echo("  certificate  self-signed; set a real one under [tls]")
+    if os.geteuid() == 0 and not service_user:
+        click.echo('  user         none yet, and root it will not be: make one ("useradd --system postino")')
+        click.echo("               and set server.user to it")
+    click.echo(f"DNS records to publish: postino dns {name} --data {wanted.data}")
     click.echo(f"Start it with: postino serve --data {wanted.data}")
