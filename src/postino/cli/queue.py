@@ -96,9 +96,7 @@ def list_(
 
 @queue.command(epilog="Example: postino queue show 12")
 @click.argument("message_id", metavar="ID")
-@click.option(
-    "--content", is_flag=True, help="Print the message itself, not signed yet, and nothing else."
-)
+@click.option("--content", is_flag=True, help="Print the message itself, not signed yet, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @data_options
 def show(message_id: str, content: bool, as_json: bool, data: Path | None, config: Path | None) -> None:
