@@ -421,6 +421,27 @@ def test_no_report_is_made_about_a_report(tmp_path: Path) -> None:
 
 
 # What a message needs
+def test_hosts_that_only_let_us_wait_do_not_hold_up_all_others(tmp_path: Path) -> None:
+    settings = OutboundSettings(private_addresses=True, connections=2)
+
+    async def scenario(world: SendingWorld) -> None:
+        slow = [world.far_server(address, Habits(stall_at="CONNECT")) for address in (MX1, MX2)]
+        other = world.far_server(OTHER)
+        outbound = world.outbound(settings)
+        for _ in range(2):
+            await world.submit("bob@far.example", outbound=outbound)
+        # Alone they have the time that RFC 5321 gives them.
+        await world.pass_time(200)
+        assert sum(server.open_connections for server in slow) == 2
+        await world.submit("bob@other.example", outbound=outbound)
+        await world.pass_time(5)
+        assert len(other.messages) == 1
+        assert {row["last_status"] for row in world.waiting()} <= {"4.4.2", ""}
+
+    with sending_world(tmp_path, scenario, zone=ZONE):
+        pass
+
+
 
 
 def test_tls_all_the_way_is_never_let_down(tmp_path: Path) -> None:

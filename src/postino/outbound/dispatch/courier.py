@@ -141,6 +141,10 @@ class _NoWay(Exception):
         """A host did answer: the destination is there."""
 
 
+class _TooSlow(NotNow):
+    """The connection is wanted for other mail."""
+
+
 class Courier:
     """One of a lane's connections. Ends when run() does."""
 
@@ -150,6 +154,8 @@ class Courier:
         "_is_proved",
         "_lane",
         "_means",
+        "_opening",
+        "_opening_since",
         "_session",
         "_waker",
         "idle_since",
@@ -166,6 +172,8 @@ class Courier:
         """The present connection may carry nothing else."""
         self._is_proved = False
         """The present connection may carry what asks for TLS all the way."""
+        self._opening: asyncio.Timeout | None = None
+        self._opening_since = 0.0
         self._waker: asyncio.Future[None] | None = None
         self.idle_since = 0.0
         self.is_dismissed = False
@@ -190,6 +198,14 @@ class Courier:
         """Have it end after what it is carrying."""
         self.is_dismissed = True
         self.wake()
+
+    def hurry(self, seconds: float) -> None:
+        """Give up a host that has not been ready for a message within that time: others wait for us."""
+        opening = self._opening
+        if opening is not None and not opening.expired():
+            now = asyncio.get_running_loop().time()
+            if now - self._opening_since > seconds:
+                opening.reschedule(now)
 
     async def run(self, when_idle: Callable[["Courier"], None]) -> None:
         """Carry work until there is none for long, or this connection has done its part."""
@@ -389,7 +405,7 @@ class Courier:
                 lack = lack or (TOO_OPEN, "")
                 continue
             try:
-                session = await means.open_session(lenient, target)
+                session = await self._open(lenient, target)
             except NotNow as error:
                 means.bad_hosts.note(host.name, now)
                 refusal = error
@@ -401,6 +417,9 @@ class Courier:
                 self._is_for_one = is_lenient or is_forbidden
                 self._is_proved = is_proved
                 self._carried = 0
+                if isinstance(error, _TooSlow):
+                    # The other hosts go first the next time.
+                    break
                 return session
             lack = (missing, session.remote)
             await session.quit()
@@ -421,6 +440,19 @@ class Courier:
             size=work.held.message.size,
             utf8=utf8,
             now=self._means.clock.now(),
+    async def _open(self, host: Host, target: Target) -> Session:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                self._opening_since = loop.time()
+                return await self._means.open_session(host, target)
+        except TimeoutError:
+            raise _TooSlow(
+                f"{host.name} was not ready for a message in time, and other mail waited", "4.4.2"
+            ) from None
+        finally:
+            self._opening = None
+
         )
 
     async def _no_way(self, work: Work, no: _NoWay, octets: Octets) -> bool:

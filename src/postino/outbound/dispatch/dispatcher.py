@@ -47,6 +47,10 @@ BUSY_SECONDS: Final = 5
 _FULL_SECONDS: Final = 1.0
 MOST_BUSY_DOMAINS: Final = 500
 _TIDY_SECONDS: Final = 1.0
+HURRY_SECONDS: Final = 60.0
+"""How long a host may take to get ready for a message while mail waits for want of connections. Else it has
+the minutes of RFC 5321 §4.5.3.2 for each of its replies, and a hundred slow ones would hold up all others."""
+_HURRY_AGAIN_SECONDS: Final = 1.0
 _FAILED_LOOK_SECONDS: Final = 5.0
 
 
@@ -90,6 +94,7 @@ class Dispatcher:
         """Lanes that could have another connection but for the limit on all."""
         self._woken = asyncio.Event()
         self._tidying: asyncio.TimerHandle | None = None
+        self._hurried_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
         self._looked_at = b""
@@ -384,6 +389,8 @@ class Dispatcher:
             key = next(iter(self._hungry))
             del self._hungry[key]
             hungry = self._lanes.find(key)
+            else:
+                self._hurry()
             if hungry is not None:
                 self._serve(hungry)
         self._serve(lane)
@@ -392,6 +399,15 @@ class Dispatcher:
     def _is_idle(self, courier: Courier) -> None:
         """A connection has no work just now."""
         self._idle.pop(courier, None)
+    def _hurry(self) -> None:
+        """All connections are taken: those whose host only lets them wait are wanted for others."""
+        now = self._loop.time()
+        if now < self._hurried_at + _HURRY_AGAIN_SECONDS:
+            return
+        self._hurried_at = now
+        for courier in self._couriers.values():
+            courier.hurry(HURRY_SECONDS)
+
         self._idle[courier] = None
         if self._hungry:
             courier.dismiss()
