@@ -89,13 +89,18 @@ def shown_certificates(tls: ssl.SSLObject) -> tuple[bytes, ...]:
 
 
 def certificate_names(leaf: bytes) -> tuple[str, ...]:
-    """The DNS names a certificate is for, lower case; none when it cannot be read."""
+    """The DNS names, lower case, and IP addresses a certificate is for; none when it cannot be read."""
     try:
         certificate = x509.load_der_x509_certificate(leaf)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return ()
-    return tuple(name.lower() for name in names.value.get_values_for_type(x509.DNSName))
+    addresses = names.value.get_values_for_type(x509.IPAddress)
+    return (
+        *(name.lower() for name in names.value.get_values_for_type(x509.DNSName)),
+        # What the operator calls by its address (RFC 9525 §6.4). No mail exchanger is called so.
+        *map(str, addresses),
+    )
 
 
 def names_match(certified: tuple[str, ...], wanted: tuple[str, ...]) -> bool:

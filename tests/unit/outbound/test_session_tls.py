@@ -4,10 +4,12 @@ import hashlib
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from postino.core.ports import TlsaRecord
 from postino.net.tls_client import TlsProblem
@@ -178,6 +180,20 @@ async def test_names(
     context = server_context(tmp_path, trusted.server(certified))
     async with place(Habits(tls=context)) as there:
         outcome = await opened(there, replace(verified(trusted), names=names))
+        assert outcome == ("verified" if is_verified else "certificate-host-mismatch")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_verified"), [("192.0.2.25", True), ("2001:db8::25", True), ("192.0.2.26", False)]
+)
+async def test_a_smarthost_may_be_called_by_its_address(
+    name: str, is_verified: bool, trusted: Authority, tmp_path: Path
+) -> None:
+    addresses = [x509.IPAddress(ip_address(one)) for one in ("192.0.2.25", "2001:db8::25")]
+    named = ((x509.SubjectAlternativeName(addresses), False),)
+    context = server_context(tmp_path, make("smarthost", trusted.root, extensions=named, now=NOW))
+    async with place(Habits(tls=context)) as there:
+        outcome = await opened(there, replace(verified(trusted), names=(name,)))
         assert outcome == ("verified" if is_verified else "certificate-host-mismatch")
 
 
