@@ -16,7 +16,8 @@ from postino.store.queue import operate
 from postino.store.queue.choice import Choice
 from postino.store.queue.destinations import pause, resume
 from postino.store.queue.lease import lease_token, take_due
-from postino.store.queue.values import QueueKind
+from postino.store.queue.values import QueueId, QueueKind
+from postino.store.tx import Tx
 from tests.support.far_server import DEFAULT_EXTENSIONS, Habits
 from tests.support.outbound_world import HEADER, SendingWorld, recipient, sending_world
 
@@ -420,7 +421,6 @@ def test_no_report_is_made_about_a_report(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-# What a message needs
 def test_hosts_that_only_let_us_wait_do_not_hold_up_all_others(tmp_path: Path) -> None:
     settings = OutboundSettings(private_addresses=True, connections=2)
 
@@ -442,6 +442,7 @@ def test_hosts_that_only_let_us_wait_do_not_hold_up_all_others(tmp_path: Path) -
         pass
 
 
+# What a message needs
 
 
 def test_tls_all_the_way_is_never_let_down(tmp_path: Path) -> None:
@@ -743,6 +744,41 @@ def test_what_is_dropped_while_it_waits_here_is_not_sent(tmp_path: Path) -> None
         await world.pass_time(600)
         assert [one.recipients[0][0] for one in far.messages] == ["first@far.example"]
         assert first < second
+
+    play(tmp_path, scenario)
+
+
+Change = Callable[[Tx, QueueId, Instant], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "waits"),
+    [
+        pytest.param(lambda tx, queue_id, now: operate.drop(tx, [queue_id], Choice(), now), 0, id="drop"),
+        pytest.param(lambda tx, queue_id, now: operate.hold(tx, [queue_id], Choice()), 1, id="hold"),
+        pytest.param(lambda tx, queue_id, now: pause(tx, "far.example", "", now), 1, id="pause"),
+    ],
+)
+def test_the_operator_s_word_reaches_what_waits_in_memory_at_once(
+    tmp_path: Path, change: Change, waits: int
+) -> None:
+    settings = OutboundSettings(private_addresses=True, connections_per_destination=1)
+
+    async def scenario(world: SendingWorld) -> None:
+        far = world.far_server(MX1, Habits(slow_seconds=5.0))
+        outbound = world.outbound(settings)
+        await world.submit("first@far.example", outbound=outbound)
+        second = await world.submit("second@far.example", outbound=outbound)
+        await world.pass_time(1)
+        await world.store.write(lambda tx: change(tx, second, world.time.now()))
+        await world.pass_time(60)
+        assert [one.recipients[0][0] for one in far.messages] == ["first@far.example"]
+        assert [row["lease"] for row in world.waiting()] == [""] * waits
+        choice = Choice()
+        await world.store.write(lambda tx: operate.release(tx, [second], choice, world.time.now()))
+        await world.store.write(lambda tx: resume(tx, "far.example", world.time.now()))
+        await world.pass_time(20)
+        assert len(far.messages) == 1 + waits
 
     play(tmp_path, scenario)
 

@@ -276,9 +276,9 @@ class Courier:
 
     async def _carry(self, work: Work) -> bool:
         means, held = self._means, work.held
-        if held.lost:
-            work.recipients = [one for one in work.recipients if one.number not in held.lost]
         now = means.clock.now()
+        if held.lost:
+            self._give_back(work, now)
         if self._lane.is_closed(now) and self._session is None:
             put_off(means, self._lane, work, now)
             return True
@@ -303,6 +303,14 @@ class Courier:
         except _NoWay as no:
             return await self._no_way(work, no, octets)
         return await self._send(session, work, octets)
+
+    def _give_back(self, work: Work, now: Instant) -> None:
+        """Keep only what is still ours to send; of the others, those held or parked are leased no longer."""
+        means, held = self._means, work.held
+        back = [one for one in work.recipients if one.number in held.lost]
+        work.recipients = [one for one in work.recipients if one.number not in held.lost]
+        outcomes = [means.judge.put_off(held.message, one, now) for one in back]
+        means.settler.add(Done(held, back, outcomes, finishes=False))
 
     async def _send(self, session: Session, work: Work, octets: Octets) -> bool:
         means, message = self._means, work.held.message
@@ -409,6 +417,9 @@ class Courier:
             except NotNow as error:
                 means.bad_hosts.note(host.name, now)
                 refusal = error
+                if isinstance(error, _TooSlow):
+                    # The other hosts go first the next time.
+                    break
                 continue
             missing = self._lack(session, work, utf8=utf8)
             if missing is None:
@@ -417,9 +428,6 @@ class Courier:
                 self._is_for_one = is_lenient or is_forbidden
                 self._is_proved = is_proved
                 self._carried = 0
-                if isinstance(error, _TooSlow):
-                    # The other hosts go first the next time.
-                    break
                 return session
             lack = (missing, session.remote)
             await session.quit()
@@ -432,14 +440,6 @@ class Courier:
             raise _NoWay("4.4.4", "The destination has no host to try", "", is_final=False, answered=False)
         raise _NoWay(lack[0].status, lack[0].sentence, lack[1], is_final=True, answered=True)
 
-    def _lack(self, session: Session, work: Work, *, utf8: bool) -> Lack | None:
-        return lacking(
-            work.held.message,
-            session.extensions,
-            is_verified=session.tls.is_verified,
-            size=work.held.message.size,
-            utf8=utf8,
-            now=self._means.clock.now(),
     async def _open(self, host: Host, target: Target) -> Session:
         loop = asyncio.get_running_loop()
         try:
@@ -453,6 +453,14 @@ class Courier:
         finally:
             self._opening = None
 
+    def _lack(self, session: Session, work: Work, *, utf8: bool) -> Lack | None:
+        return lacking(
+            work.held.message,
+            session.extensions,
+            is_verified=session.tls.is_verified,
+            size=work.held.message.size,
+            utf8=utf8,
+            now=self._means.clock.now(),
         )
 
     async def _no_way(self, work: Work, no: _NoWay, octets: Octets) -> bool:

@@ -12,7 +12,7 @@ Not here: one connection's life (courier.py), how many a lane gets (destinations
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from postino.core.errors import PostinoError
@@ -35,6 +35,8 @@ LEASE_SECONDS: Final = 600
 LOOK_SECONDS: Final = 3.0
 """Time between two looks whether anything was committed that nobody told us of."""
 RENEW_SECONDS: Final = 60.0
+LEARN_SECONDS: Final = 1.0
+"""Time between two looks what of the work that waits here somebody held, dropped or parked."""
 _NEVER: Final = Instant(1 << 62)
 BATCH_RECIPIENTS: Final = 200
 MOST_HELD: Final = 2_000
@@ -45,12 +47,12 @@ PATIENCE_SECONDS: Final = 0.2
 BUSY_SECONDS: Final = 5
 """What a full lane could not take is offered to it again after this time."""
 _FULL_SECONDS: Final = 1.0
-MOST_BUSY_DOMAINS: Final = 500
-_TIDY_SECONDS: Final = 1.0
 HURRY_SECONDS: Final = 60.0
 """How long a host may take to get ready for a message while mail waits for want of connections. Else it has
 the minutes of RFC 5321 §4.5.3.2 for each of its replies, and a hundred slow ones would hold up all others."""
 _HURRY_AGAIN_SECONDS: Final = 1.0
+MOST_BUSY_DOMAINS: Final = 500
+_TIDY_SECONDS: Final = 1.0
 _FAILED_LOOK_SECONDS: Final = 5.0
 
 
@@ -92,12 +94,15 @@ class Dispatcher:
         """Those that wait for work, the longest first; some may have got some since."""
         self._hungry: dict[str, None] = {}
         """Lanes that could have another connection but for the limit on all."""
+        self._hurried_at = 0.0
         self._woken = asyncio.Event()
         self._tidying: asyncio.TimerHandle | None = None
-        self._hurried_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
         self._looked_at = b""
+        self._learned_at = 0.0
+        """By the event loop's clock."""
+        self._learned_mark = b""
         self._due_at = Instant(0)
         self._routed: tuple[Routes, dict[str, str]] | None = None
         """The routes, and what the operator set meanwhile, that hold now."""
@@ -182,7 +187,7 @@ class Dispatcher:
         while True:
             self._woken.clear()
             try:
-                pause = await self._look()
+                pause = min(await self._learn(), await self._look())
             except PostinoError as error:
                 self._means.log.warning("queue.unread", reason=str(error))
                 pause = _FAILED_LOOK_SECONDS
@@ -239,6 +244,22 @@ class Dispatcher:
         # Most was for lanes that are full, and more would only be put back; who empties one wakes us.
         self._rests_until = self._loop.time() + _FULL_SECONDS
         return _FULL_SECONDS
+
+    async def _learn(self) -> float:
+        """Learn what the operator did to work that waits here; says when to look again at the latest."""
+        if not any(lane.waiting for lane in self._lanes):
+            return LOOK_SECONDS
+        mark = self._store.mark()
+        if mark and mark == self._learned_mark:
+            return LOOK_SECONDS
+        rest = self._learned_at + LEARN_SECONDS - self._loop.time()
+        if rest > 0.0:
+            return rest
+        self._learned_at, self._learned_mark = self._loop.time(), mark
+        every = [held for those in self._held.values() for held in those]
+        ids = list(self._held)
+        self._note_lost(every, await self._store.read(lambda tx: lease.of_ours(tx, self.token, ids)))
+        return LEARN_SECONDS
 
     def _busy_domains(self) -> list[str]:
         """Domains of lanes that have enough to do."""
@@ -368,6 +389,8 @@ class Dispatcher:
                 if courier.is_idle:
                     courier.dismiss()
                     break
+            else:
+                self._hurry()
             return False
         courier = Courier(lane, self._means)
         lane.connections += 1
@@ -375,6 +398,15 @@ class Dispatcher:
         self._couriers[task] = courier
         task.add_done_callback(self._ended)
         return True
+
+    def _hurry(self) -> None:
+        """All connections are taken: those whose host only lets them wait are wanted for others."""
+        now = self._loop.time()
+        if now < self._hurried_at + _HURRY_AGAIN_SECONDS:
+            return
+        self._hurried_at = now
+        for courier in self._couriers.values():
+            courier.hurry(HURRY_SECONDS)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         courier = self._couriers.pop(task)
@@ -389,8 +421,6 @@ class Dispatcher:
             key = next(iter(self._hungry))
             del self._hungry[key]
             hungry = self._lanes.find(key)
-            else:
-                self._hurry()
             if hungry is not None:
                 self._serve(hungry)
         self._serve(lane)
@@ -399,15 +429,6 @@ class Dispatcher:
     def _is_idle(self, courier: Courier) -> None:
         """A connection has no work just now."""
         self._idle.pop(courier, None)
-    def _hurry(self) -> None:
-        """All connections are taken: those whose host only lets them wait are wanted for others."""
-        now = self._loop.time()
-        if now < self._hurried_at + _HURRY_AGAIN_SECONDS:
-            return
-        self._hurried_at = now
-        for courier in self._couriers.values():
-            courier.hurry(HURRY_SECONDS)
-
         self._idle[courier] = None
         if self._hungry:
             courier.dismiss()
@@ -474,7 +495,10 @@ class Dispatcher:
         until = Instant(self._means.clock.now() + LEASE_SECONDS)
         ids = list({held.message.queue_id for held in old})
         ours = await self._store.write(lambda tx: lease.renew(tx, self.token, ids, until), durable=False)
-        for held in old:
+        self._note_lost(old, ours)
+
+    def _note_lost(self, those: Iterable[Held], ours: Collection[tuple[QueueId, int]]) -> None:
+        for held in those:
             queue_id = held.message.queue_id
             held.lost = frozenset(
                 recipient.number

@@ -203,10 +203,10 @@ class Settler:
         delay = now - message.created_at
         count = self._metrics.recipient_settled
         for recipient, outcome in zip(done.recipients, done.outcomes, strict=True):
+            if not outcome.counts:
+                continue
             if lost and (message.queue_id, outcome.number) in lost:
                 self._log.info("message.taken-over", queue_id=message.queue_id, to=recipient.address)
-                continue
-            if not outcome.counts:
                 continue
             count(_NAMES[outcome.result], delay)
             tell = self._log.warning if outcome.result is Result.FAILED else self._log.info

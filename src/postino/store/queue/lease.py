@@ -21,6 +21,7 @@ __all__ = [
     "give_back",
     "lease_token",
     "next_due",
+    "of_ours",
     "read_octets",
     "release_leases",
     "renew",
@@ -90,13 +91,21 @@ def renew(
 
     Whoever is not among them was held, dropped or parked meanwhile, or taken over. Needs no sync.
     """
-    text = json.dumps(queue_ids)
-    where = f"queue_id IN ({tx.dialect.members}) AND lease=? AND state=0"
-    tx.run(f"UPDATE queue_recipient SET next_at=? WHERE {where}", (until, text, token))
-    return {
-        (QueueId(row[0]), row[1])
-        for row in tx.all(f"SELECT queue_id, number FROM queue_recipient WHERE {where}", (text, token))
-    }
+    tx.run(f"UPDATE queue_recipient SET next_at=? WHERE {_ours(tx)}", (until, json.dumps(queue_ids), token))
+    return of_ours(tx, token, queue_ids)
+
+
+def of_ours(tx: Tx, token: LeaseToken, queue_ids: Sequence[QueueId]) -> set[tuple[QueueId, int]]:
+    """The recipients of these messages that are still ours to send, as renew() gives them."""
+    where = _ours(tx)
+    rows = tx.all(
+        f"SELECT queue_id, number FROM queue_recipient WHERE {where}", (json.dumps(queue_ids), token)
+    )
+    return {(QueueId(row[0]), row[1]) for row in rows}
+
+
+def _ours(tx: Tx) -> str:
+    return f"queue_id IN ({tx.dialect.members}) AND lease=? AND state=0"
 
 
 def next_due(tx: Tx, exclude: Collection[str] = ()) -> Instant | None:
