@@ -94,6 +94,39 @@ def test_a_late_bounce_finds_its_way_back(peers: Peers, first: str) -> None:
     assert f"Delivered-To: {sender}".encode() in octets
 
 
+@pytest.mark.parametrize("local", ["a" * 60, '"quoted user"', "größe"])
+def test_every_kind_of_sender_can_be_rewritten(peers: Peers, local: str) -> None:
+    near, far, word = peers.postfix, peers.exim, token()
+    options = () if local.isascii() else ("SMTPUTF8", "BODY=8BITMIME")
+    late = alias(peers, f"{LATE}@{far.domain}")
+    near.submit(f"{local}@{near.domain}", [late], mail(f"from@{near.domain}", late, word), options)
+    (octets,) = near.received(1, f"Message-ID: <{word}@example.org>".encode())
+    assert octets.startswith(f"Return-Path: <>\r\nX-Original-To: {local}@{near.domain}\r\n".encode())
+
+
+def test_a_list_elsewhere_gets_one_copy_each(peers: Peers) -> None:
+    near, far, word = peers.postfix, peers.exim, token()
+    sender = f"{word}@{near.domain}"
+    team = alias(peers, *(f"member{number}@{far.domain}" for number in range(30)))
+    sent = mail(sender, team, word)
+    near.submit(sender, [team], sent)
+    arrived = far.received(30, word.encode())
+    assert len(arrived) == 30
+    for message in arrived[::10]:
+        assert message.endswith(sent)
+        assert_sealed(peers, message)
+
+
+def test_eight_bits_are_encoded_on_the_way_on_and_sealed_then(peers: Peers) -> None:
+    near, word = peers.exim, token()
+    sender = f"{word}@{near.domain}"
+    team = alias(peers, "to@bare.example.net")
+    near.submit(sender, [team], mail(sender, team, word, "über\r\n".encode(), EIGHT_BIT), ("BODY=8BITMIME",))
+    (arrived,) = peers.postfix.received(1, word.encode())
+    assert arrived.isascii()
+    assert_sealed(peers, arrived)
+
+
 def test_success_is_confirmed_from_there(peers: Peers) -> None:
     near, far, word = peers.postfix, peers.exim, token()
     sender = f"{word}@{near.domain}"

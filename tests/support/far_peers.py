@@ -132,10 +132,8 @@ class Peers:
             yield smtp
 
     def cli(self, *arguments: str) -> str:
-        """What a `postino` command prints: within this process, for its start takes longer than most tests."""
-        done = CliRunner().invoke(main, [*arguments, "--data", str(self.server.data)])
-        assert done.exit_code == 0, done.output
-        return done.output
+        """What a `postino` command prints."""
+        return run_command(self.server, *arguments)
 
     def inbox(self, user: str, count: int) -> list[bytes]:
         """The messages of somebody's INBOX, once there are so many."""
@@ -363,11 +361,18 @@ def peers_around(directory: Path) -> Iterator[Peers]:
 
 def keys_in_use(server: LiveServer) -> dict[str, str]:
     """Have the server sign for example.org; gives its records."""
-    shown = server.cli("dkim", "add", "example.org").stdout
+    shown = run_command(server, "dkim", "add", "example.org")
     records = {
         name: "".join(re.findall(r'"([^"]*)"', strings))
         for name, strings in re.findall(r"^(\S+)\. IN TXT (\([^)]*\)|.*)$", shown, re.MULTILINE)
     }
     for name in records:
-        server.cli("dkim", "use", "example.org", name.partition(".")[0])
+        run_command(server, "dkim", "use", "example.org", name.partition(".")[0])
     return records
+
+
+def run_command(server: LiveServer, *arguments: str) -> str:
+    """What a `postino` command prints: within this process, for its start takes longer than most tests."""
+    done = CliRunner().invoke(main, [*arguments, "--data", str(server.data)])
+    assert done.exit_code == 0, done.output
+    return done.stdout
