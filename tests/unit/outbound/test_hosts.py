@@ -99,6 +99,18 @@ async def test_hosts_refused(case: str) -> None:
     assert str(refused.value)
 
 
+async def test_we_are_found_among_more_hosts_than_are_tried() -> None:
+    hosts = [f"h{number}.example" for number in range(2 * MOST_HOSTS)]
+    zone = "".join(f"d.example. MX 10 {host}.\n{host}. A 192.0.2.9\n" for host in hosts)
+    resolver = FakeResolver(zone + "d.example. MX 10 us.example.\nbest.example. A 192.0.2.7\n")
+    with pytest.raises(Undeliverable) as refused:
+        await find_hosts(resolver, "d.example", ourselves=US)
+    assert refused.value.status == "5.4.6"
+    resolver.zone.add("d.example. MX 5 best.example.\n")
+    found = await find_hosts(resolver, "d.example", ourselves=US)
+    assert [host.name for host in found.hosts] == ["best.example"]
+
+
 async def test_a_domain_that_is_not_there() -> None:
     with pytest.raises(Undeliverable, match="does not exist") as refused:
         await find_hosts(FakeResolver(), "d.example")

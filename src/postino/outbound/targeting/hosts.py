@@ -93,14 +93,17 @@ async def find_hosts(
         raise Undeliverable(f"The domain {domain} does not exist", "5.1.2")
     if [record.host for record in mx.records] == [""]:
         raise Undeliverable(f"The domain {domain} takes no mail (it has a null MX record)", "5.1.10")
-    exchangers = _exchangers(domain, mx)
+    exchangers = _exchangers(domain, mx, ourselves)
     looked_up = await _look_up(resolver, exchangers, ipv6=ipv6, ourselves=ourselves, private=private)
     hosts = _better_than_we(domain, looked_up, bool(mx.records))
     return FoundHosts(domain, hosts, bool(mx.records), mx.secure, mx.canonical_name)
 
 
-def _exchangers(domain: str, mx: DnsAnswer[MxRecord]) -> list[MxRecord]:
-    """The names to look up, best first; those of one preference come in the resolver's random order."""
+def _exchangers(domain: str, mx: DnsAnswer[MxRecord], ourselves: Ourselves) -> list[MxRecord]:
+    """The names to look up, best first; those of one preference come in the resolver's random order.
+
+    Where our name is among them, however far down, the list ends with those preferred to us.
+    """
     if not mx.records:
         return [MxRecord(0, domain)]
     seen: set[str] = set()
@@ -109,6 +112,9 @@ def _exchangers(domain: str, mx: DnsAnswer[MxRecord]) -> list[MxRecord]:
         if record.host and record.host not in seen and not _is_address(record.host):
             seen.add(record.host)
             found.append(record)
+    us = next((record for record in found if record.host in ourselves.names), None)
+    if us is not None:
+        found = [record for record in found if record.preference < us.preference] or [us]
     if not found:
         raise Undeliverable(f"The MX records of {domain} name no host", "5.4.4")
     return found[:MOST_HOSTS]
