@@ -164,6 +164,9 @@ LOOPING: Final = Reply(554, "5.4.6", "Too many Received fields; the message is g
 FORWARDING_LOOP: Final = Reply(
     554, "5.4.6", "The address has sent this message on before; it is going round in a loop"
 )
+ONLY_REPORTS: Final = Reply(
+    550, "5.7.1", "This address leads reports back to a sender, and takes mail from the null sender only"
+)
 JUNK_NOT_FORWARDED: Final = Reply(550, "5.7.1", "The message is marked as junk, which is not sent on")
 DISK_FULL: Final = Reply(452, "4.3.1", "There is no room for the message now; try again later")
 STORE_UNAVAILABLE: Final = Reply(451, "4.3.0", "The message cannot be kept now; try again later")

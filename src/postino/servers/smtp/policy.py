@@ -58,16 +58,22 @@ class RecipientRefused:
 _UNKNOWN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.NO_SUCH_RECIPIENT)
 _NO_RELAYING: Final = RecipientRefused(Reason.RELAYING, replies.NO_RELAYING)
 _NO_OUTBOUND: Final = RecipientRefused(Reason.RELAYING, replies.NO_OUTBOUND)
+_ONLY_REPORTS: Final = RecipientRefused(Reason.RELAYING, replies.ONLY_REPORTS)
 _HALF_DOMAIN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.HALF_RECIPIENT_DOMAIN)
 _BAD_DOMAIN: Final = RecipientRefused(Reason.UNKNOWN_RECIPIENT, replies.BAD_RECIPIENT_DOMAIN)
 
 
 def resolve_recipient(
-    context: ServerContext, forward_path: Address, *, octets: int, may_relay: bool
+    context: ServerContext,
+    forward_path: Address,
+    *,
+    octets: int,
+    may_relay: bool,
+    is_report: bool = False,
 ) -> Resolved | RecipientRefused | None:
     """Who here receives mail to `forward_path`, None when it goes elsewhere, or why it goes nowhere.
 
-    `octets` is the announced size, 0 when unknown. An alias is refused when any of its accounts is
+    `octets` is the announced size, 0 when unknown; `is_report` is whether the reverse-path is null. An alias is refused when any of its accounts is
     full: the sender keeps the message and tries again, which an answer of half would not get.
     """
     delivery = context.delivery
@@ -82,6 +88,10 @@ def resolve_recipient(
         return _UNKNOWN
     if found.forwards and context.outbound is None:
         return _NO_OUTBOUND
+    # SECURITY: whoever has us forward a message to himself learns a rewritten address of anybody he names in
+    # MAIL. Were it to take all mail, we would relay his to that person.
+    if not is_report and any(forward.is_return for forward in found.forwards):
+        return _ONLY_REPORTS
     for recipient in found.accounts:
         full = refuse_room(recipient, octets)
         if full is not None:

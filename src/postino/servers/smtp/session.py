@@ -345,6 +345,7 @@ class SmtpSession:
             forward_path,
             octets=transaction.mail.size,
             may_relay=self._submitter is not None,
+            is_report=transaction.mail.reverse_path is None,
         )
         if (found is None or isinstance(found, policy.RecipientRefused)) and self._is_local(forward_path):
             # Programs write to users of this machine, above all root, whom nobody made an account for.
