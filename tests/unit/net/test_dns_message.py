@@ -247,6 +247,8 @@ DAMAGED = {
     "a name longer than its record": raw(MX, record(15, b"\x00\x0a\x01"), b"a\x00"),
     "a name shorter than its record": raw(MX, record(15, b"\x00\x0a\x01a\x00x")),
     "a name of 256 octets": raw(MX, record(15, b"\x00\x0a" + b"\x01a" * 128 + b"\x00")),
+    "an alias shorter than its record": raw(MX, record(5, b"\x01a\x00x")),
+    "an alias longer than its record": raw(MX, record(5, b"\x01"), b"a\x00"),
     "an MX without a host": raw(MX, record(15, b"\x00\x0a")),
     "fewer records than said": raw(MX, record(15, b"\x00\x0a\x00"), count=2),
     "more records than anybody has": raw(MX, count=65_535),

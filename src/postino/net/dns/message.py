@@ -169,7 +169,9 @@ def _read(
         if alias is None:
             break
         ttl = alias[0].ttl if ttl is None else min(ttl, alias[0].ttl)
-        name, _ = read_name(octets, alias[0].at)
+        name, end = read_name(octets, alias[0].at)
+        if end != alias[0].at + alias[0].length:
+            raise BadAnswer("a record in its answer is damaged")
         if name in seen:
             raise BadAnswer("its CNAMEs go round in a circle")
         if len(seen) > MOST_ALIASES:
