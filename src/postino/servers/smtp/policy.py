@@ -73,8 +73,9 @@ def resolve_recipient(
 ) -> Resolved | RecipientRefused | None:
     """Who here receives mail to `forward_path`, None when it goes elsewhere, or why it goes nowhere.
 
-    `octets` is the announced size, 0 when unknown; `is_report` is whether the reverse-path is null. An alias is refused when any of its accounts is
-    full: the sender keeps the message and tries again, which an answer of half would not get.
+    `octets` is the announced size, 0 when unknown; `is_report` is whether the reverse-path is null. An alias
+    is refused when any of its accounts is full: the sender keeps the message and tries again, which an answer
+    of half would not get.
     """
     delivery = context.delivery
     # PERF: first what is known without a read: mail of users goes mostly elsewhere.
