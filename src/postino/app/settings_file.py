@@ -6,6 +6,7 @@ Not here: the schema (app/settings.py).
 """
 
 import difflib
+import ipaddress
 import os
 import re
 import socket
@@ -22,8 +23,10 @@ from postino.app.units import parse_duration, parse_size
 from postino.core.errors import SettingsError
 from postino.delivery.junk import parse_marks
 from postino.directory.local_user import parse_local_sender
+from postino.net.dns.servers import parse_server
 from postino.net.sockets import ListenAddress, parse_listen_address
 from postino.outbound.targeting.routes import check_routes
+from postino.smtp.paths import is_host
 
 _AT: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 _ALLOWED: Final = {
@@ -102,7 +105,7 @@ def read_settings(text: str, *, base: Path, file: Path | None = None) -> Configu
         configuration.listen()
         _check_tls(settings)
         _check_oauth(settings)
-        check_routes(settings.outbound)
+        _check_outbound(settings)
         parse_marks(settings.delivery.junk_fields)
         for text in settings.server.local_senders:
             parse_local_sender(text)
@@ -211,6 +214,24 @@ def _check_tls(settings: Settings) -> None:
     if bool(settings.tls.certificate) != bool(settings.tls.key):
         missing = "key" if settings.tls.certificate else "certificate"
         raise SettingsError(f"tls.{missing} is missing; a certificate and its key go together")
+
+
+def _check_outbound(settings: Settings) -> None:
+    outbound = settings.outbound
+    names = {"server.hostname": settings.server.hostname, "outbound.hello_name": outbound.hello_name}
+    for key, name in names.items():
+        if name and not is_host(name):
+            raise SettingsError(f"{key} must be a host's name, such as mail.example.org, not {name!r}")
+    for text in outbound.source_addresses:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            raise SettingsError(
+                f"outbound.source_addresses has {text!r}; write addresses of this machine, such as 192.0.2.25"
+            ) from None
+    for text in outbound.resolvers:
+        parse_server(text)
+    check_routes(outbound)
 
 
 def _check_oauth(settings: Settings) -> None:

@@ -44,6 +44,10 @@ def test_an_empty_file_gives_the_defaults() -> None:
         ('[oauth]\nissuer = "a"\nkeys = "http://a.example/k"\naudience = ["x"]', "oauth.keys must be an https URL, not 'http://a.example/k': keys are asked for over TLS only"),
         ('[oauth]\nissuer = "https://a.example"\naudience = ["x"]\nalgorithms = []', "oauth.algorithms is empty; leave it out for all that need no shared secret"),
         ('[oauth]\nissuer = "https://a.example"\naudience = ["x"]\nalgorithms = ["HS256"]', "oauth.algorithms with HS need a shared secret: give a file of keys in oauth.keys"),
+        ('[server]\nhostname = "our server"', "server.hostname must be a host's name, such as mail.example.org, not 'our server'"),
+        ('[outbound]\nhello_name = "a\\r\\nRSET"', "outbound.hello_name must be a host's name, such as mail.example.org, not 'a\\r\\nRSET'"),
+        ('[outbound]\nsource_addresses = ["eth0"]', "outbound.source_addresses has 'eth0'; write addresses of this machine, such as 192.0.2.25"),
+        ('[outbound]\nresolvers = ["unbound"]', "outbound.resolvers cannot have 'unbound'; write an address, as 127.0.0.1 or 127.0.0.1#53"),
         ("[limits]\nlogin_seconds = 0", "line 2: limits.login_seconds must be a number, above 0.0, not 0"),
         ('[listen]\nsmtp = "*:25"', "line 2: listen.smtp must be a list such as [\"...\"], not '*:25'"),
         ("[listen]\nsmtp = [25]", 'line 2: listen.smtp must be a text in "quotes"'),
@@ -150,9 +154,9 @@ def test_the_commented_file_uncommented_is_the_default_file() -> None:
 
 
 def test_values_given_are_set_in_the_commented_file() -> None:
-    text = render_commented_file({"server.hostname": 'a"b\\c', "listen.imap": ("127.0.0.1:1",)})
+    text = render_commented_file({"server.data": 'a"b\\c', "listen.imap": ("127.0.0.1:1",)})
     settings = read(text).settings
-    assert settings.server.hostname == 'a"b\\c'
+    assert settings.server.data == 'a"b\\c'
     assert settings.listen.imap == ("127.0.0.1:1",)
 
 
