@@ -134,19 +134,27 @@ async def _ask(
             writer.write(exchange.send(h11.Data(data=request.body)) or b"")
         exchange.send(h11.EndOfMessage())
         await writer.drain()
-        return await _read(exchange, reader, request)
+        answer, is_delimited = await _read(exchange, reader, request)
+        if not (is_delimited or _ended_well(writer)):
+            # SECURITY: whoever cuts the connection would choose how much of a policy there is.
+            raise HttpsFailure(f"{request.url} closes the connection before its answer is surely whole")
+        return answer
     finally:
         writer.transport.abort()
 
 
-async def _read(exchange: h11.Connection, reader: asyncio.StreamReader, request: HttpsRequest) -> HttpsAnswer:
+async def _read(
+    exchange: h11.Connection, reader: asyncio.StreamReader, request: HttpsRequest
+) -> tuple[HttpsAnswer, bool]:
+    """The answer, and whether it says itself where it ends (RFC 9112 §6.3)."""
     status, content_type, body = 0, "", bytearray()
-    received = 0
+    received, is_closed = 0, False
     while True:
         event = exchange.next_event()
         if event is h11.NEED_DATA:
             data = await reader.read(_PIECE_OCTETS)
             received += len(data)
+            is_closed = not data
             # Chunks of an octet each, and "100 Continue" without end, are small and take long to read.
             if received > _HEADER_OCTETS + 2 * request.most_octets:
                 raise HttpsFailure(f"{request.url} answers more than {request.most_octets} octets")
@@ -161,9 +169,20 @@ async def _read(exchange: h11.Connection, reader: asyncio.StreamReader, request:
             if len(body) > request.most_octets:
                 raise HttpsFailure(f"{request.url} answers more than {request.most_octets} octets")
         elif isinstance(event, h11.EndOfMessage):
-            return HttpsAnswer(status, content_type, bytes(body))
+            return HttpsAnswer(status, content_type, bytes(body)), not is_closed
         elif not isinstance(event, h11.InformationalResponse):
             raise HttpsFailure(f"{request.url} closes the connection without an answer")
+
+
+def _ended_well(writer: asyncio.StreamWriter) -> bool:
+    """Whether the server said in TLS that this is all (RFC 9112 §9.8); to asyncio any end is one."""
+    tls: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
+    try:
+        return tls is not None and tls.read(1) == b""
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
 
 
 async def _connect(

@@ -1,6 +1,7 @@
 """The HTTPS client against web servers on loopback, some of which misbehave."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -109,6 +110,40 @@ async def test_a_post(tmp_path: Path, authorities: str) -> None:
 async def test_every_way_of_ending_a_body(tmp_path: Path, authorities: str, octets: bytes) -> None:
     async with web_server(octets, path=tmp_path) as (port, _):
         assert (await ask(port, authorities)).body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("octets", "is_whole"),
+    [
+        (OK, True),
+        (b"HTTP/1.1 200 OK\r\n\r\nhello", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", False),
+    ],
+)
+async def test_who_cuts_the_connection_makes_no_other_answer(
+    tmp_path: Path, authorities: str, octets: bytes, is_whole: bool
+) -> None:
+    (tmp_path / "web.pem").write_bytes(GOOD.pem + GOOD.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "web.pem")
+
+    def serve(listening: socket.socket) -> None:
+        link, _ = listening.accept()
+        with context.wrap_socket(link, server_side=True) as inside:
+            inside.recv(10_000)
+            inside.sendall(octets)
+            # Without the close_notify that would say that this is all.
+            socket.socket(fileno=inside.detach()).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = asyncio.create_task(asyncio.to_thread(serve, listening))
+        port = listening.getsockname()[1]
+        if is_whole:
+            assert (await ask(port, authorities)).body == b"hello"
+        else:
+            with pytest.raises(HttpsFailure, match=r"whole|without"):
+                await ask(port, authorities)
+        await serving
 
 
 async def test_a_redirect_is_an_answer_like_others(tmp_path: Path, authorities: str) -> None:
