@@ -2,8 +2,9 @@
 
 RFC: 5321 §3.9 (aliases), §6.3 (loops), 3461 §5.2.3 (delivered), §5.2.7 (aliases and forwarding), 7208 §D
     (rewritten reverse-paths), 8689 §6 (REQUIRETLS goes along).
-Invariants: a null reverse-path stays null; nothing is sent on by the same address twice, nor what is junk;
-    everything planned is written down with the mailboxes' copies, or not at all.
+Invariants: a null reverse-path stays null; nothing is sent on by the same address twice, nor what is junk or
+    would lend itself a name of ours; everything planned is written down with the mailboxes' copies, or not at
+    all.
 Not here: who receives what (store/addresses.py), the write (accept.py), asking the next server while the
     sender waits (outbound/cut_through.py), sealing (outbound/signing/signer.py).
 """
@@ -47,6 +48,7 @@ class Refusal(Enum):
 
     LOOP = "the message was sent on by this address before"
     JUNK = "what is marked as junk is not sent on"
+    FORGED = "nothing proves that it is from its author, who would be one of ours"
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -55,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     outgoing: Sequence[Outgoing] = ()
     reports: Sequence[Tellable] = ()
     kept: Sequence[ResolvedRecipient] = ()
-    """Accounts that get the message after all, for what is junk is not sent on."""
+    """Accounts that get the message after all, for what is junk or forged is not sent on."""
     refused: Refusal | None = None
     """Somebody would not get it and not be told of: refuse it instead of taking it."""
 
@@ -71,6 +73,15 @@ class Arrived(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     account_id: AccountId = _NOBODY
     """Who submitted it; 0 for mail from elsewhere."""
     is_junk: bool = False
+    is_forged: bool = False
+    """Sent on from here it would pass as an author's of ours, which nothing proves."""
+
+    @property
+    def withheld(self) -> Refusal | None:
+        """Why it is not sent on; whose mail it is may have it all the same."""
+        if self.is_junk:
+            return Refusal.JUNK
+        return Refusal.FORGED if self.is_forged else None
 
 
 def concerns(accepted: Sequence[Accepted]) -> bool:
@@ -96,11 +107,11 @@ class Forwarding:
         for one in accepted:
             looping = [forward for forward in one.found.forwards if str(forward.via).lower() in passed]
             open_ways = [forward for forward in one.found.forwards if forward not in looping]
-            if arrived.is_junk and open_ways:
+            if arrived.withheld is not None and open_ways:
                 keeping = [forward for forward in open_ways if forward.account_id]
                 if not (keeping or one.found.accounts):
                     # Whoever else is named: nothing is taken for somebody who would not get it.
-                    return Plan(refused=Refusal.JUNK)
+                    return Plan(refused=arrived.withheld)
                 kept.update((forward.account_id, _account(forward)) for forward in keeping)
                 open_ways = []
             looped = looped or bool(looping)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from postino.core.ports import Bus, Clock
 from postino.delivery.forwarding import Forwarding
 from postino.outbound.client.held_session import HeldSession
+from postino.outbound.client.outgoing import BlobBody
 from postino.outbound.client.session import SYSTEM_NETWORK, ClientSession
 from postino.outbound.client.tls_outcome import TlsNote
 from postino.outbound.cut_through import CutThrough
@@ -24,10 +25,11 @@ from postino.outbound.dispatch.retry import Chance, Retry
 from postino.outbound.dispatch.settling import Done, OutboundMetrics, Settler
 from postino.outbound.reports import Reporter
 from postino.outbound.settings import OutboundSettings
-from postino.outbound.signing.signer import Signer
+from postino.outbound.signing.signer import Signer, Signers
 from postino.outbound.targeting.routes import Routes
 from postino.outbound.targeting.target import Host, Target
 from postino.outbound.targeting.targets import Targets
+from postino.store.content import Body, SealedBlob
 from postino.store.queue.lease import lease_token
 from postino.store.store import Store
 
@@ -91,6 +93,8 @@ class Outbound:
         self.forwarding = forwarding
         """What becomes of received mail beyond its recipients' mailboxes."""
         self._targets = targets
+        self._signer = signer
+        self._blobs = store.blobs
         self._clock = clock
         self._network = network
         self._note_tls = note_tls
@@ -152,6 +156,14 @@ class Outbound:
             part.change_settings(settings)
         self.routes = routes
         self.dispatcher.wake()
+
+    async def signers_of(self, header: bytes, body: Body, size: int) -> Signers:
+        """Whose DKIM signatures a received message bears; `size` is the body's."""
+        if isinstance(body, SealedBlob):
+            octets: bytes | BlobBody = BlobBody(self._blobs, body.blob_id, body.offset, size)
+        else:
+            octets = body.octets
+        return await self._signer.signers_of(header, octets)
 
     def start(self) -> None:
         """Begin to send; in the event loop."""

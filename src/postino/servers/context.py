@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from postino.delivery.forwarding import Forwarding
     from postino.outbound.cut_through import CutThrough
     from postino.outbound.settings import OutboundSettings
+    from postino.outbound.signing.signer import Signers
     from postino.servers.authentication import Authentication
     from postino.servers.metrics import Metrics
+    from postino.store.content import Body
     from postino.store.store import Store
 
 
@@ -50,6 +52,10 @@ class Outbound(Protocol):
     @property
     def forwarding(self) -> "Forwarding":
         """What becomes of mail beyond its recipients' mailboxes."""
+        ...
+
+    async def signers_of(self, header: bytes, body: "Body", size: int) -> "Signers":
+        """Whose DKIM signatures a received message bears; `size` is the body's."""
         ...
 
 

@@ -168,5 +168,11 @@ ONLY_REPORTS: Final = Reply(
     550, "5.7.1", "This address leads reports back to a sender, and takes mail from the null sender only"
 )
 JUNK_NOT_FORWARDED: Final = Reply(550, "5.7.1", "The message is marked as junk, which is not sent on")
+FORGED_NOT_FORWARDED: Final = Reply(
+    550,
+    "5.7.1",
+    "The author's address is of a domain of this server, and no valid DKIM signature proves it: the message "
+    "is not sent on to other servers",
+)
 DISK_FULL: Final = Reply(452, "4.3.1", "There is no room for the message now; try again later")
 STORE_UNAVAILABLE: Final = Reply(451, "4.3.0", "The message cannot be kept now; try again later")

@@ -16,7 +16,7 @@ from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.accept import Delivery, Envelope, Inbound
 from postino.delivery.facts import derive_facts
-from postino.delivery.forwarding import Accepted, Arrived, Forwarding
+from postino.delivery.forwarding import Accepted, Arrived, Forwarding, Refusal
 from postino.delivery.incoming import Content
 from postino.outbound.dispatch.attempt import Judge
 from postino.outbound.dispatch.work import NOBODY, Work
@@ -117,7 +117,8 @@ class LocalDelivery:
         try:
             plan = await self._forwarding.plan(arrived, [Accepted(path, found, options)], now=now)
             if plan.refused is not None:
-                return self._failed(message, recipient, "5.4.6", f"Not delivered: {plan.refused.value}")
+                status = "5.4.6" if plan.refused is Refusal.LOOP else "5.7.1"
+                return self._failed(message, recipient, status, f"Not delivered: {plan.refused.value}")
             accounts = [
                 account for account in (*found.accounts, *plan.kept) if account.account_id not in served
             ]

@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from postino.core.address import domain_key
 from postino.core.errors import ProtocolViolation
@@ -27,6 +27,7 @@ from postino.mailauth.authentication_results import (
 )
 from postino.mailauth.dkim.canonicalization import BodyHash, Canonicalization
 from postino.mailauth.dkim.private_key import PrivateKey, unpack_key
+from postino.mailauth.dkim.reasons import Reason
 from postino.mailauth.dkim.sign import SigningKey, sign_message
 from postino.mailauth.dkim.signed_fields import HeaderFields
 from postino.mailauth.dkim.verify import dkim_method_results, verify_dkim
@@ -115,6 +116,19 @@ class Signer:
             keys = keys or self._keys_of(domain_key(domain.lower()))
         return await self._seal(header, fields, body, keys[0], arrival) if keys else b""
 
+    async def signers_of(self, header: bytes, body: "bytes | BodyReader") -> "Signers":
+        """Whose valid signatures a message bears that came from elsewhere."""
+        check = verify_dkim(header, _pieces(body), now=self._clock.now())
+        results = await answer(check, self._resolver, in_thread=_is_large(body))
+        return Signers(
+            frozenset(
+                domain_key(found.signature.domain)
+                for found in results
+                if found.reason is Reason.PASSED and found.signature is not None
+            ),
+            any(found.reason is Reason.KEY_UNAVAILABLE for found in results),
+        )
+
     async def _seal(
         self,
         header: bytes,
@@ -168,6 +182,15 @@ class Signer:
                 self._parsed.clear()
             found = self._parsed[octets] = unpack_key(octets)
         return found
+
+
+class Signers(NamedTuple):
+    """What the signatures of a received message prove."""
+
+    proved: frozenset[str]
+    """Domains, as the store has them."""
+    is_open: bool
+    """The DNS gave no answer about one."""
 
 
 def author_domain(fields: HeaderFields) -> str:

@@ -23,6 +23,7 @@ class Reason(Enum):
     SUPPRESSED = "suppressed-recipient"
     PARAMETER = "parameter"
     JUNK = "junk"
+    FORGED = "forged-author"
     NEXT_SERVER = "next-server"
     SENDING_LIMIT = "sending-limit"
     TOO_LARGE = "too-large"

@@ -22,6 +22,7 @@ from postino.delivery.junk import is_junk
 from postino.delivery.submission import Mended, facts_of_own, mend, read_fields, without_mbox_line
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
+from postino.servers.smtp.authorship import would_pass_as_ours
 from postino.servers.smtp.events import Reason
 from postino.servers.smtp.submitter import Submitter
 from postino.servers.smtp.transaction import MailTransaction, Taken
@@ -38,6 +39,7 @@ _NOBODY: Final = AccountId(0)
 _REFUSALS: Final = {
     Refusal.LOOP: (Reason.LOOP, replies.FORWARDING_LOOP),
     Refusal.JUNK: (Reason.JUNK, replies.JUNK_NOT_FORWARDED),
+    Refusal.FORGED: (Reason.FORGED, replies.FORGED_NOT_FORWARDED),
 }
 
 
@@ -57,7 +59,11 @@ class Intake:
         transaction: MailTransaction,
         arrival: Arrival,
         submitter: Submitter | None,
+        *,
+        is_trusted: bool,
     ) -> None:
+        """`is_trusted`: it comes from a server of ours, which has looked at it."""
+        self._is_stranger = submitter is None and not is_trusted
         self._context = context
         self._transaction = transaction
         self._arrival = arrival
@@ -159,6 +165,10 @@ class Intake:
             size=content.facts.size if isinstance(content, Content) else content.size,
             account_id=self._account_id,
             is_junk=self._is_junk,
+            is_forged=self._is_stranger
+            and await would_pass_as_ours(
+                self._context, self._transaction.mail.reverse_path, accepted, content
+            ),
         )
         return await outbound.forwarding.plan(arrived, accepted, now=self._now)
 

@@ -133,7 +133,7 @@ class MessageReceiver:
         assert message is not None
         if received_hops(message.header) >= self._context.limits.received_hops:
             return self._refused(transaction, Reason.LOOP, replies.LOOPING)
-        intake = Intake(self._context, transaction, arrival, submitter)
+        intake = Intake(self._context, transaction, arrival, submitter, is_trusted=self._is_lmtp)
         refused = await intake.read(message)
         if refused is not None:
             return self._refused(transaction, refused.reason, refused.reply)
