@@ -38,7 +38,7 @@ from tests.support.fake_dns import DnsServer, dns_on_loopback
 from tests.support.live_server import LiveServer, free_ports
 from tests.support.unbound import FORGED, unbound
 
-USERS = 90
+USERS = 250
 USER_PASSWORD = "open sesame 1"
 ARRIVAL_SECONDS = 30.0
 TRACE = {"return-path", "delivered-to", "x-original-to", "received", "dkim-signature"}
