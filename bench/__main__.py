@@ -19,6 +19,7 @@ from bench import corpus, machine, report
 from bench.drivers.ceiling import driver_ceiling
 from bench.drivers.sink import Sink
 from bench.drivers.smtp import ready_to_send
+from bench.merge import merge
 from bench.micro.signing import signing_milliseconds
 from bench.peers.debian import DebianPair, install_peers
 from bench.peers.debian_sending import DebianSending
@@ -93,6 +94,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--page", type=Path, help="write the page here; a whole run writes docs/benchmarks.md"
+    )
+    parser.add_argument(
+        "--into",
+        type=Path,
+        metavar="PAGE",
+        help="put the sections of these suites into the page of a whole run",
     )
     return parser.parse_args()
 
@@ -235,7 +242,10 @@ def main() -> int:
     )
     partial = options.quick or options.only or options.without_peers or options.only_peers
     page = options.page or (options.work / "benchmarks.md" if partial else PAGE)
-    page.write_text(report.markdown(outcome), encoding="utf-8")
+    written = report.markdown(outcome)
+    if options.into is not None:
+        page, written = options.into, merge(options.into.read_text(encoding="utf-8"), written)
+    page.write_text(written, encoding="utf-8")
     console.print(f"{runner.minutes:.1f} minutes; written to {page}", highlight=False)
     for failure in runner.samples.failures:
         console.print(f"not measured: {failure}", style="red", markup=False)
