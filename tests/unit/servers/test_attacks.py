@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 
 from postino.core.address import parse_address
+from postino.delivery.junk import parse_marks
 from postino.mailauth.dkim.canonicalization import BodyHash, Canonicalization
 from postino.mailauth.dkim.sign import sign_message
 from postino.mailauth.dkim.signed_fields import HeaderFields
-from postino.store.accounts import create_domain
+from postino.store.accounts import create_account, create_domain
 from postino.store.forwards import set_forwarding
+from postino.store.sending import set_limits
 from postino.store.tx import Tx
 from tests.support.dkim_examples import ed25519_key, zone_of
 from tests.support.world import NOW
-from tests.unit.servers.test_fates import Place, id_of, play
+from tests.unit.servers.test_fates import OURS, Place, id_of, play
 
 
 def test_an_address_that_leads_back_to_a_sender_relays_nothing_but_reports(tmp_path: Path) -> None:
@@ -120,3 +122,49 @@ def test_it_is_asked_for_again_while_the_dns_cannot_say_whose_signature_it_is(tm
         assert not place.sent_to()
 
     play(tmp_path, scenario)
+
+
+LARGE = b"\r\n".join([b"x" * 70] * 20_000) + b"\r\n"
+
+
+def files(place: Place) -> int:
+    return len(list(place.world.store.blobs.listed(before=1e12)))
+
+
+@pytest.mark.parametrize(
+    ("to", "head", "code"),
+    [
+        ("full@example.org", b"From: sue@client.example\r\n\r\n", "552"),
+        ("team@example.org", b"From: boss@example.org\r\n\r\n", "550"),
+        ("team@example.org", b"From: sue@client.example\r\nX-Spam: Yes\r\n\r\n", "550"),
+        ("bob@example.org", b"From: sue@client.example\r\n\r\n", "250"),
+    ],
+)
+def test_what_is_refused_leaves_no_file(tmp_path: Path, to: str, head: bytes, code: str) -> None:
+    """Nobody fills the disk with messages that nobody gets."""
+
+    async def scenario(place: Place) -> None:
+        place.world.delivery.junk_marks = parse_marks(["X-Spam: Yes"])
+        for _ in range(3):
+            replies = await place.receive(to, message=head + LARGE)
+            assert replies[-1].startswith(code)
+        assert files(place) == (3 if code == "250" else 0)
+
+    play(tmp_path, scenario, small_account)
+
+
+def small_account(tx: Tx) -> None:
+    ann = id_of(tx, "ann")
+    full = create_account(tx, parse_address("full@example.org"), "", "", 1_000_000, NOW)
+    set_limits(tx, ann, daily_messages=1, daily_recipients=9)
+    assert full
+
+
+def test_whoever_has_sent_enough_fills_no_disk(tmp_path: Path) -> None:
+    async def scenario(place: Place) -> None:
+        for code in ("250", "452", "452"):
+            replies = await place.submit("busy@far.example", message=OURS + LARGE)
+            assert replies[-1].startswith(code)
+        assert files(place) == 1
+
+    play(tmp_path, scenario, small_account)

@@ -6,6 +6,7 @@ Invariants: every octet of a message or chunk is read, kept or not, so that none
 Not here: cutting and unstuffing (smtp/framer.py), trace fields (delivery/accept.py).
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -137,6 +138,23 @@ class MessageReceiver:
         refused = await intake.read(message)
         if refused is not None:
             return self._refused(transaction, refused.reason, refused.reply)
+        is_kept = False
+        try:
+            outcome = await self._accept_all(transaction, intake)
+            is_kept = any(reply.code < 300 for reply in (outcome if isinstance(outcome, list) else [outcome]))
+        except asyncio.CancelledError:
+            # Nobody knows what of it is being written just now; the sweep does later.
+            is_kept = True
+            raise
+        finally:
+            if not is_kept:
+                # SECURITY: a file of a refused message would lie there for a day, and refused is for nothing.
+                await intake.forget()
+        return outcome
+
+    async def _accept_all(self, transaction: MailTransaction, intake: Intake) -> Reply | list[Reply]:
+        message = transaction.message
+        assert message is not None
         accounts = list(transaction.accounts.values())
         try:
             return await self._accept(transaction, intake, transaction.taken, accounts)
