@@ -4,6 +4,7 @@ import smtplib
 from pathlib import Path
 
 import dkim
+import pytest
 
 from postino.mailauth.arc.chain import verify_arc
 from postino.mailauth.authentication_results import AuthResult
@@ -46,9 +47,12 @@ def test_forwarded_mail_is_sealed_and_not_signed(tmp_path: Path) -> None:
     with two_servers(tmp_path) as (near, far):
         records = keys_in_use(near)
         near.cli("alias", "add", "team@example.org", CAROL)
-        forged = f"From: {ANN}\r\nTo: team@example.org\r\nSubject: not hers\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\r\nx\r\n"
+        eve = "eve@elsewhere.example"
+        hers = f"From: {eve}\r\nTo: team@example.org\r\nSubject: from elsewhere\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\r\nx\r\n"
         with smtplib.SMTP("localhost", near.ports["smtp"]) as smtp:
-            smtp.sendmail("eve@elsewhere.example", ["team@example.org"], forged)
+            smtp.sendmail(eve, ["team@example.org"], hers)
+            with pytest.raises(smtplib.SMTPDataError, match=r"5\.7\.1"):
+                smtp.sendmail(eve, ["team@example.org"], hers.replace(f"From: {eve}", f"From: {ANN}"))
         (arrived,) = wait_for(far, CAROL)
         ann_writes = f"From: {ANN}\r\nTo: team@example.org\r\nSubject: hers\r\n\r\nx\r\n"
         with smtplib.SMTP_SSL("localhost", near.ports["submissions"], context=client_tls(near)) as smtp:
