@@ -10,7 +10,6 @@ Not here: asking (outbound/cut_through.py), who is forwarded (delivery/forwardin
 
 from typing import Final
 
-from postino.core.ids import BlobId
 from postino.delivery.accept import Inbound
 from postino.delivery.forwarding import Accepted, recipient_of
 from postino.outbound.cut_through import Refused
@@ -21,8 +20,8 @@ from postino.smtp.commands import RcptCommand
 from postino.smtp.paths import path_text
 from postino.smtp.reply import Reply
 from postino.store.accounts import Resolved
-from postino.store.content import SealedBlob
 from postino.store.queue.values import QueueKind
+from postino.store.unstored import forget_unstored
 
 MOST_ASKED: Final = 5
 """Recipients of one message that other servers are asked about."""
@@ -73,9 +72,7 @@ async def pass_on(
     answer = await asked.pass_on(new)
     if answer is None:
         return None
-    if isinstance(inbound.content.body, SealedBlob):
-        # Nothing names it, now that it goes nowhere from here.
-        context.store.blobs.delete(BlobId(inbound.content.body.blob_id))
+    forget_unstored(context.store, [inbound.content.body])
     fields: dict[str, str | int] = {
         "message": inbound.message_id,
         "reverse_path": path_text(inbound.envelope.reverse_path),

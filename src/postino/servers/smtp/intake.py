@@ -8,14 +8,13 @@ Not here: reading it (receiver.py), the write (delivery/accept.py), whose mail g
     (delivery/forwarding.py).
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from postino.core.address import Address, domain_key, parse_address
-from postino.core.ids import AccountId, BlobId, Instant
+from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Envelope, Inbound, Outgoing, OwnCopy, Submission
 from postino.delivery.forwarding import Accepted, Arrived, Plan, Refusal, concerns
 from postino.delivery.incoming import Content, IncomingMessage, UnreadContent
@@ -31,11 +30,10 @@ from postino.smtp import replies
 from postino.smtp.envelope import BodyType, ByMode, MailOptions
 from postino.smtp.received import Arrival
 from postino.smtp.reply import Reply
-from postino.store.accounts import Resolved, ResolvedRecipient, drop_unnamed
-from postino.store.bodies import Codec
-from postino.store.content import SealedBlob
+from postino.store.accounts import Resolved, ResolvedRecipient
 from postino.store.queue.values import NewRecipient, QueueKind
 from postino.store.sending import NO_LIMITS, Sender, SendingLimits
+from postino.store.unstored import forget_unstored
 
 _NOTHING: Final = Plan()
 _NOBODY: Final = AccountId(0)
@@ -152,15 +150,10 @@ class Intake:
             is_junk=self._is_junk,
         )
 
-    async def forget(self) -> None:
-        """Remove the file of a message that was not taken, unless something names it all the same."""
-        body = self._content.body if self._content is not None else None
-        if not isinstance(body, SealedBlob):
-            return
-        store = self._context.store
-        named = [(Codec.BLOB, body.blob_id)]
-        for blob_id in store.read_now(lambda tx: drop_unnamed(tx, named)):
-            await asyncio.to_thread(store.blobs.delete, BlobId(blob_id))
+    def forget(self) -> None:
+        """Remove the file of a message that was not taken."""
+        if self._content is not None:
+            forget_unstored(self._context.store, [self._content.body])
 
     async def _plan(self, content: Content | UnreadContent, taken: Sequence[Taken]) -> Plan:
         """What becomes of it beyond the mailboxes of its recipients here."""

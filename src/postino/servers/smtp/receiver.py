@@ -149,7 +149,7 @@ class MessageReceiver:
         finally:
             if not is_kept:
                 # SECURITY: a file of a refused message would lie there for a day, and refused is for nothing.
-                await intake.forget()
+                intake.forget()
         return outcome
 
     async def _accept_all(self, transaction: MailTransaction, intake: Intake) -> Reply | list[Reply]:

@@ -235,3 +235,46 @@ async def test_a_group_costs_few_statements(tmp_path: Path) -> None:
 
         # No message of these names another: each of them asks for its thread at most.
         assert await world.store.write(run) <= 5 + 32
+
+
+def files(world: World) -> int:
+    return len(list(world.store.blobs.listed(before=1e12)))
+
+
+@pytest.mark.parametrize(
+    ("ending", "answer"),
+    [(b" {0+}\r\n\r\n", b"x NO"), (b" {70000000}\r\n", b"x NO"), (b" nonsense\r\n", b"x BAD")],
+)
+async def test_a_command_that_is_taken_back_leaves_no_file(
+    tmp_path: Path, ending: bytes, answer: bytes
+) -> None:
+    """Else whoever does that again and again fills the disk."""
+    async with open_world(tmp_path) as world, session(world) as client:
+        for _ in range(2):
+            client.send(b"x APPEND INBOX {%d+}\r\n%b%b" % (len(BIG), BIG, ending))
+            await until(client, answer)
+        assert files(world) == 0
+        assert await stored(world) == []
+
+
+async def test_a_command_that_is_cut_off_leaves_no_file(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        async with session(world) as client:
+            client.send(b"x APPEND INBOX {%d+}\r\n%b {10}\r\n" % (len(BIG), BIG))
+            await until(client, b"+ ")
+            assert files(world) == 1
+        assert files(world) == 0
+        assert await stored(world) == []
+
+
+async def test_what_is_stored_keeps_its_file(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world, session(world) as client:
+        client.send(appended(b"x", BIG))
+        await until(client, b"x OK")
+        client.send(b"y UID REPLACE 1 INBOX {%d+}\r\n%b\r\n" % (len(BIG), BIG))
+        await until(client, b"y OK")
+        client.send(b"n UID REPLACE 77 INBOX {%d+}\r\n%b\r\n" % (len(BIG), BIG))
+        await until(client, b"n NO")
+        # The replaced one's is remembered for as long as expunged mail is.
+        assert files(world) == 2
+        assert await stored(world) == [BIG]

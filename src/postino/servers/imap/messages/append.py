@@ -52,6 +52,7 @@ from postino.store.content import NewEmail
 from postino.store.replace import Place, replace
 from postino.store.sent_copy import is_sent
 from postino.store.tx import Tx
+from postino.store.unstored import forget_unstored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +127,9 @@ class Appending:
         """Forget the command coming in; those that are complete stay."""
         if self._message is not None:
             self._message.discard()
+        if self._messages:
+            # SECURITY: messages of a command that was refused, taken back or cut off.
+            forget_unstored(self._session.context.store, [new.body for new in self._messages])
         self._forget()
 
     def _forget(self) -> None:
@@ -392,12 +396,15 @@ class Appending:
                 target.tells_uids,
                 target.is_sent,
             )
+            self._messages = []
             await self.groups.add(job)
 
     async def _replace(self) -> Completion:
         session, target, old = self._session, self._target, self._old
         assert old is not None
         (new,) = self._messages
+        # A session that ends now does not know what of it is written.
+        self._messages = []
         now = session.context.clock.now()
         try:
             appended = await session.context.store.write(
@@ -406,8 +413,10 @@ class Appending:
                 )
             )
         except PostinoError as error:
+            forget_unstored(session.context.store, [new.body])
             return refusal_of_target(error)
         if appended is None:
+            forget_unstored(session.context.store, [new.body])
             return no("The message to replace is gone", EXPUNGE_ISSUED)
         session.context.metrics.message_accepted(self._octets, 1)
         if target.tells_uids:

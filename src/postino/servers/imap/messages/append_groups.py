@@ -19,6 +19,7 @@ from postino.servers.imap.completion import Completion, no, ok, refusal_of_targe
 from postino.store.content import Appended, NewEmail
 from postino.store.messages import append_many
 from postino.store.sent_copy import append_own
+from postino.store.unstored import forget_unstored
 
 if TYPE_CHECKING:
     from postino.servers.imap.session import ImapSession
@@ -133,6 +134,7 @@ class AppendGroups:
             )
         except Exception as error:
             if not others or not isinstance(error, StoreError):
+                forget_unstored(session.context.store, [new.body for new in news])
                 refused = self._refused(error)
                 return [refused] * len(jobs)
             return [outcome for job in jobs for outcome in await self._store_together([job])]
