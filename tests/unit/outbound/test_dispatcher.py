@@ -59,6 +59,11 @@ def inbox(world: SendingWorld, login: str) -> list[bytes]:
     ]
 
 
+async def no_room(*_: Any, **__: Any) -> Any:
+    """store.write, with a full disk."""
+    raise TemporarilyUnavailable("no room")
+
+
 # Sending
 
 
@@ -846,5 +851,31 @@ def test_urgent_mail_goes_first(tmp_path: Path) -> None:
             "user3",
             "user1",
         ]
+
+    play(tmp_path, scenario)
+
+
+# Leases that end although nobody died
+
+
+def test_what_is_under_way_here_is_not_begun_again_when_its_lease_has_ended(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        slow = world.far_server(MX1, Habits(slow_seconds=250.0))
+        quick = world.far_server(OTHER, Habits(greylist=1))
+        outbound = world.outbound()
+        await world.submit("ann@far.example", "bob@far.example", "cat@other.example", outbound=outbound)
+        await world.pass_time(30.0)
+        # Nothing can be written, leases neither.
+        write, world.store.write = world.store.write, no_room  # type: ignore[method-assign]
+        await world.pass_time(700.0)
+        world.store.write = write  # type: ignore[method-assign]
+        # The other recipient fell due meanwhile, and is not held up.
+        await world.pass_time(60.0)
+        assert len(quick.messages) == 1
+        assert not slow.messages
+        await world.until_empty()
+        assert slow.connections == 1
+        assert [path for path, _ in slow.messages[0].recipients] == ["ann@far.example", "bob@far.example"]
+        assert not world.events("message.taken-over")
 
     play(tmp_path, scenario)

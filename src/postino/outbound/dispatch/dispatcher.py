@@ -15,6 +15,8 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from postino.core.errors import PostinoError
 from postino.core.ids import EVERYBODY, QUEUE, Instant
 from postino.core.ports import Bus, MailboxChange
@@ -238,7 +240,9 @@ class Dispatcher:
         )
         full = 0
         for message in taken:
-            full += self._distribute(message, None, now)
+            fresh = self._not_under_way(message)
+            if fresh is not None:
+                full += self._distribute(fresh, None, now)
         if full * 2 < len(taken):
             return 0.0
         # Most was for lanes that are full, and more would only be put back; who empties one wakes us.
@@ -260,6 +264,22 @@ class Dispatcher:
         ids = list(self._held)
         self._note_lost(every, await self._store.read(lambda tx: lease.of_ours(tx, self.token, ids)))
         return LEARN_SECONDS
+
+    def _not_under_way(self, message: QueuedMessage) -> QueuedMessage | None:
+        """The message with the recipients we are not at already.
+
+        A lease ends when it cannot be renewed for long: the disk was full, the machine slept. It is ours
+        again then, and what we were at goes on.
+        """
+        held_here = self._held.get(message.queue_id)
+        if held_here is None:
+            return message
+        recipients = [
+            recipient
+            for recipient in message.recipients
+            if not any(held.is_under_way(recipient.number) for held in held_here)
+        ]
+        return msgspec.structs.replace(message, recipients=recipients) if recipients else None
 
     def _busy_domains(self) -> list[str]:
         """Domains of lanes that have enough to do."""
@@ -335,6 +355,8 @@ class Dispatcher:
     def settled(self, done: Done) -> None:
         """An attempt's outcome is in the store: forget the message with its last."""
         held = done.held
+        if not done.finishes or held.works > 1:
+            held.settled |= {recipient.number for recipient in done.recipients}
         if not done.finishes:
             return
         if self._full:

@@ -53,6 +53,7 @@ class Held:
         "lost",
         "message",
         "ready",
+        "settled",
         "taken_at",
         "works",
     )
@@ -73,8 +74,15 @@ class Held:
         self.lock: asyncio.Lock | None = None
         self.lost: frozenset[int] = frozenset()
         """Numbers of recipients that are not ours to send any more."""
+        self.settled: frozenset[int] = frozenset()
+        """Numbers of recipients that are done with, while others are not."""
         self._octets: Octets | None = None
         self._budget = budget
+
+    def is_under_way(self, number: int) -> bool:
+        """Whether a recipient of the message is still to be sent to, or is being sent to."""
+        is_over = number in self.settled or number in self.lost
+        return not is_over and any(recipient.number == number for recipient in self.message.recipients)
 
     @property
     def octets(self) -> Octets | None:
