@@ -61,6 +61,9 @@ class Original:
     """When returns_whole() says so."""
     domain: str = ""
     """One of ours the report may come from; empty for the server's own name."""
+    is_strangers: bool = False
+    """It came from elsewhere and was sent on. SECURITY: its sender may be forged, and whoever that is shall
+    not get what somebody else wrote: only the header is given back, whatever RET says."""
 
 
 def returns_whole(options: MailOptions, actions: Sequence[Action], size: int, most: int) -> bool:
@@ -120,9 +123,9 @@ class ReportWriter:
     ) -> Report:
         statuses = [one.status for one in told]
         options, header = original.options, original.header
-        whole = may_be_whole and returns_whole(
-            options, [status.action for status in statuses], original.size, rules.returned_octets
-        )
+        actions = [status.action for status in statuses]
+        is_withheld = original.is_strangers or not may_be_whole
+        whole = not is_withheld and returns_whole(options, actions, original.size, rules.returned_octets)
         message = MessageStatus(
             rules.hostname,
             original.arrived_at,

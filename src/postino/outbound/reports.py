@@ -131,7 +131,8 @@ class Reporter:
             return ()
         most = self._writer.rules().returned_octets
         actions = [one.status.action for one in told]
-        whole = returns_whole(message.options, actions, message.size, most)
+        is_strangers = message.kind is QueueKind.FORWARDED
+        whole = not is_strangers and returns_whole(message.options, actions, message.size, most)
         # The sender's own domain answers for its mail, be it that of a user or of an address that forwards.
         is_ours = self._writer.is_ours(path)
         original = Original(
@@ -143,6 +144,7 @@ class Reporter:
             arrived_at=message.created_at,
             body=self._body(octets) if whole else b"",
             domain=path.domain if is_ours and path.domain.isascii() else "",
+            is_strangers=is_strangers,
         )
         return self._writer.write(original, told, now=now)
 

@@ -284,6 +284,8 @@ async def test_a_rewritten_reverse_path_leads_to_the_sender() -> None:
     report = queued(await Desk({path: here}).settled(about, outcome()))
     assert [one.address for one in report.recipients] == ["ann@elsewhere.example"]
     assert read(report)["To"] == "<ann@elsewhere.example>"
+    # Who may have nothing to do with it, and need not read what others wrote.
+    assert read(report).get_payload(2).get_content_type() == "text/rfc822-headers"
     assert read(report)["From"] == "Mail Delivery System <MAILER-DAEMON@example.org>"
 
 
