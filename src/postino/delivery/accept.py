@@ -10,7 +10,7 @@ Not here: receiving the octets (incoming.py), what is mended in them (submission
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
@@ -37,6 +37,7 @@ from postino.store.accounts import ResolvedRecipient
 from postino.store.content import Appended, ContentFacts, NewEmail
 from postino.store.mailboxes import junk_mailbox
 from postino.store.queue.enqueue import enqueue_message
+from postino.store.queue.room import require_room
 from postino.store.queue.settle import Report, tell
 from postino.store.queue.values import (
     LeaseToken,
@@ -147,8 +148,12 @@ class Inbound:
     reports: Sequence[Report] = ()
     """What its sender is told with the same write (NOTIFY=SUCCESS)."""
     priority: int = 0
+    waiting_octets: int = 0
+    """How much of one account's mail may wait in the queue; 0 is no limit."""
     is_junk: bool = False
     """It goes to Junk instead of INBOX."""
+    also: Callable[[Tx], None] | None = None
+    """What is to be written with it, at the end; raises to have nothing written at all."""
 
 
 class _Written(msgspec.Struct):
@@ -335,8 +340,12 @@ class _Acceptance:
             (recipient.account_id, junk_mailbox(tx, recipient.account_id) if inbound.is_junk else None, email)
             for recipient, email in zip(inbound.envelope.recipients, self.emails, strict=True)
         ]
+        # First: what is refused here has written nothing.
+        if inbound.waiting_octets:
+            for new in self.news:
+                if new.account_id:
+                    require_room(tx, new.account_id, new.size, inbound.waiting_octets)
         if submission is not None:
-            # First: what is refused here has written nothing.
             count_message(tx, submission.account_id, submission.outside, submission.limits, now)
             if submission.own_copy is not None:
                 deliveries += self._own_copy(tx, submission, submission.own_copy)
@@ -363,6 +372,8 @@ class _Acceptance:
             )
         if inbound.reports:
             tell(tx, inbound.reports, now)
+        if inbound.also is not None:
+            inbound.also(tx)
         return _Written(appended[: len(self.emails)], queued)
 
     def _own_copy(self, tx: Tx, submission: Submission, own: OwnCopy) -> list[messages.Delivery]:

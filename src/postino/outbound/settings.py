@@ -208,6 +208,15 @@ class OutboundSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         CountOrNone, about("People an account never wrote to before that it may write to a day; likewise.")
     ] = 200
     burst_messages: Annotated[CountOrNone, about("Messages an account may submit within a minute.")] = 60
+    waiting_octets: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Most that messages of one account, and messages sent on for it, may take in the queue; "
+            "those up to 64 KiB are not counted. 0 is without limit.",
+            extra={"unit": "octets"},
+        ),
+    ] = 1024 * 1024 * 1024
     routes: Annotated[
         tuple[RouteSettings, ...],
         about("Other ways than MX, each an [[outbound.routes]] table: a smarthost, an LMTP server."),

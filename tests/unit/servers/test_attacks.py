@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from postino.core.address import parse_address
@@ -15,7 +16,7 @@ from postino.store.sending import set_limits
 from postino.store.tx import Tx
 from tests.support.dkim_examples import ed25519_key, zone_of
 from tests.support.world import NOW
-from tests.unit.servers.test_fates import OURS, Place, id_of, play
+from tests.unit.servers.test_fates import OURS, THEIRS, Place, id_of, play
 
 
 def test_an_address_that_leads_back_to_a_sender_relays_nothing_but_reports(tmp_path: Path) -> None:
@@ -168,3 +169,37 @@ def test_whoever_has_sent_enough_fills_no_disk(tmp_path: Path) -> None:
         assert files(place) == 1
 
     play(tmp_path, scenario, small_account)
+
+
+HUGE = b"x" * 70 + b"\r\n"
+HUGE *= 400_000 // len(HUGE)
+
+
+@pytest.mark.parametrize("how", ["held", "deferred", "forwarded"])
+def test_nobody_fills_the_disk_by_the_queue(tmp_path: Path, how: str) -> None:
+    async def scenario(place: Place) -> None:
+        outbound = place.context.outbound
+        outbound.settings = msgspec.structs.replace(outbound.settings, waiting_octets=1_000_000)
+        mail = "ann@example.org> HOLDFOR=864000" if how == "held" else "ann@example.org"
+
+        async def send(body: bytes) -> str:
+            if how == "forwarded":
+                return (await place.receive("bob@example.org", message=THEIRS + body))[-1]
+            return (await place.submit("busy@far.example", mail=mail, message=OURS + body))[-1]
+
+        replies = [await send(HUGE) for _ in range(4)]
+        assert [reply[:9] for reply in replies] == ["250 2.0.0", "250 2.0.0", "452 4.7.1", "452 4.7.1"]
+        assert len(place.world.waiting()) == 2
+        assert (await send(b"small\r\n")).startswith("250")
+        place.world.store.write_now(remove_all)
+        assert (await send(HUGE)).startswith("250")
+
+    def forward(tx: Tx) -> None:
+        set_forwarding(tx, id_of(tx, "bob"), [parse_address("busy@far.example")], keeps=False)
+
+    play(tmp_path, scenario, forward)
+
+
+def remove_all(tx: Tx) -> None:
+    for table in ("queue_recipient", "queue_octets", "queue_message"):
+        tx.run(f"DELETE FROM {table}")

@@ -136,7 +136,7 @@ class Intake:
             if plan.refused is not None:
                 return Refused(*_REFUSALS[plan.refused])
             accounts = [*accounts, *plan.kept]
-        transaction = self._transaction
+        transaction, outbound = self._transaction, self._context.outbound
         envelope = Envelope(transaction.mail.reverse_path, accounts, transaction.for_address)
         return Inbound(
             envelope,
@@ -148,6 +148,7 @@ class Intake:
             reports=plan.reports,
             priority=self._options.priority,
             is_junk=self._is_junk,
+            waiting_octets=outbound.settings.waiting_octets if outbound is not None else 0,
         )
 
     def forget(self) -> None:

@@ -304,6 +304,8 @@ CREATE TABLE queue_message (
   release_at   INTEGER NOT NULL,               -- not before this, and what is late is so from then on
   expires_at   INTEGER NOT NULL
 );
+-- PERF: small messages cost nothing here; how much may wait goes by the large ones (store/queue/room.py).
+CREATE INDEX queue_message_large ON queue_message (account_id, size) WHERE size>65536;
 
 -- One row for each recipient that is not settled yet; the message goes with its last.
 CREATE TABLE queue_recipient (
