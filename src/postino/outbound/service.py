@@ -132,7 +132,7 @@ class Outbound:
             find_target=targets.find,
             open_session=self._open_session,
             make_reports=reporter.make_reports,
-            deliver_here=here.deliver,
+            deliver_here=lambda work, octets: here.deliver(work, octets, token),
             is_here=here.is_here,
             bad_hosts=BadHosts(),
         )

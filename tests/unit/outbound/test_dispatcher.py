@@ -615,6 +615,52 @@ def test_mail_for_a_domain_that_has_become_ours_is_delivered_here(tmp_path: Path
     play(tmp_path, scenario)
 
 
+def test_mail_for_here_leaves_the_queue_by_the_write_that_delivers_it(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        outbound = world.outbound()
+        write, writes = world.store.write, 0
+
+        async def once(fn: Any, **options: Any) -> Any:
+            nonlocal writes
+            writes += 1
+            return await (write if writes == 1 else no_room)(fn, **options)
+
+        await world.submit("bob@example.org", "nobody@example.org", outbound=outbound)
+        world.store.write = once  # type: ignore[method-assign]
+        await world.pass_time(30.0)
+        # Whoever vanished now would not deliver it again.
+        assert [row["address"] for row in world.waiting()] == ["nobody@example.org"]
+        assert len(inbox(world, "bob@example.org")) == 1
+        world.store.write = write  # type: ignore[method-assign]
+        await world.until_empty()
+        assert len(inbox(world, "bob@example.org")) == 1
+
+    play(tmp_path, scenario)
+
+
+def test_mail_for_here_that_was_dropped_this_very_moment_is_not_delivered(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        outbound = world.outbound()
+        accept = world.delivery.accept
+
+        async def too_late(*arguments: Any, **options: Any) -> Any:
+            choice = Choice(recipient="bob@example.org")
+            now = Instant(world.time.now())
+            await world.store.write(
+                lambda tx: operate.drop(tx, operate.chosen_messages(tx, choice), choice, now)
+            )
+            return await accept(*arguments, **options)
+
+        world.delivery.accept = too_late
+        await world.submit("bob@example.org", outbound=outbound)
+        await world.until_empty(60)
+        await world.pass_time(5.0)
+        assert inbox(world, "bob@example.org") == []
+        assert world.events("message.sent") == []
+
+    play(tmp_path, scenario)
+
+
 # Leases
 
 

@@ -103,8 +103,9 @@ FindTarget = Callable[[Destination], Awaitable[Target]]
 """Raises Undeliverable, NotNow."""
 MakeReports = Callable[[QueuedMessage, Sequence[Outcome], Octets], Awaitable[Sequence[Report]]]
 """What has to be told about these outcomes."""
-DeliverHere = Callable[[Work, Octets], Awaitable[Sequence[Outcome] | None]]
-"""Deliver to accounts of this server; None when the domain is not ours."""
+DeliverHere = Callable[[Work, Octets], Awaitable[Sequence[tuple[Outcome, bool]] | None]]
+"""Deliver to accounts of this server; what came of it, and whether that is written already. None when the
+domain is not ours."""
 
 
 @dataclass(slots=True)
@@ -296,7 +297,7 @@ class Courier:
         if self._session is None:
             delivered = await means.deliver_here(work, octets)
             if delivered is not None:
-                await self._settle(work, work.recipients, delivered, NOBODY, octets)
+                await self._settle_here(work, delivered, octets)
                 return True
         try:
             session = await self._session_for(work, octets)
@@ -519,6 +520,20 @@ class Courier:
         means = self._means
         reports = await means.make_reports(work.held.message, outcomes, octets)
         means.settler.add(Done(work.held, recipients, outcomes, reports, reached, finishes))
+
+    async def _settle_here(
+        self, work: Work, delivered: Sequence[tuple[Outcome, bool]], octets: Octets
+    ) -> None:
+        """What was delivered here is out of the queue already, by the same write."""
+        both = list(zip(work.recipients, delivered, strict=True))
+        left = [(recipient, outcome) for recipient, (outcome, is_written) in both if not is_written]
+        written = [(recipient, outcome) for recipient, (outcome, is_written) in both if is_written]
+        if written:
+            recipients, outcomes = zip(*written, strict=True)
+            self._means.settler.add(Done(work.held, recipients, outcomes, finishes=not left, is_written=True))
+        if left:
+            recipients, outcomes = zip(*left, strict=True)
+            await self._settle(work, recipients, outcomes, NOBODY, octets)
 
     def _deferred(self, work: Work, status: str, reply: str, reached: Reached, now: Instant) -> list[Outcome]:
         lane, judge, message = self._lane, self._means.judge, work.held.message

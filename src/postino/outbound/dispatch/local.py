@@ -2,16 +2,17 @@
 
 RFC: 5321 §3.9 (aliases), 3461 §5.2.3 (delivered).
 Invariants: what is delivered here goes the way of received mail: aliases, forwarding, trace fields; a
-    recipient that cannot be served does not keep the message from the others.
+    recipient leaves the queue by the same write that delivers, so that none gets it twice or not at all; one
+    that cannot be served does not keep the message from the others.
 Not here: receiving (servers/smtp/), who receives what (delivery/recipients.py).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from postino.core.errors import NoSuchAccount, OverQuota, TemporarilyUnavailable
-from postino.core.ids import AccountId, Instant
+from postino.core.ids import AccountId, BlobId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.accept import Delivery, Envelope, Inbound
@@ -25,7 +26,10 @@ from postino.smtp.paths import parse_path
 from postino.smtp.received import Arrival
 from postino.store.blobs import BlobStore
 from postino.store.content import InlineBody
+from postino.store.queue.rows import NotInQueue
+from postino.store.queue.settle import settle
 from postino.store.queue.values import (
+    LeaseToken,
     Octets,
     Outcome,
     QueuedMessage,
@@ -33,10 +37,38 @@ from postino.store.queue.values import (
     QueueKind,
     Result,
 )
+from postino.store.tx import Tx
 
 _NOBODY: Final = AccountId(0)
 THREAD_OCTETS: Final = 256 * 1024
 """The index of a larger message is made in a thread."""
+
+
+class _Leaving:
+    """Takes a recipient out of the queue in the write that delivers."""
+
+    def __init__(self, token: LeaseToken, outcome: Outcome, now: Instant) -> None:
+        self.outcome = outcome
+        self.blobs: Sequence[BlobId] = ()
+        """Nobody names these any more once that is committed."""
+        self._token = token
+        self._now = now
+
+    def __call__(self, tx: Tx) -> None:
+        settled = settle(tx, self._token, [self.outcome], (), self._now)
+        if settled.lost:
+            raise NotInQueue("The recipient is not ours to deliver to any more")
+        self.blobs = settled.blobs
+
+
+def _delivered(message: QueuedMessage, recipient: QueuedRecipient) -> Outcome:
+    return Outcome(
+        queue_id=message.queue_id,
+        number=recipient.number,
+        result=Result.SENT,
+        status="2.1.5",
+        reply="Delivered to a mailbox of this server",
+    )
 
 
 class LocalDelivery:
@@ -65,8 +97,13 @@ class LocalDelivery:
         """Whether the domain is ours."""
         return not self._delivery.senders.is_elsewhere(domain)
 
-    async def deliver(self, work: Work, octets: Octets) -> list[Outcome] | None:
-        """The outcomes of delivering here; None when the domain is another server's."""
+    async def deliver(
+        self, work: Work, octets: Octets, token: LeaseToken
+    ) -> list[tuple[Outcome, bool]] | None:
+        """The outcomes of delivering here, each with whether it is written; None for another's domain.
+
+        `token` is what the recipients are leased to.
+        """
         if not self.is_here(work.recipients[0].domain):
             return None
         content: Content | None = None
@@ -75,7 +112,8 @@ class LocalDelivery:
         for recipient in work.recipients:
             if content is None:
                 content = await self._content(octets)
-            outcomes.append(await self._deliver_one(work.held.message, recipient, content, served))
+            outcome = await self._deliver_one(work.held.message, recipient, content, served, token)
+            outcomes.append((outcome, outcome.result is Result.SENT))
         return outcomes
 
     async def _content(self, octets: Octets) -> Content:
@@ -92,7 +130,12 @@ class LocalDelivery:
         return Content(octets.header, body, derive_facts(octets.header, found, self._limits()))
 
     async def _deliver_one(
-        self, message: QueuedMessage, recipient: QueuedRecipient, content: Content, served: set[AccountId]
+        self,
+        message: QueuedMessage,
+        recipient: QueuedRecipient,
+        content: Content,
+        served: set[AccountId],
+        token: LeaseToken,
     ) -> Outcome:
         """`served` are the accounts that have it already, by another of its addresses."""
         now = self._clock.now()
@@ -114,6 +157,7 @@ class LocalDelivery:
             account_id=message.account_id if message.kind is QueueKind.SUBMITTED else _NOBODY,
         )
         options = RcptOptions(notify=recipient.notify, original=recipient.original)
+        leaving = _Leaving(token, _delivered(message, recipient), now)
         try:
             plan = await self._forwarding.plan(arrived, [Accepted(path, found, options)], now=now)
             if plan.refused is not None:
@@ -130,6 +174,7 @@ class LocalDelivery:
                     message.message_id,
                     outgoing=plan.outgoing,
                     reports=plan.reports,
+                    also=leaving,
                 )
             )
         except NoSuchAccount:
@@ -138,14 +183,21 @@ class LocalDelivery:
             return self._deferred(message, recipient, "4.2.2", "The mailbox is full", now)
         except TemporarilyUnavailable as error:
             return self._deferred(message, recipient, "4.3.1", str(error), now)
+        except NotInQueue:
+            # Dropped, or taken over by another worker, while we were at it: the settler will find it so.
+            return self._judge.put_off(message, recipient, now)
+        if leaving.blobs:
+            await asyncio.to_thread(self._delete, leaving.blobs)
         served.update([account.account_id for account in accounts])
-        return Outcome(
-            queue_id=message.queue_id,
-            number=recipient.number,
-            result=Result.SENT,
-            status="2.1.5",
-            reply="Delivered to a mailbox of this server",
-        )
+        return leaving.outcome
+
+    def _delete(self, blobs: Sequence[BlobId]) -> None:
+        for blob_id in blobs:
+            try:
+                self._blobs.delete(blob_id)
+            except OSError:
+                # The sweep finds it again.
+                pass
 
     def _failed(
         self, message: QueuedMessage, recipient: QueuedRecipient, status: str, sentence: str

@@ -40,6 +40,7 @@ _EVENTS: Final = {
     Result.DEFERRED: "message.deferred",
     Result.FAILED: "message.failed",
 }
+_NOTHING: Final = Settled(lost=(), finished=(), reports=(), blobs=())
 _NAMES: Final = {result: result.name.lower() for result in Result}
 
 
@@ -71,6 +72,8 @@ class Done:
     reached: Reached = NOBODY
     finishes: bool = True
     """Whether the transaction is over with this."""
+    is_written: bool = False
+    """The store has it already; it is to be told of only."""
 
 
 class Settler:
@@ -166,8 +169,10 @@ class Settler:
             await asyncio.to_thread(self._delete, settled.blobs)
 
     async def _settle(self, group: list[Done]) -> Settled:
-        outcomes = [outcome for done in group for outcome in done.outcomes]
+        outcomes = [outcome for done in group if not done.is_written for outcome in done.outcomes]
         reports = [report for done in group for report in done.reports]
+        if not outcomes and not reports:
+            return _NOTHING
         durable = bool(reports) or any(outcome.result is not Result.DEFERRED for outcome in outcomes)
         now = self._clock.now()
         notice = self._delay_notice_seconds()
