@@ -26,6 +26,14 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         50 * 1024 * 1024
     )
     recipients: Annotated[Count, about("Most recipients of one message; announced by LIMITS RCPTMAX.")] = 1000
+    free_octets: Annotated[
+        int,
+        Meta(ge=0, extra={"unit": "octets"}),
+        about(
+            "Room on the data directory's disk below which no new mail is taken by SMTP and LMTP, so that there "
+            "is some for what is under way; 0 takes mail until the disk is full."
+        ),
+    ] = 64 * 1024 * 1024
     received_hops: Annotated[Count, about("Received fields after which a message counts as looping.")] = 50
     header_octets: Annotated[
         Octets, about("Largest header block of a message or part that is looked into.")

@@ -23,6 +23,7 @@ from postino.core.flags import FlagSet, flag_set
 from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
+from postino.delivery.disk_room import DiskRoom
 from postino.delivery.incoming import Content, UnreadContent
 from postino.delivery.junk import Marks
 from postino.delivery.recipients import Recipients
@@ -194,6 +195,7 @@ class Delivery:
         self.metrics = metrics
         self.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic, clock)
         self.senders = Senders(store, time.monotonic)
+        self.disk_room = DiskRoom(store.blobs.root.parent, lambda: self.limits.free_octets, time.monotonic)
         self.junk_marks = junk_marks
         """By which fields a scanner in front of us marks junk."""
 

@@ -1,11 +1,14 @@
 """What strangers and hijacked accounts try at our ports, and what they get."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from postino.core.address import parse_address
+from postino.delivery.disk_room import DiskRoom
 from postino.delivery.junk import parse_marks
 from postino.mailauth.dkim.canonicalization import BodyHash, Canonicalization
 from postino.mailauth.dkim.sign import sign_message
@@ -15,6 +18,7 @@ from postino.store.forwards import set_forwarding
 from postino.store.sending import set_limits
 from postino.store.tx import Tx
 from tests.support.dkim_examples import ed25519_key, zone_of
+from tests.support.front_door import Sender
 from tests.support.world import NOW
 from tests.unit.servers.test_fates import OURS, THEIRS, Place, id_of, play
 
@@ -203,3 +207,33 @@ def test_nobody_fills_the_disk_by_the_queue(tmp_path: Path, how: str) -> None:
 def remove_all(tx: Tx) -> None:
     for table in ("queue_recipient", "queue_octets", "queue_message"):
         tx.run(f"DELETE FROM {table}")
+
+
+def test_no_mail_is_taken_when_the_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 70_000_000
+
+    def statvfs(path: Path) -> SimpleNamespace:
+        assert path.exists()
+        return SimpleNamespace(f_bavail=free // 4096, f_frsize=4096)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+
+    async def scenario(place: Place) -> None:
+        nonlocal free
+        assert (await place.receive("bob@example.org"))[-1].startswith("250")
+        announced = "sue@client.example> SIZE=10000000"
+        assert (await place.receive("bob@example.org", mail=announced))[0].startswith("503")
+        free = 60_000_000
+        room = DiskRoom(tmp_path, lambda: place.context.limits.free_octets, lambda: 0.0)
+        place.world.delivery.disk_room = room
+        sender = await Sender(place.context).begin()
+        assert (await sender.say("MAIL FROM:<sue@client.example>")).startswith("452 4.3.1")
+        await sender.close()
+        refused = place.world.events("message.refused")
+        assert {event["reason"] for event in refused} == {"store-unavailable"}
+        free = 80_000_000
+        assert room.has_for(0) is False, "the system is asked again a second later"
+
+    play(tmp_path, scenario)

@@ -319,6 +319,8 @@ class SmtpSession:
         if refused is not None:
             reason = Reason.TOO_LARGE if refused is replies.TOO_LARGE else Reason.SENDER
             return self._refuse_mail(reason, refused, command)
+        if not self._context.delivery.disk_room.has_for(command.size):
+            return self._refuse_mail(Reason.UNAVAILABLE, replies.DISK_FULL, command)
         self._messages += 1
         self._transaction = MailTransaction.begin(command, f"{self._session_id}-{self._messages}", now)
         self._state = State.SENDER
