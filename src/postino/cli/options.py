@@ -182,5 +182,6 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: 
 
     table = Table(*columns, box=box.SIMPLE_HEAD, highlight=False)
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        # SECURITY: what others wrote is no markup, and turns no text around.
+        table.add_row(*("".join(c if c.isprintable() else "?" for c in cell) for cell in row))
+    Console(markup=False, emoji=False).print(table)

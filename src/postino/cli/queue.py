@@ -131,7 +131,7 @@ def show(message_id: str, content: bool, as_json: bool, data: Path | None, confi
     left = len(message.recipients)
     lines = {
         "message": f"{message.queue_id} ({message.kind.name.lower()}), {message.message_id} in the log",
-        "from": message.reverse_path or "<>",
+        "from": one_line(message.reverse_path) or "<>",
         "accepted": f"{shown_time(message.created_at)}, {shown_span(moment - message.created_at)} ago",
         "given up": f"{shown_time(message.expires_at)}, in {shown_span(message.expires_at - moment)}",
         "size": show_size(message.size),
@@ -151,7 +151,10 @@ def _recipient_lines(
     each: "QueuedRecipient", *, is_sending: bool, moment: "Instant"
 ) -> list[tuple[str, str]]:
     lines = [
-        (str(each.number), f"{each.address}: {shown_state(each, is_sending=is_sending, now=moment)}"),
+        (
+            str(each.number),
+            f"{one_line(each.address)}: {shown_state(each, is_sending=is_sending, now=moment)}",
+        ),
         ("attempts", str(each.attempts)),
     ]
     if each.attempts:
