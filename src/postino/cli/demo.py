@@ -134,6 +134,7 @@ def _other_base(base_port: int) -> int:
 def _show(supervisor: "Supervisor", wanted: "Demo", *, kept: bool) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from postino.app.paths import DataPaths
@@ -158,10 +159,10 @@ def _show(supervisor: "Supervisor", wanted: "Demo", *, kept: bool) -> None:
     console.print(table)
     logins = Table("login", "password", box=box.SIMPLE_HEAD, pad_edge=False)
     for account in wanted.accounts:
-        logins.add_row(account.address, account.password)
+        logins.add_row(escape(account.address), escape(account.password))
     console.print(logins)
     if wanted.relay:
-        console.print(f"Mail for other servers goes to [b]{wanted.relay}[/], whoever it is for.")
+        console.print(f"Mail for other servers goes to [b]{escape(wanted.relay)}[/], whoever it is for.")
     else:
         console.print("Mail for other servers is refused; [b]--relay HOST:PORT[/] sends it all to that host.")
     console.print(f"The certificate is self-signed: accept it, or trust {cafile}", soft_wrap=True)
