@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check format crash fuzz live docs lock clean
+.PHONY: help demo setup test check format crash sim fuzz live docs lock clean
 
 help:  ## Show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -46,6 +46,9 @@ format: $(VENV)/.dev  ## Let the formatter decide
 
 crash: $(VENV)/.dev  ## Thousands of simulated power cuts (CUTS=n)
 	POSTINO_CUTS=$(or $(CUTS),3000) $(BIN)/python -m pytest tests/crash -n $(JOBS) --timeout 3600 -q -rP $(ARGS)
+
+sim: $(VENV)/.dev  ## Simulated weeks of sending (SEED=n for one, COUNT=n for many)
+	$(BIN)/python -m tests.sim.many $(if $(SEED),$(SEED),--count $(or $(COUNT),200))
 
 fuzz: $(VENV)/.dev  ## Every parser of untrusted octets, SECONDS each (default 20)
 	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS_EACH),20)
