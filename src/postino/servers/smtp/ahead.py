@@ -77,13 +77,12 @@ async def pass_on(
         "message": inbound.message_id,
         "reverse_path": path_text(inbound.envelope.reverse_path),
         "octets": new.size,
+        "to": new.recipients[0].address,
     }
     if isinstance(answer, Refused):
         return events.refused(Reason.NEXT_SERVER, _reply(answer), recipients=1, **fields)
     context.delivery.metrics.message_accepted(new.size, 1)
-    events.log.info(
-        "message.passed", to=new.recipients[0].address, remote=remote, reply=answer.text, **fields
-    )
+    events.log.info("message.passed", remote=remote, reply=answer.text, **fields)
     return Reply(250, "2.0.0", f"Passed on as {inbound.message_id}")
 
 
