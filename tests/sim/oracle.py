@@ -35,6 +35,9 @@ LATE_SECONDS = 900.0
 """Who is due is leased within this time, while there are workers and the disk takes writes."""
 _MESSAGE_ID = re.compile(rb"^message-id:\s*<([^>]*)>", re.IGNORECASE | re.MULTILINE)
 _MOST_FINDINGS = 12
+_TURNS_BY_THE_CLOCK = 720
+"""In an hour of a worker with nothing to do: leases, notices, measures."""
+_TURNS_FOR_WORK = 60
 _DONE = (Result.SENT, Result.RELAYED)
 Key = tuple[int, int]
 
@@ -152,10 +155,9 @@ class Oracle:
     def look_each_hour(self, turns: int, work: int) -> None:
         """Nobody is forgotten, and nothing turns in circles: `turns` of the loop for `work`."""
         sim = self._sim
-        import os
-
-        if os.environ.get("SIM_TURNS"):
-            print("TURNS", turns, work, len(sim.alive()), sim.look_seconds)
+        idle = sim.workers * (4 * HOUR / sim.look_seconds + _TURNS_BY_THE_CLOCK)
+        if turns > idle + _TURNS_FOR_WORK * work + 500:
+            self.findings.add(f"{turns} turns of the loop for {work} events before {sim.time.seconds:.0f}")
         now = sim.time.now()
         if sim.calm_since is None or sim.time.seconds - sim.calm_since < LATE_SECONDS:
             return
