@@ -475,7 +475,7 @@ class Oracle:
             for row in commit.rows:
                 key = (row.queue_id, row.number)
                 outcome = found.get(key)
-                if row.op == "up" and row.lease and not row.old_lease:
+                if row.op == "up" and row.lease and row.lease != row.old_lease:
                     due[key] = (row.old_next_at, commit.at)
                 if outcome is None or not outcome.counts:
                     continue

@@ -925,3 +925,35 @@ def test_what_is_under_way_here_is_not_begun_again_when_its_lease_has_ended(tmp_
         assert not world.events("message.taken-over")
 
     play(tmp_path, scenario)
+
+
+# Waiting
+
+
+def test_a_lane_that_may_have_no_more_connections_waits_without_asking(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        # It takes as long as we let it for every reply.
+        world.far_server(MX1, Habits(stall_at="MAIL"))
+        outbound = world.outbound(OutboundSettings(private_addresses=True, connections_per_destination=2))
+        for number in range(40):
+            await world.submit(f"x{number}@far.example", outbound=outbound)
+        await world.pass_time(20.0)
+        before = world.time.turns
+        await world.pass_time(200.0)
+        # Two looks into the store a second would be many.
+        assert world.time.turns - before < 400
+
+    play(tmp_path, scenario)
+
+
+def test_a_lane_has_more_connections_as_soon_as_it_may(tmp_path: Path) -> None:
+    async def scenario(world: SendingWorld) -> None:
+        far = world.far_server(MX1, Habits(slow_seconds=1.0))
+        outbound = world.outbound()
+        for number in range(200):
+            await world.submit(f"x{number}@far.example", outbound=outbound)
+        await world.until_empty(3600)
+        assert far.most_open >= 18
+        assert world.time.monotonic() < 120
+
+    play(tmp_path, scenario)

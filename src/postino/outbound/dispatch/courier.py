@@ -159,13 +159,16 @@ class Courier:
         "_opening_since",
         "_session",
         "_waker",
+        "_when_grown",
         "idle_since",
         "is_dismissed",
     )
 
-    def __init__(self, lane: Lane, means: Means) -> None:
+    def __init__(self, lane: Lane, means: Means, when_grown: Callable[[Lane], None]) -> None:
+        """`when_grown` is told when the lane may have more connections."""
         self._lane = lane
         self._means = means
+        self._when_grown = when_grown
         self._session: Session | None = None
         self._carried = 0
         """Messages over the present connection."""
@@ -370,7 +373,8 @@ class Courier:
     def _note(self, replies: Sequence[RecipientReply]) -> None:
         """Learn from the replies how many connections the destination likes."""
         if any(reply.code < 300 for reply in replies):
-            self._lane.went_well()
+            if self._lane.went_well() and self._lane.waiting:
+                self._when_grown(self._lane)
         elif any(
             reply.phase in (Phase.MAIL, Phase.LOST) and is_crowded(reply.code, reply.text)
             for reply in replies

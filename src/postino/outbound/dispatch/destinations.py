@@ -118,12 +118,14 @@ class Lane:
         """The work that goes next."""
         return self._waiting[0][2] if self._waiting else None
 
-    def went_well(self) -> None:
-        """The destination took a message."""
+    def went_well(self) -> bool:
+        """The destination took a message; says whether the lane may have more connections for that."""
+        before = 1 if self.failures else int(self.window)
         self.failures = 0
         if self.window < self.most_connections:
             step = _CAREFUL_STEP if self._was_too_many else 1.0
             self.window = min(float(self.most_connections), self.window + step / self.window)
+        return int(self.window) > before
 
     def too_many(self) -> None:
         """The destination wants fewer connections, or fails on some."""

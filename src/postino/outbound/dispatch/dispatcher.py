@@ -388,7 +388,8 @@ class Dispatcher:
         for _ in range(lane.wanted()):
             if not self._open(lane):
                 break
-        if lane.waiting and not lane.is_patient:
+        # A lane that may have no more connections now is served when it may, or when one of them ends.
+        if lane.waiting and not lane.is_patient and lane.wanted(impatient=True):
             lane.is_patient = True
             self._loop.call_later(PATIENCE_SECONDS, self._check_patience, lane)
 
@@ -414,7 +415,7 @@ class Dispatcher:
             else:
                 self._hurry()
             return False
-        courier = Courier(lane, self._means)
+        courier = Courier(lane, self._means, self._serve)
         lane.connections += 1
         task = asyncio.create_task(courier.run(self._is_idle))
         self._couriers[task] = courier
