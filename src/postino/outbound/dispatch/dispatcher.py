@@ -388,8 +388,14 @@ class Dispatcher:
         for _ in range(lane.wanted()):
             if not self._open(lane):
                 break
-        # A lane that may have no more connections now is served when it may, or when one of them ends.
-        if lane.waiting and not lane.is_patient and lane.wanted(impatient=True):
+        self._be_patient(lane)
+
+    def _be_patient(self, lane: Lane) -> None:
+        """Look soon whether what waits in a lane needs another connection, if it may have one.
+
+        If not, it is looked at when it may, or when one of its connections ends.
+        """
+        if not lane.is_patient and lane.wanted(impatient=True):
             lane.is_patient = True
             self._loop.call_later(PATIENCE_SECONDS, self._check_patience, lane)
 
@@ -415,7 +421,7 @@ class Dispatcher:
             else:
                 self._hurry()
             return False
-        courier = Courier(lane, self._means, self._serve)
+        courier = Courier(lane, self._means, self._be_patient)
         lane.connections += 1
         task = asyncio.create_task(courier.run(self._is_idle))
         self._couriers[task] = courier
