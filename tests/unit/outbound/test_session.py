@@ -346,6 +346,16 @@ async def test_421_at_any_time(stage: str) -> None:
         assert not session.usable
 
 
+async def test_a_server_that_says_421_to_one_recipient_and_goes_on() -> None:
+    habits = Habits(recipients={"b@far.example": "421 4.7.0 Too many connections"})
+    async with place(habits) as there:
+        session = await there.open()
+        replies = await session.send(outgoing("a@far.example", "b@far.example"))
+        assert [(reply.code, reply.phase) for reply in replies] == [(250, Phase.MESSAGE), (421, Phase.RCPT)]
+        assert len(there.far.messages) == 1
+        assert not session.usable
+
+
 async def test_a_server_that_says_goodbye_between_messages_is_noticed() -> None:
     async with place(Habits(closes_after_message=True)) as there:
         session = await there.open()

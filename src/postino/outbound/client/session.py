@@ -41,6 +41,8 @@ __all__ = [
 EAGER_OCTETS: Final = 32 * 1024
 """A message up to this size follows its recipients by BDAT without waiting for their replies."""
 QUIT_SECONDS: Final = 2.0
+GOODBYE_SECONDS: Final = 10.0
+"""How long a server that says 421 but has the message is waited for: it may take it all the same."""
 BLOCK_SECONDS: Final = 180.0
 """RFC 5321 §4.5.3.2.5: how long a server may take no octet of a message."""
 SYSTEM_NETWORK: Final = SystemNetwork()
@@ -187,6 +189,8 @@ class ClientSession:
                 await self._send_body(transaction, message)
                 continue
             seconds = settings.data_seconds if transaction.waits_for_message else settings.reply_seconds
+            if transaction.is_leaving:
+                seconds = min(seconds, GOODBYE_SECONDS)
             say = transaction.take(await dialogue.reply(seconds))
             if say:
                 connection.write(say)

@@ -3,7 +3,8 @@
 RFC: 5321 §3.3, §4.3.2 (order and codes), 2920 §3.1 (PIPELINING), 3030 §2 (BDAT), 2033 §4.2 (LMTP's replies).
 Exposure: follows what a far server says; any sequence of replies ends in an answer for each recipient.
 Invariants: every recipient gets exactly one answer; the message's octets are only sent when a recipient was
-    taken, or BDAT carries them at once; a 421 answers everything that is still open.
+    taken, or BDAT carries them at once; a 421 answers everything that is still open, unless the server has
+    the message already and says yet what it did with it.
 Not here: the commands' text (commands.py), reading replies (replies.py), I/O and time
     (outbound/client/session.py).
 """
@@ -60,6 +61,7 @@ class Transaction:
         "_accepted",
         "_eager",
         "_expected",
+        "_goodbye",
         "_is_lmtp",
         "_lines",
         "_mail_failed",
@@ -103,6 +105,7 @@ class Transaction:
         self._expected: deque[tuple[_Kind, int]] = deque()
         self._accepted: list[int] = []
         self._mail_failed = False
+        self._goodbye: Answer | None = None
         self.answers: list[Answer | None] = [None] * len(recipients)
         """For each recipient, complete when the transaction is over."""
         self.need = Need.REPLY
@@ -128,6 +131,11 @@ class Transaction:
         """Whether the next reply is that to a whole message, for which a server needs longer."""
         return bool(self._expected) and self._expected[0][0] is _Kind.END
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the server has said that it hangs up, and is waited for a moment all the same."""
+        return self._goodbye is not None
+
     def start(self) -> bytes:
         """What to say first; with `eager` the message is to follow at once."""
         if not self._pipelining:
@@ -146,6 +154,13 @@ class Transaction:
         kind, number = self._expected.popleft()
         self.replies += 1
         if reply.code == 421:
+            if kind is _Kind.RCPT and self.was_body_sent and not self._mail_failed:
+                # Who says 421 should hang up (RFC 5321 §3.8). Who does not, and takes the message for the
+                # other recipients, would get it for them again and again if we did not listen.
+                self._goodbye = self._goodbye or (reply, Phase.RCPT)
+                self.answers[number] = (reply, Phase.RCPT)
+                self.is_broken = True
+                return self._go_on()
             self.lose(reply, _PHASES[kind])
             return b""
         say = b""
@@ -184,7 +199,9 @@ class Transaction:
         self.lose(EARLY if reply.code < 400 else reply, Phase.MESSAGE)
 
     def lose(self, reply: FarReply, phase: Phase) -> None:
-        """The connection ends: `reply` answers what is still open."""
+        """The connection ends: `reply`, or the server's own goodbye, answers what is still open."""
+        if self._goodbye is not None:
+            reply, phase = self._goodbye
         self._answer_all(reply, phase)
         self._expected.clear()
         self._lines.clear()

@@ -179,6 +179,25 @@ def test_421_answers_everything_that_is_open(
     assert transaction.need is Need.OVER
 
 
+def test_421_to_a_recipient_does_not_hide_what_became_of_a_message_that_is_there_already() -> None:
+    def begun() -> Transaction:
+        transaction = Transaction(MAIL, rcpts(3), pipelining=True, bdat=BDAT, eager=True)
+        run(transaction, 250, 250, 421, 550)
+        assert transaction.is_leaving
+        assert transaction.is_broken
+        return transaction
+
+    transaction = begun()
+    transaction.take(reply(250))
+    assert outcome(transaction) == [(250, Phase.MESSAGE), (421, Phase.RCPT), (550, Phase.RCPT)]
+    assert transaction.need is Need.OVER
+    assert transaction.is_broken
+
+    transaction = begun()
+    transaction.lose(reply(451), Phase.LOST)
+    assert outcome(transaction) == [(421, Phase.RCPT), (421, Phase.RCPT), (550, Phase.RCPT)]
+
+
 def test_whether_the_server_can_have_the_message() -> None:
     transaction = Transaction(MAIL, rcpts(1), pipelining=True)
     transaction.start()
