@@ -1,6 +1,7 @@
 """`make sim`: many simulated worlds, or the one that POSTINO_SIM_SEED names. Prints each seed that something is wrong with."""
 
 import argparse
+import asyncio
 import multiprocessing
 import os
 import random
@@ -16,7 +17,7 @@ def one(seed: str) -> tuple[str, str, dict[str, int]]:
     """(the seed, what is wrong or empty, counts)."""
     try:
         found = simulate(seed)
-    except Exception:
+    except (Exception, asyncio.CancelledError):
         return seed, f"seed {seed}:\n{traceback.format_exc()}", {}
     return seed, str(found) if found.findings else "", found.counts
 

@@ -43,6 +43,8 @@ from tests.support.virtual_time import VirtualTime
 from tests.support.world import DOMAIN, NOW, no_seed, seeded_directory
 
 HOUR = 3600.0
+MOST_EVENTS = 150_000
+"""Five times what a lively world has."""
 _MEMORY = Path("/dev/shm")
 
 
@@ -117,6 +119,7 @@ class Simulation:
         self.forwards: dict[str, list[str]] = {}
         self.events: dict[str, int] = {}
         self._hash = hashlib.sha256()
+        self._lines = 0
         self._trace_file = trace_to.open("w") if trace_to is not None else None
         self._ambush: tuple[str, float] | None = None
         self._inboxes: list[tuple[str, bytes]] = []
@@ -173,6 +176,9 @@ class Simulation:
         line = f"{self.time.seconds:.4f} {kind} {fields}\n"
         self._hash.update(line.encode())
         self.events[kind] = self.events.get(kind, 0) + 1
+        self._lines += 1
+        if self._lines == MOST_EVENTS:
+            self._main.cancel(f"the world runs away: {self.events}")
         if self._trace_file is not None:
             self._trace_file.write(line)
 
@@ -254,6 +260,9 @@ class Simulation:
             store.close_now()
 
     async def _whole(self, directory: Path) -> None:
+        main = asyncio.current_task()
+        assert main is not None
+        self._main = main
         loop = asyncio.get_running_loop()
         loop.set_task_factory(make_task)
         loop.set_exception_handler(self._loop_fault)
