@@ -120,6 +120,47 @@ CREATE TABLE tls_result (
   PRIMARY KEY (day, domain, policy, failure)
 ) WITHOUT ROWID;
 
+-- Sieve scripts of accounts (RFC 5804), and with account_id 0 of domains and of the server.
+CREATE TABLE sieve_script (
+  account_id  INTEGER NOT NULL,                -- 0: one of `domain`'s, or the server's
+  domain      TEXT NOT NULL DEFAULT '',        -- '' unless a domain's; never with an account
+  name        TEXT NOT NULL,                   -- NFC; of an account, 'outgoing' runs on what it submits
+  place       TEXT NOT NULL DEFAULT '',        -- of an account: 'active' or ''; else 'before', 'after',
+                                               -- 'before-outgoing', 'after-outgoing', 'imap' or 'global' (include)
+  source      BLOB NOT NULL,                   -- as it was put
+  compiled    BLOB NOT NULL,                   -- its tree (sieve/compiled form), so that it is parsed once
+  changed_at  INTEGER NOT NULL,
+  PRIMARY KEY (account_id, domain, name)
+) WITHOUT ROWID;
+
+-- Who was answered by vacation, so that nobody is twice within its time (RFC 5230 4.2).
+CREATE TABLE vacation_reply (
+  account_id  INTEGER NOT NULL,
+  handle      BLOB NOT NULL,                   -- hash of the handle and of whom was answered
+  until       INTEGER NOT NULL,
+  PRIMARY KEY (account_id, handle)
+) WITHOUT ROWID;
+
+-- Ids a script has seen (RFC 7352).
+CREATE TABLE sieve_seen (
+  account_id  INTEGER NOT NULL,
+  id_hash     BLOB NOT NULL,                   -- of handle and id
+  until       INTEGER NOT NULL,
+  PRIMARY KEY (account_id, id_hash)
+) WITHOUT ROWID;
+
+-- Why a message is where it is: one row a message that a script decided about, kept for some weeks.
+CREATE TABLE trace_event (
+  account_id  INTEGER NOT NULL,
+  message_id  TEXT NOT NULL,                   -- our name for it, as in Received and the log
+  number      INTEGER NOT NULL,                -- from 0
+  at          INTEGER NOT NULL,
+  script      TEXT NOT NULL,
+  line        INTEGER NOT NULL,
+  words       TEXT NOT NULL,                   -- 'filed in Boss', 'sent on to ...'
+  PRIMARY KEY (account_id, message_id, number)
+) WITHOUT ROWID;
+
 CREATE TABLE mailbox (
   account_id       INTEGER NOT NULL REFERENCES account(id),
   id               INTEGER NOT NULL,

@@ -1,0 +1,1 @@
+"""ManageSieve: a client's octets to commands, replies to octets."""

@@ -1,0 +1,1 @@
+"""Sieve: compile scripts, run them over messages, get actions. Pure, and usable without the server."""
