@@ -132,8 +132,16 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ),
     ] = 600.0
 
+    managesieve_line_octets: Annotated[
+        Octets, about("Longest ManageSieve command, literals (scripts) apart.")
+    ] = 16 * 1024
+    managesieve_idle_seconds: Annotated[
+        Seconds,
+        about("Silence after which a ManageSieve session ends (RFC 5804 §1.2 asks for at least 30 minutes)."),
+    ] = 1800.0
+
     login_seconds: Annotated[
-        Seconds, about("Time from connecting to logging in, for IMAP, POP3 and submission.")
+        Seconds, about("Time from connecting to logging in, for IMAP, POP3, ManageSieve and submission.")
     ] = 60.0
     login_attempts: Annotated[Count, about("Failed logins after which a session ends.")] = 5
     write_seconds: Annotated[
