@@ -91,6 +91,26 @@ class OverQuota(StoreError):
     """The account's quota does not leave room for the message."""
 
 
+class NoSuchScript(StoreError):
+    """There is no Sieve script of that name."""
+
+
+class ScriptActive(NotPermitted):
+    """The active Sieve script cannot be deleted (RFC 5804 §2.10)."""
+
+
+class NoRoomForScript(OverQuota):
+    """The account's Sieve scripts would take more room than they may, or this one would."""
+
+
+class TooManyScripts(NoRoomForScript):
+    """The account has as many Sieve scripts as it may (RFC 5804 §1.3, QUOTA/MAXSCRIPTS)."""
+
+
+class ScriptTooLarge(NoRoomForScript):
+    """One Sieve script is larger than it may be (RFC 5804 §1.3, QUOTA/MAXSIZE)."""
+
+
 class OverSendingLimit(StoreError):
     """The account has sent as much as it may; the sentence says when it may go on."""
 

@@ -25,5 +25,8 @@ NAMES = MailboxId(0)
 EVERYBODY = AccountId(0)
 """In a MailboxChange with NAMES: every account: a mailbox shared with anyone changed."""
 
+SCRIPTS = MailboxId(-2)
+"""In a MailboxChange of EVERYBODY: a Sieve script changed, whose is not said."""
+
 QUEUE = MailboxId(-1)
 """In a MailboxChange of EVERYBODY: something entered the queue, or what waits there may go sooner."""

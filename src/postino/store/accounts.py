@@ -32,6 +32,7 @@ from postino.store.addresses import (
 from postino.store.bodies import Codec
 from postino.store.forwards import drop_forwarding
 from postino.store.mailboxes import create_mailbox
+from postino.store.scripts import drop_domain_scripts, drop_scripts
 from postino.store.tx import Row, Tx
 
 __all__ = [
@@ -135,6 +136,7 @@ def remove_domain(tx: Tx, name: str) -> None:
     ):
         raise NotPermitted(f"The domain {name} has accounts or aliases; remove those first")
     tx.run("DELETE FROM dkim_key WHERE domain_id=?", (found,))
+    drop_domain_scripts(tx, name)
     tx.run("DELETE FROM domain WHERE id=?", (found,))
 
 
@@ -252,6 +254,7 @@ def remove_account(tx: Tx, account_id: AccountId) -> list[str]:
         raise NoSuchAccount("The account does not exist any more")
     drop_identifier(tx, account[0])
     drop_forwarding(tx, account_id)
+    drop_scripts(tx, account_id)
     named = tx.all(
         "SELECT DISTINCT codec, blob_id FROM octets WHERE account_id=? AND blob_id IS NOT NULL", (account_id,)
     )

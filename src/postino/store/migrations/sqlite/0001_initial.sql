@@ -21,6 +21,7 @@ CREATE TABLE account (
   daily_recipients INTEGER NOT NULL DEFAULT -1, -- people it never wrote to before, a day; likewise
   forwards      INTEGER NOT NULL DEFAULT 0,    -- whether its own address has rows in forward
   forward_keeps INTEGER NOT NULL DEFAULT 1,    -- whether what is forwarded is delivered here too
+  script_version INTEGER NOT NULL DEFAULT 0,   -- given anew with each change of its Sieve scripts; 0: it has none
   quota_octets  INTEGER NOT NULL,              -- 0 = without limit, as the next two
   quota_messages  INTEGER NOT NULL DEFAULT 0,
   quota_mailboxes INTEGER NOT NULL DEFAULT 0,
@@ -404,7 +405,8 @@ CREATE TABLE suppression (
   changed_at  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Small facts about the database itself: clean_shutdown, next_uid_validity, annotation_mod_seq.
+-- Small facts about the database itself: clean_shutdown, next_uid_validity, annotation_mod_seq, sieve_version (of
+-- the last change of any script), sieve_site_version (of the last of a domain's or the server's).
 CREATE TABLE setting (
   name   TEXT PRIMARY KEY,
   value  TEXT NOT NULL
