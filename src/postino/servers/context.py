@@ -18,6 +18,8 @@ from postino.servers.imap.messages.list_cache import ListCache
 from postino.servers.imap.searching.key_cache import KeyCache
 from postino.servers.imap.updates.state_cache import StateCache
 from postino.servers.web.offer import Offer
+from postino.sieve.budget import DEFAULT_BUDGET, Budget
+from postino.store.scripts import ScriptLimits
 
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery, Dispatcher
@@ -86,6 +88,10 @@ class ServerContext:
     """The way to other servers; None where mail is not sent there."""
     offer: Offer | None = None
     """What the web service tells mail programs; None where there is none."""
+    budget: Budget = DEFAULT_BUDGET
+    """How much a Sieve script may do."""
+    script_limits: ScriptLimits = field(default_factory=ScriptLimits)
+    """How many an account may keep."""
     sessions: AccountSessions = field(default_factory=AccountSessions)
     list_cache: ListCache = field(default_factory=ListCache)
     key_cache: KeyCache = field(default_factory=KeyCache)

@@ -1,0 +1,1 @@
+"""ManageSieve sessions: the protocol (managesieve/) joined to an account's scripts (store/scripts.py)."""
