@@ -135,7 +135,11 @@ def _delivery(store: Store, limits: Limits, clock: Any, log: Any, metrics: Any) 
 
 
 def serve_function(context: ServerContext, kind: str) -> Callable[[Connection], Awaitable[None]]:
-    """The session of `smtp`, `submission`, `lmtp`, `imap` or `pop3`, as a function of a connection."""
+    """The session of `smtp`, `submission`, `lmtp`, `imap`, `pop3` or `managesieve`, as a function of a connection."""
+    if kind == "managesieve":
+        from postino.servers.managesieve.session import serve_managesieve
+
+        return lambda connection: serve_managesieve(context, connection)
     if kind == "pop3":
         from postino.servers.pop3 import serve_pop3
 

@@ -21,7 +21,10 @@ from tests.support.memory_network import MemoryClient
 HERE = Path(__file__).parent
 MESSAGES = HERE / "messages"
 PATIENCE_SECONDS = 5.0
-KINDS = {"smtp", "submission", "lmtp", "imap", "pop3"}
+KINDS = {"smtp", "submission", "lmtp", "imap", "pop3", "managesieve"}
+LINE_PROTOCOLS = {"imap", "pop3", "managesieve"}
+"""By their own names; all others are spoken as SMTP is."""
+LITERAL_PROTOCOLS = {"imap", "managesieve"}
 
 
 class Mode(Enum):
@@ -115,7 +118,7 @@ def _inserted(how: str, name: str, protocol: str, *, sent: bool) -> bytes:
         return b"%d" % len(octets)
     if how == "=":
         return octets
-    if protocol == "imap":
+    if protocol in LITERAL_PROTOCOLS:
         return b"{%d%s}\r\n" % (len(octets), b"+" if sent else b"") + octets
     return re.sub(rb"(?m)^\.", b"..", octets).removesuffix(b"\r\n")
 
@@ -521,12 +524,12 @@ class Player:
         else:
             memory = await self.stack.enter_async_context(MemoryClient(serve, peer=peer, tls=tls))
             self.ends[client] = MemoryEnd(memory, self.mode)
-        self.protocols[client] = "imap" if kind == "imap" else "pop3" if kind == "pop3" else "smtp"
+        self.protocols[client] = kind if kind in LINE_PROTOCOLS else "smtp"
         self.buffers[client] = b""
         self.since_command[client] = []
         self.forbidden[client] = []
         if options.pop("greeting", "drop") == "drop":
-            await self._answer(step, None if kind != "imap" else "* ")
+            await self._answer(step, {"imap": "* ", "managesieve": "OK"}.get(kind))
         login, password = options.pop("login", ""), options.pop("password", "secret")
         select = options.pop("select", "")
         if options:
@@ -550,6 +553,10 @@ class Player:
             await self._answer(step, "+OK")
             await end.send(f"PASS {password}\r\n".encode())
             await self._answer(step, "+OK")
+        elif kind == "managesieve":
+            plain = base64.b64encode(f"\0{login}\0{password}".encode()).decode()
+            await end.send(f'AUTHENTICATE "PLAIN" "{plain}"\r\n'.encode())
+            await self._answer(step, "OK")
         else:
             plain = base64.b64encode(f"\0{login}\0{password}".encode()).decode()
             await end.send(b"EHLO client.example\r\n")
@@ -562,6 +569,8 @@ class Player:
         while True:
             line = await self._line(step)
             if wanted == "setup OK" and not line.startswith("setup "):
+                continue
+            if wanted == "OK" and line.startswith('"'):
                 continue
             if wanted is not None and not line.startswith(wanted):
                 raise self._mismatch(step, line)

@@ -28,6 +28,7 @@ OFFER = Offer(
         MailService("submissions", "smtp", 465, Security.TLS),
         MailService("submission", "smtp", 2587, Security.STARTTLS),
     ),
+    managesieve_port=4190,
     sts_mode="enforce",
     sts_mx=("mail.example.org",),
 )
@@ -98,6 +99,7 @@ def test_every_record_has_a_reason_and_what_is_not_offered_is_said() -> None:
         "_imap._tcp": "0 0 0 .",
         "_pop3s._tcp": "0 0 0 .",
         "_pop3._tcp": "0 0 0 .",
+        "_sieve._tcp": "0 1 4190 mail.example.org.",
         "_autodiscover._tcp": "0 0 443 mail.example.org.",
     }
     spf = next(r for r in records if r.topic is Topic.SPF)

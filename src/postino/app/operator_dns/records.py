@@ -1,7 +1,7 @@
 """Every DNS record a domain of ours wants, each with its reason, as a zone file.
 
 RFC: 5321 §5.1 (MX), 7208 §3 and §10.1 (SPF), 6376 §3.6 (DKIM), 7489 §6 (DMARC), 8461 §3.1 (MTA-STS), 8460 §3
-    (TLSRPT), 7672 §3.1 (TLSA), 6186 §3 and 8314 §5.1 (SRV), 8659 §4 (CAA), 1035 §5.1 (zone files).
+    (TLSRPT), 7672 §3.1 (TLSA), 6186 §3, 8314 §5.1 and 5804 §1.8 (SRV), 8659 §4 (CAA), 1035 §5.1 (zone files).
 Invariants: a pure function of the facts; what does not depend on us alone, or would do harm before something
     else is done, is printed as a comment.
 Not here: the facts (facts.py), comparing with what resolvers answer (check.py).
@@ -35,7 +35,10 @@ _SRV: Final = (
     ("_imap._tcp", "imap", 10),
     ("_pop3s._tcp", "pop3s", 20),
     ("_pop3._tcp", "pop3", 30),
+    ("_sieve._tcp", "managesieve", 0),
 )
+_WHY_MAIL: Final = "Where mail programs read and send mail."
+_WHY: Final = {"managesieve": "Where programs edit the filters of their users (ManageSieve)."}
 
 
 class Topic(Enum):
@@ -274,11 +277,12 @@ def _tlsa(facts: DnsFacts) -> list[Record]:
 
 def _services(facts: DnsFacts) -> list[Record]:
     ports = {service.name: service.port for service in facts.offer.services}
+    ports["managesieve"] = facts.offer.managesieve_port
     records = []
     for label, name, priority in _SRV:
         port = ports.get(name)
         if port:
-            value, why = f"{priority} 1 {port} {facts.hostname}.", "Where mail programs read and send mail."
+            value, why = f"{priority} 1 {port} {facts.hostname}.", _WHY.get(name, _WHY_MAIL)
         else:
             value, why = "0 0 0 .", "Not offered, which is better said than left open."
         records.append(Record(Topic.SRV, f"{label}.{facts.domain}", "SRV", value, why))
