@@ -1,0 +1,155 @@
+"""Do what the scripts of a mailbox want done with a message that is there already.
+
+RFC: 6785 §2.2.4 (Deleted), §3.1-3.8 (what each action means here): what is kept has the flags the script
+    left, what is filed is a copy, what is not kept is marked as deleted and not expunged, so that a script's
+    mistake can be taken back; edits are for copies only.
+Invariants: each message's changes are one write, or none of them is done; nothing here is an event.
+Not here: deciding (mailbox_events.py), what is sent (sendings, as for mail that comes in).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from postino.core.errors import PostinoError
+from postino.core.flags import NO_FLAGS, FlagSet, flag_set
+from postino.core.ids import MailboxId
+from postino.core.limits import Limits
+from postino.core.numset import NumberSet
+from postino.core.ports import Clock
+from postino.delivery.incoming import IncomingMessage
+from postino.delivery.mailbox_events import Decided
+from postino.sieve.actions import Action, Edited, FileInto, Keep, Redirect, SendNotification, Target
+from postino.store import messages
+from postino.store.content import NewEmail
+from postino.store.messages import FlagChange, FlagMode, store_flags
+from postino.store.store import Store
+from postino.store.tx import Tx
+
+_DELETED: Final = flag_set(["\\Deleted"])
+
+Place = Callable[[Tx, Decided, Target], MailboxId | None]
+"""The mailbox a fileinto means; None where it cannot be had."""
+Send = Callable[[Decided, Sequence[Action]], Awaitable[None]]
+"""Sends on and notifies, durably."""
+
+
+class EventActions:
+    """One worker's."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        limits: Callable[[], Limits],
+        clock: Clock,
+        log: FilteringBoundLogger,
+        place: Place,
+        send: Send,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._log = log
+        self._place = place
+        self._send = send
+
+    async def do(self, decided: Sequence[Decided]) -> None:
+        """Do all of it; the messages' writes go to the disk together, and fail alone."""
+        for outcome, each in zip(
+            await asyncio.gather(*map(self._do_one, decided), return_exceptions=True), decided, strict=True
+        ):
+            if isinstance(outcome, PostinoError | OSError):
+                self._log.warning(
+                    "imapsieve.failed", login=each.event.login, uid=each.uid, error=str(outcome)
+                )
+            elif outcome is not None:
+                raise outcome
+
+    async def _do_one(self, decided: Decided) -> None:
+        actions = decided.evaluation.actions
+        going = [each for each in actions if isinstance(each, Redirect | SendNotification)]
+        if going:
+            # Before the message is marked: what could not be sent stays as it was.
+            await self._send(decided, going)
+        edited = {
+            id(each): await self._edited(decided, each.edited)
+            for each in actions
+            if isinstance(each, FileInto) and each.edited is not None
+        }
+        if _changes_something(decided):
+            await self._store.write(lambda tx: self._write(tx, decided, edited))
+
+    async def _edited(self, decided: Decided, edited: Edited) -> NewEmail:
+        """The message as the script changed it, which is another message."""
+        message = IncomingMessage(self._store, self._limits())
+        message.add(edited.header + (decided.body if edited.body is None else edited.body))
+        if message.fault is not None:
+            raise PostinoError(f"The message cannot be filed as the script changed it: {message.fault.value}")
+        content = await message.finish()
+        return NewEmail(content.header, content.body, content.facts, decided.internal_date, NO_FLAGS)
+
+    def _write(self, tx: Tx, decided: Decided, edited: dict[int, NewEmail]) -> None:
+        event = decided.event
+        uid = NumberSet.of([decided.uid])
+        is_kept = False
+        for action in decided.evaluation.actions:
+            if isinstance(action, Keep):
+                is_kept = True
+                _give_flags(tx, decided, flags_of(action.flags))
+            elif isinstance(action, FileInto):
+                # One that cannot be had becomes a keep.
+                is_kept |= not self._file(tx, decided, action, edited.get(id(action)))
+        if not is_kept:
+            change = FlagChange(FlagMode.ADD, _DELETED)
+            store_flags(tx, event.account_id, event.mailbox_id, uid, change)
+
+    def _file(self, tx: Tx, decided: Decided, action: FileInto, edited: NewEmail | None) -> bool:
+        event, now = decided.event, self._clock.now()
+        target = self._place(tx, decided, action.target)
+        if target is None:
+            return False
+        if edited is None:
+            uid = NumberSet.of([decided.uid])
+            copied = messages.copy(tx, event.account_id, event.mailbox_id, uid, target, now=now)
+            filed = copied.target_uids
+        else:
+            filed = NumberSet.of([messages.append(tx, event.account_id, target, edited, now=now).uid])
+        if filed:
+            change = FlagChange(FlagMode.SET, flags_of(action.target.flags))
+            store_flags(tx, event.account_id, target, filed, change)
+        return True
+
+
+def _changes_something(decided: Decided) -> bool:
+    """Most scripts look, and leave most messages as they are."""
+    actions = decided.evaluation.actions
+    if any(isinstance(each, FileInto) for each in actions):
+        return True
+    kept = [each for each in actions if isinstance(each, Keep)]
+    return not kept or any(flags_of(each.flags) != decided.flags for each in kept)
+
+
+def _give_flags(tx: Tx, decided: Decided, wanted: FlagSet) -> None:
+    """Only what the script changed: what others changed meanwhile stays."""
+    event = decided.event
+    uid = NumberSet.of([decided.uid])
+    for mode, flags in (
+        (FlagMode.ADD, wanted.without(decided.flags)),
+        (FlagMode.REMOVE, decided.flags.without(wanted)),
+    ):
+        if flags != NO_FLAGS:
+            store_flags(tx, event.account_id, event.mailbox_id, uid, FlagChange(mode, flags))
+
+
+def flags_of(names: Iterable[str]) -> FlagSet:
+    r"""The flags a script named; what cannot be one, such as \Recent, is left out."""
+    found = NO_FLAGS
+    for name in names:
+        try:
+            found = found.union(flag_set([name]))
+        except ValueError:
+            continue
+    return found
