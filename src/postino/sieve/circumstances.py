@@ -48,6 +48,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """0 to 5 (RFC 5235 §3.1); None: nobody looked."""
     separator: str = "+"
     """Between user and detail (RFC 5233)."""
+    flags: tuple[str, ...] = ()
+    """What the message has already, in a mailbox (RFC 6785 §3.8); scripts begin with these."""
 
 
 class Surroundings(Protocol):

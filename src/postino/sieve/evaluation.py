@@ -27,7 +27,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     has a Discard, or the action that stands for it."""
     remembered: Sequence[Remembered] = ()
     fault: RunTimeFault | None = None
-    """Ended early; `actions` are then those of RFC 5228 §2.10.6: what was decided before, and a keep."""
+    """Ended early; `actions` then has only a keep (RFC 5228 §2.10.6)."""
     trace: Sequence[TraceLine] = ()
     """Empty unless asked for."""
     steps: int = 0

@@ -5,14 +5,12 @@ Not here: compiling (compiler.py), running (run.py).
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from postino.sieve.actions import Place
 from postino.sieve.faults import Fault
-
-if TYPE_CHECKING:
-    from postino.sieve.run import Run
+from postino.sieve.vocabulary import Op
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -27,4 +25,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The tree, for stored_script()."""
     octets: int
     """Of the source: what a cache counts."""
-    execute: "Callable[[Run], bool]"
+    end: Place
+    """Its last line: where an implicit keep comes from."""
+    execute: Op
+    traced_execute: Callable[[], Op]
+    """The same, telling each step to the run's trace."""

@@ -1,0 +1,146 @@
+"""keep, discard, redirect and fileinto, with what extensions add to them.
+
+RFC: 5228 §4 (actions), 3894 §3 (:copy), 5232 §5 (:flags), 5490 §3.2 (:create), 8579 §4 (:specialuse), 6009
+    and 6134 (redirect's tags).
+Invariants: a redirect's address is one address; a mailbox has a name.
+Not here: which tags there are (extensions/), doing it (delivery/).
+"""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from postino.core.address import BadAddress, parse_address
+from postino.sieve.actions import Discard, FileInto, Keep, Redirect, Target
+from postino.sieve.redirect_options import redirect_options
+from postino.sieve.texts import value_of, values_of
+from postino.sieve.vocabulary import CommandSpec, Extension, Op, Takes
+
+if TYPE_CHECKING:
+    from postino.sieve.bound import Bound
+    from postino.sieve.compiler import Compiling
+    from postino.sieve.run import Run
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+MAX_MAILBOX: Final = 1000
+
+
+def flags_of(bound: "Bound", run: "Run") -> tuple[str, ...]:
+    """The flags that go with what is kept: those of :flags, else the internal variable's."""
+    given = bound.texts.get("flags")
+    if given is None:
+        return run.current_flags()
+    return tuple(dict.fromkeys(flag for text in values_of(given, run) for flag in text.split()))
+
+
+def _keep(compiling: "Compiling", bound: "Bound") -> Op:
+    def keep(run: "Run") -> bool:
+        run.place = bound.place
+        run.add(Keep(place=bound.place, flags=flags_of(bound, run), edited=run.edited))
+        return False
+
+    return keep
+
+
+def _discard(compiling: "Compiling", bound: "Bound") -> Op:
+    def discard(run: "Run") -> bool:
+        run.place = bound.place
+        run.add(Discard(place=bound.place))
+        return False
+
+    return discard
+
+
+def bad_mailbox(name: str) -> str:
+    """Why nothing can be filed there; empty when nothing is wrong with the name."""
+    if not name:
+        return "a mailbox has a name"
+    if _CONTROL.search(name) or len(name) > MAX_MAILBOX:
+        return "a mailbox's name has no control characters and at most a thousand others"
+    return ""
+
+
+def _fileinto(compiling: "Compiling", bound: "Bound") -> Op:
+    mailbox = bound.text("mailbox")
+    if isinstance(mailbox, str) and (wrong := bad_mailbox(mailbox)):
+        compiling.fault(bound.node, f"This is no name to file under: {wrong}.")
+    ends_keep = "copy" not in bound.tags
+    create = "create" in bound.tags
+
+    def fileinto(run: "Run") -> bool:
+        run.place = bound.place
+        name = value_of(mailbox, run)
+        if wrong := bad_mailbox(name):
+            raise run.fault(f"the message cannot be filed: {wrong}")
+        target = Target(
+            mailbox=name,
+            create=create,
+            mailbox_id=value_of(bound.text("mailboxid"), run) if "mailboxid" in bound.tags else "",
+            special_use=value_of(bound.text("specialuse"), run) if "specialuse" in bound.tags else "",
+            flags=flags_of(bound, run),
+        )
+        run.add(FileInto(place=bound.place, target=target, edited=run.edited), ends_keep=ends_keep)
+        return False
+
+    return fileinto
+
+
+def good_address(text: str) -> str | None:
+    """The address to send to, or None."""
+    try:
+        address = parse_address(text.strip())
+    except BadAddress:
+        return None
+    return str(address) if address.domain else None
+
+
+def _redirect(compiling: "Compiling", bound: "Bound") -> Op:
+    text = bound.text("address")
+    if isinstance(text, str) and "list" not in bound.tags and good_address(text) is None:
+        compiling.fault(
+            bound.node, f"{text!r} is not an address mail can be sent to; write user@example.org."
+        )
+    ends_keep = "copy" not in bound.tags
+    options = redirect_options(compiling, bound)
+
+    def redirect(run: "Run") -> bool:
+        run.place = bound.place
+        given = value_of(text, run)
+        members: tuple[str, ...] = (given,)
+        list_name = ""
+        if "list" in bound.tags:
+            list_name, members = given, run.surroundings.list_members(given)
+        for member in members:
+            address = good_address(member)
+            if address is None:
+                raise run.fault(f"{member!r} is not an address mail can be sent to")
+            run.add(
+                Redirect(
+                    place=bound.place,
+                    address=address,
+                    list_name=list_name,
+                    edited=run.edited,
+                    notify=options.notify,
+                    ret=options.ret,
+                    by_seconds=options.by_seconds(run),
+                    by_mode=options.by_mode,
+                    by_trace=options.by_trace,
+                ),
+                ends_keep=ends_keep,
+            )
+        return False
+
+    return redirect
+
+
+ACTIONS: Final = Extension(
+    name="",
+    commands=(
+        CommandSpec(name="keep", compile=_keep),
+        CommandSpec(name="discard", compile=_discard),
+        CommandSpec(name="redirect", params=(("address", Takes.STRING),), compile=_redirect),
+    ),
+)
+FILEINTO: Final = Extension(
+    name="fileinto",
+    commands=(CommandSpec(name="fileinto", params=(("mailbox", Takes.STRING),), compile=_fileinto),),
+)

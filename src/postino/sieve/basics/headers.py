@@ -1,0 +1,144 @@
+"""Tests of header fields: header, address, exists; and size.
+
+RFC: 5228 §5.1 (address), §5.5 (exists), §5.7 (header), §5.9 (size).
+Not here: the envelope (envelope.py), comparing (matching.py), which fields :index chooses (sources.py).
+"""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from postino.mime.encoded_word import decode_header_text
+from postino.sieve.message import addresses_in, decoded_value
+from postino.sieve.parts import PART_TAGS, part_of
+from postino.sieve.sources import is_plain, source_of
+from postino.sieve.texts import constants, values_of
+from postino.sieve.vocabulary import Check, Extension, TagSpec, Takes, TestSpec
+
+if TYPE_CHECKING:
+    from postino.sieve.bound import Bound
+    from postino.sieve.compiler import Compiling
+    from postino.sieve.run import Run
+
+_NAME: Final = re.compile(r"[!-9;-~]+")
+ADDRESS_FIELDS: Final = frozenset(
+    {
+        "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to",
+        "resent-cc", "resent-bcc", "resent-reply-to", "return-path", "delivered-to", "x-original-to",
+        "errors-to", "disposition-notification-to", "mail-followup-to", "mail-reply-to",
+        "apparently-to", "envelope-to", "x-envelope-to", "list-post", "return-receipt-to",
+    }
+)  # fmt: skip
+
+
+def check_names(compiling: "Compiling", bound: "Bound", name: str = "header_names") -> None:
+    """Note constants that cannot be names of fields."""
+    for text in bound.texts[name]:
+        if isinstance(text, str) and _NAME.fullmatch(text) is None:
+            compiling.fault(
+                bound.node, f"{text!r} cannot be the name of a header field; write it without a colon."
+            )
+
+
+def _header(compiling: "Compiling", bound: "Bound") -> Check:
+    check_names(compiling, bound)
+    matching = compiling.matching(bound, bound.texts["keys"])
+    texts = bound.texts["header_names"]
+    fixed = constants(texts)
+    compare = matching.values
+    if fixed is not None and is_plain(bound):
+        names = [name.lower() for name in fixed]
+        folded = matching.folded
+        if folded is not None and len(names) == 1:
+            # PERF: the most usual test of all: 0.2 us once the field was decoded.
+            name, compare_folded = names[0], folded
+            return lambda run: compare_folded(run, run.message.folded(name))
+        return lambda run: compare(run, [value for name in names for value in run.message.values(name)])
+    source = source_of(compiling, bound)
+
+    def header(run: "Run") -> bool:
+        names = values_of(texts, run)
+        return compare(run, [decoded_value(value) for name in names for value in source(run, name.lower())])
+
+    return header
+
+
+def _address(compiling: "Compiling", bound: "Bound") -> Check:
+    check_names(compiling, bound)
+    matching = compiling.matching(bound, bound.texts["keys"])
+    texts = bound.texts["header_names"]
+    for text in texts:
+        if isinstance(text, str) and text.lower() not in ADDRESS_FIELDS and not text.lower().startswith("x-"):
+            compiling.fault(
+                bound.node, f"The field {text} does not hold addresses; use header instead of address."
+            )
+    part = part_of(bound)
+    compare = matching.values
+    source = source_of(compiling, bound)
+    plain = is_plain(bound)
+
+    def address(run: "Run") -> bool:
+        separator = run.circumstances.separator
+        found: list[str] = []
+        for name in values_of(texts, run):
+            if plain:
+                mailboxes = run.message.addresses(name.lower())
+            else:
+                mailboxes = [one for value in source(run, name.lower()) for one in addresses_in(value)]
+            for mailbox in mailboxes:
+                local = decode_header_text(mailbox.local_part)
+                value = part(local, decode_header_text(mailbox.domain), separator)
+                if value is not None:
+                    found.append(value)
+        return compare(run, found)
+
+    return address
+
+
+def _exists(compiling: "Compiling", bound: "Bound") -> Check:
+    check_names(compiling, bound)
+    texts = bound.texts["header_names"]
+    source = source_of(compiling, bound)
+
+    def exists(run: "Run") -> bool:
+        return all(source(run, name.lower()) for name in values_of(texts, run))
+
+    return exists
+
+
+def _size(compiling: "Compiling", bound: "Bound") -> Check:
+    given = bound.one_of("over", "under")
+    limit = bound.numbers.get(given, 0)
+    if not given:
+        compiling.fault(bound.node, "size takes :over or :under with a number: size :over 100K.")
+    if given == "over":
+        return lambda run: run.message.size > limit
+    return lambda run: run.message.size < limit
+
+
+HEADERS: Final = Extension(
+    name="",
+    tests=(
+        TestSpec(
+            name="header",
+            params=(("header_names", Takes.STRINGS), ("keys", Takes.STRINGS)),
+            matches=True,
+            compile=_header,
+        ),
+        TestSpec(
+            name="address",
+            params=(("header_names", Takes.STRINGS), ("keys", Takes.STRINGS)),
+            tags=PART_TAGS,
+            matches=True,
+            compile=_address,
+        ),
+        TestSpec(name="exists", params=(("header_names", Takes.STRINGS),), compile=_exists),
+        TestSpec(
+            name="size",
+            tags=(
+                TagSpec(name="over", takes=Takes.NUMBER, group="size"),
+                TagSpec(name="under", takes=Takes.NUMBER, group="size"),
+            ),
+            compile=_size,
+        ),
+    ),
+)

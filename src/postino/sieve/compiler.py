@@ -1,0 +1,538 @@
+"""Check a script's tree against what its extensions know, and make functions of it; all faults at once.
+
+RFC: 5228 §2.6 (arguments), §2.10.5-§2.10.7 (require, errors, when they are found), §3 (control commands).
+Invariants: what compiles runs: arguments have the right kinds, extensions were required, faults have places.
+Not here: what single commands do (basics/, extensions/), the grammar (language/).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from postino.sieve.actions import Place
+from postino.sieve.bound import Bound
+from postino.sieve.faults import Fault
+from postino.sieve.folding import FOLDS
+from postino.sieve.language.printer import show_command, show_test
+from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Test, Text
+from postino.sieve.texts import BadCharacter, TextValue, decode_characters, made_of
+from postino.sieve.vocabulary import (
+    Check,
+    CommandSpec,
+    Extension,
+    Matching,
+    MatchSpec,
+    MatchType,
+    Op,
+    TagSpec,
+    Takes,
+    Tests,
+    TestSpec,
+)
+
+if TYPE_CHECKING:
+    from postino.sieve.run import Run
+
+_MOST_FAULTS: Final = 50
+_MOST_SHOWN: Final = 200
+_COMPARATOR: Final = TagSpec(name="comparator", takes=Takes.STRING)
+_NUMERIC: Final = "i;ascii-numeric"
+_COMPARATORS: Final = {
+    "i;octet": "",
+    "i;ascii-casemap": "",
+    _NUMERIC: "comparator-i;ascii-numeric",
+    "i;unicode-casemap": "comparator-i;unicode-casemap",
+}
+_ALWAYS: Final = frozenset({"comparator-i;octet", "comparator-i;ascii-casemap"})
+
+
+class Vocabulary:
+    """Everything extensions know, by name."""
+
+    def __init__(self, extensions: Sequence[Extension]) -> None:
+        self.extensions = {extension.name: extension for extension in extensions}
+        self.commands: dict[str, CommandSpec] = {}
+        self.tests: dict[str, TestSpec] = {}
+        self.tags: dict[str, dict[str, TagSpec]] = {}
+        self.match_types: dict[str, MatchType] = {}
+        self.owners: dict[tuple[str, str], str] = {}
+        """The extension of each ("command" | "test" | "match", name)."""
+        for extension in extensions:
+            for command in extension.commands:
+                self.commands[command.name] = command
+                self.owners["command", command.name] = command.extension or extension.name
+                self._add_tags(command.name, command.tags, "")
+            for test in extension.tests:
+                self.tests[test.name] = test
+                self.owners["test", test.name] = test.extension or extension.name
+                self._add_tags(test.name, test.tags, "")
+            for match_type in extension.match_types:
+                self.match_types[match_type.name] = match_type
+                self.owners["match", match_type.name] = extension.name
+        for extension in extensions:
+            for more in extension.more_tags:
+                for name in more.to:
+                    self._add_tags(name, more.tags, extension.name)
+
+    def _add_tags(self, name: str, tags: Sequence[TagSpec], extension: str) -> None:
+        known = self.tags.setdefault(name, {})
+        for tag in tags:
+            known[tag.name] = TagSpec(
+                name=tag.name, takes=tag.takes, group=tag.group, extension=tag.extension or extension
+            )
+
+
+class Compiling:
+    """One script being compiled."""
+
+    def __init__(self, vocabulary: Vocabulary, name: str, *, traced: bool = False) -> None:
+        self.name = name
+        self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
+        self.required: set[str] = set()
+        self.enabled: set[str] = {"", *_ALWAYS}
+        self.vocabulary = vocabulary
+        self.loop_depth = 0
+        """How many foreverypart loops we are in."""
+        self._traced = traced
+
+    # What extensions call.
+
+    def place(self, node: Command | Test | Argument) -> Place:
+        """Where something stands."""
+        return Place(self.name, node.line, node.column)
+
+    def fault(self, node: Command | Test | Argument, words: str) -> None:
+        """Note what is wrong, in a sentence that says what to do."""
+        self.faults.append(Fault(self.place(node), words))
+
+    def warn(self, node: Command | Test | Argument, words: str) -> None:
+        """Note what is allowed and probably not meant."""
+        self.warnings.append(Fault(self.place(node), words))
+
+    def has(self, extension: str) -> bool:
+        """Whether the script required it."""
+        return extension in self.enabled
+
+    def text(self, node: Text) -> TextValue:
+        """A string, with what variables and encoded-character make of it."""
+        value = node.value
+        if "${" not in value:
+            return value
+        if self.has("encoded-character"):
+            try:
+                value = decode_characters(value)
+            except BadCharacter as bad:
+                self.fault(node, f"{bad} is no Unicode character.")
+        return made_of(value) if self.has("variables") else value
+
+    def matching(self, bound: Bound, keys: Sequence[TextValue]) -> Matching:
+        """How the test compares values with its keys."""
+        given = next((name for name in bound.tags if name in self.vocabulary.match_types), "is")
+        match_type = self.vocabulary.match_types[given]
+        comparator = bound.tags.get("comparator")
+        name = comparator.value if isinstance(comparator, Text) else "i;ascii-casemap"
+        needed = _COMPARATORS.get(name)
+        if needed is None and comparator is not None:
+            self.fault(comparator, f"There is no comparator {name}; known are {', '.join(_COMPARATORS)}.")
+        elif needed and comparator is not None and not self.has(needed):
+            self.fault(comparator, f'The comparator {name} needs require "{needed}"; at the top.')
+        return match_type.make(
+            MatchSpec(
+                keys=keys,
+                comparator=name,
+                fold=None if name == _NUMERIC else FOLDS.get(name, FOLDS["i;octet"]),
+                relation=bound.texts.get(given, ()),
+                keeps_matches=self.has("variables"),
+                fault=lambda words: self.fault(bound.node, words),
+            )
+        )
+
+    def require(self, names: Sequence[Text]) -> list[str]:
+        """Make extensions known; gives those there are not."""
+        unknown = []
+        for text in names:
+            name = text.value
+            extension = self.vocabulary.extensions.get(name)
+            if extension is None and name not in _ALWAYS:
+                unknown.append(name)
+                continue
+            self.required.add(name)
+            self.enabled.add(name)
+            if extension is not None:
+                self.enabled.update(extension.implies)
+        return unknown
+
+    # The tree.
+
+    def script(self, commands: Sequence[Command]) -> Op:
+        """The whole script."""
+        return executed(self.block(commands, at_top=True))
+
+    def block(self, commands: Sequence[Command], *, at_top: bool = False) -> list[Op]:
+        """The commands of a block, in a row."""
+        ops: list[Op] = []
+        waiting = iter(commands)
+        may_require = at_top
+        command = next(waiting, None)
+        while command is not None:
+            if len(self.faults) >= _MOST_FAULTS:
+                break
+            name = command.name
+            if name == "require":
+                self._require(command, may_require=may_require)
+                command = next(waiting, None)
+                continue
+            may_require = False
+            if name == "if":
+                op, command = self._chain(command, waiting)
+                ops.append(op)
+                continue
+            if name in {"elsif", "else"}:
+                self.fault(command, f"{name} stands only right behind the block of an if or elsif.")
+            else:
+                made = self._command(command)
+                if made is not None:
+                    ops.append(made)
+            command = next(waiting, None)
+        return ops
+
+    def _require(self, command: Command, *, may_require: bool) -> None:
+        arguments = command.arguments
+        if len(arguments) != 1 or not isinstance(arguments[0], Text | Strings) or command.tests:
+            self.fault(command, 'require takes one string or a list of strings: require ["fileinto"];')
+            return
+        if command.block is not None:
+            self.fault(command, "require ends with a semicolon, not with a block.")
+        if not may_require:
+            self.fault(command, "require stands at the top of the script, before every other command.")
+        given = arguments[0]
+        names = given.items if isinstance(given, Strings) else (given,)
+        for name in self.require(names):
+            near = get_close_matches(name, self.vocabulary.extensions, 1)
+            advice = f"; did you mean {near[0]}?" if near else "; remove it, and what uses it."
+            self.fault(given, f"This server has no extension {name!r}{advice}")
+
+    def _chain(self, command: Command, waiting: Iterator[Command]) -> tuple[Op, Command | None]:
+        branches: list[tuple[Place, Check, Op]] = []
+        otherwise: Op | None = None
+        following: Command | None = command
+        while following is not None:
+            name = following.name
+            if following is not command and name not in {"elsif", "else"}:
+                break
+            if otherwise is not None:
+                self.fault(following, f"Nothing of an if may follow its else; remove this {name}.")
+            checks = self._conditions(following)
+            before = set(self.enabled)
+            block = executed(self.block(following.block or ()))
+            self.enabled = before
+            if name == "else":
+                otherwise = block
+            elif checks:
+                branches.append((self.place(following), checks[0], block))
+            following = next(waiting, None)
+        return _branching(branches, otherwise), following
+
+    def _conditions(self, command: Command) -> list[Check]:
+        name = command.name
+        if command.block is None:
+            self.fault(command, f"{name} needs a block in {{ }} behind it.")
+        if command.arguments:
+            self.fault(command.arguments[0], f"{name} takes no arguments, only a test.")
+        if name == "else":
+            if command.tests:
+                words = "else takes no test; write elsif for another condition."
+                self.fault(command, words)
+            return []
+        if len(command.tests) != 1:
+            advice = "; put several into allof (...) or anyof (...)" if command.tests else ""
+            self.fault(command, f"{name} takes one test{advice}.")
+            return [self.check(test) for test in command.tests][:1]
+        return [self.check(command.tests[0])]
+
+    def _command(self, command: Command) -> Op | None:
+        name = command.name
+        spec = self.vocabulary.commands.get(name)
+        if spec is None or not self._may_use("command", name):
+            self._unknown(command, "command", self.vocabulary.commands)
+            if command.block:
+                self.block(command.block)
+            return None
+        bound = self._bind(command, spec)
+        if spec.has_block and command.block is None:
+            self.fault(command, f"{name} needs a block in {{ }} behind it.")
+        elif not spec.has_block and command.block is not None:
+            self.fault(command, f"{name} ends with a semicolon, not with a block.")
+        if bound is None:
+            if command.block:
+                self.block(command.block)
+            return None
+        op = spec.compile(self, bound)
+        return self._told(command, op) if self._traced else op
+
+    def check(self, test: Test) -> Check:
+        """A compiled test; of one with faults, something that is never run."""
+        name = test.name
+        spec = self.vocabulary.tests.get(name)
+        if spec is None or not self._may_use("test", name):
+            self._unknown(test, "test", self.vocabulary.tests)
+            for inner in test.tests:
+                self.check(inner)
+            return _never
+        bound = self._bind(test, spec)
+        if bound is None:
+            return _never
+        check = spec.compile(self, bound)
+        return self._told_check(test, check) if self._traced else check
+
+    def _may_use(self, kind: str, name: str) -> bool:
+        return self.vocabulary.owners[kind, name] in self.enabled
+
+    def _unknown(self, node: Command | Test, kind: str, known: Mapping[str, object]) -> None:
+        name = node.name
+        if name in known:
+            owner = self.vocabulary.owners[kind, name]
+            self.fault(node, f'{name} needs require "{owner}"; at the top of the script.')
+        elif kind == "command" and name in self.vocabulary.tests:
+            self.fault(node, f"{name} is a test; it belongs behind an if.")
+        elif kind == "test" and name in self.vocabulary.commands:
+            self.fault(node, f"{name} is an action; it belongs into a block: if ... {{ {name} ...; }}.")
+        else:
+            near = get_close_matches(name, [*known, "if", "elsif", "else"] if kind == "command" else known, 1)
+            advice = f"; did you mean {near[0]}?" if near else "."
+            self.fault(node, f"There is no {kind} {name}{advice}")
+
+    # Arguments.
+
+    def _bind(self, node: Command | Test, spec: CommandSpec | TestSpec) -> Bound | None:
+        faults = len(self.faults)
+        bound = Bound(node=node, place=self.place(node), tags={}, texts={}, numbers={}, checks=[], block=[])
+        rest = self._bind_tags(node, spec, bound)
+        self._bind_positional(node, spec, rest, bound)
+        self._bind_tests(node, spec, bound)
+        if isinstance(node, Command) and spec_has_block(spec) and node.block is not None:
+            self.loop_depth += 1
+            bound.block = self.block(node.block)
+            self.loop_depth -= 1
+        return bound if len(self.faults) == faults else None
+
+    def _bind_tags(self, node: Command | Test, spec: CommandSpec | TestSpec, bound: Bound) -> list[Argument]:
+        allowed = self.vocabulary.tags[spec.name]
+        matches = isinstance(spec, TestSpec) and spec.matches
+        groups: dict[str, str] = {}
+        arguments = list(node.arguments)
+        positional: list[Argument] = []
+        at = 0
+        while at < len(arguments):
+            argument = arguments[at]
+            at += 1
+            if not isinstance(argument, Tag):
+                positional.append(argument)
+                continue
+            tag = self._tag(argument, allowed, spec.name, matches=matches)
+            if tag is None:
+                continue
+            if positional:
+                self.fault(argument, f":{tag.name} stands before the other arguments of {spec.name}.")
+            if tag.name in bound.tags:
+                self.fault(argument, f":{tag.name} is there twice; remove one.")
+            if tag.group and groups.setdefault(tag.group, tag.name) != tag.name:
+                self.fault(argument, f":{tag.name} and :{groups[tag.group]} exclude each other; keep one.")
+            bound.tags[tag.name] = None
+            if tag.takes is not None:
+                if at >= len(arguments):
+                    self.fault(argument, f":{tag.name} takes {tag.takes.value} behind it.")
+                    break
+                value = arguments[at]
+                at += 1
+                if self._takes(value, tag.takes, f":{tag.name}"):
+                    assert not isinstance(value, Tag)
+                    bound.tags[tag.name] = value
+                    self._keep(tag.name, value, bound)
+        return positional
+
+    def _tag(
+        self, argument: Tag, allowed: Mapping[str, TagSpec], of: str, *, matches: bool
+    ) -> TagSpec | None:
+        name = argument.name
+        tag = allowed.get(name)
+        if tag is None and matches:
+            if name == "comparator":
+                return _COMPARATOR
+            match_type = self.vocabulary.match_types.get(name)
+            if match_type is not None:
+                owner = self.vocabulary.owners["match", name]
+                tag = TagSpec(name=name, takes=match_type.takes, extension=owner, group="match type")
+        if tag is None:
+            near = get_close_matches(name, allowed, 1)
+            advice = f"; did you mean :{near[0]}?" if near else "."
+            self.fault(argument, f"{of} has no :{name}{advice}")
+            return None
+        if tag.extension not in self.enabled:
+            self.fault(
+                argument, f':{name} of {of} needs require "{tag.extension}"; at the top of the script.'
+            )
+        return tag
+
+    def _takes(self, value: Argument, takes: Takes, of: str) -> bool:
+        fits = {
+            Takes.NUMBER: isinstance(value, Number),
+            Takes.STRING: isinstance(value, Text),
+            Takes.STRINGS: isinstance(value, Text | Strings),
+        }[takes]
+        if not fits:
+            self.fault(value, f"{of} takes {takes.value} here, not {_kind_of(value)}.")
+        return fits
+
+    def _keep(self, name: str, value: Argument, bound: Bound) -> None:
+        match value:
+            case Text():
+                bound.texts[name] = [self.text(value)]
+            case Strings():
+                bound.texts[name] = [self.text(item) for item in value.items]
+            case Number():
+                bound.numbers[name] = value.value
+            case Tag():
+                raise AssertionError(value)
+
+    def _bind_positional(
+        self,
+        node: Command | Test,
+        spec: CommandSpec | TestSpec,
+        given: Sequence[Argument],
+        bound: Bound,
+    ) -> None:
+        params = list(spec.params)
+        least = len(params) - spec.optional
+        if not least <= len(given) <= len(params):
+            self.fault(node, f"{spec.name} takes {_listed(params, spec.optional)}, and {_counted(given)}.")
+            return
+        for (name, takes), value in zip(params[len(params) - len(given) :], given, strict=True):
+            if self._takes(value, takes, spec.name):
+                self._keep(name, value, bound)
+
+    def _bind_tests(self, node: Command | Test, spec: CommandSpec | TestSpec, bound: Bound) -> None:
+        tests = node.tests
+        match spec.tests:
+            case Tests.NONE:
+                if tests:
+                    missing = "; is there a ; missing before it?" if isinstance(node, Command) else "."
+                    self.fault(tests[0], f"{spec.name} takes no test{missing}")
+                    return
+            case Tests.ONE:
+                if len(tests) != 1:
+                    self.fault(node, f"{spec.name} takes one test behind it.")
+            case Tests.MANY:
+                if not tests:
+                    self.fault(node, f"{spec.name} takes tests in ( ), with commas between.")
+        bound.checks = [self.check(test) for test in tests]
+
+    # Telling.
+
+    def _told(self, command: Command, op: Op) -> Op:
+        place, words = self.place(command), _short(show_command(command))
+
+        def told(run: "Run") -> bool:
+            run.place = place
+            run.note(words)
+            return op(run)
+
+        return told
+
+    def _told_check(self, test: Test, check: Check) -> Check:
+        place, words = self.place(test), _short(show_test(test))
+
+        def told(run: "Run") -> bool:
+            run.place = place
+            answer = check(run)
+            run.place = place
+            run.note(f"{words} -> {'true' if answer else 'false'}")
+            return answer
+
+        return told
+
+
+def spec_has_block(spec: CommandSpec | TestSpec) -> bool:
+    """Whether it is a command with a block."""
+    return isinstance(spec, CommandSpec) and spec.has_block
+
+
+def _never(run: "Run") -> bool:
+    """Stands for a test with faults: such a script is not run, or only where ihave keeps it from running."""
+    raise run.fault("this test needs an extension that this server does not have")
+
+
+def executed(ops: Sequence[Op]) -> Op:
+    """One op of many; ends when one of them ends the script."""
+    if len(ops) == 1:
+        return ops[0]
+    row = tuple(ops)
+
+    def execute(run: "Run") -> bool:
+        for op in row:  # noqa: SIM110
+            if op(run):
+                return True
+        return False
+
+    return execute
+
+
+def _branching(branches: Sequence[tuple[Place, Check, Op]], otherwise: Op | None) -> Op:
+    if len(branches) == 1 and otherwise is None:
+        place, check, block = branches[0]
+
+        def decide(run: "Run") -> bool:
+            # PERF: the most usual form: a hundred of them are run for one message.
+            run.place = place
+            run.left -= 1
+            if run.left < 0:
+                run.look()
+            return block(run) if check(run) else False
+
+        return decide
+    row = tuple(branches)
+
+    def decide_between(run: "Run") -> bool:
+        for place, check, block in row:
+            run.place = place
+            run.left -= 1
+            if run.left < 0:
+                run.look()
+            if check(run):
+                return block(run)
+        return otherwise(run) if otherwise is not None else False
+
+    return decide_between
+
+
+def _kind_of(value: Argument) -> str:
+    match value:
+        case Text():
+            return "a string"
+        case Strings():
+            return "a list of strings"
+        case Number():
+            return "a number"
+        case Tag():
+            return f":{value.name}"
+
+
+def _listed(params: Sequence[tuple[str, Takes]], optional: int) -> str:
+    if not params:
+        return "no arguments"
+    words = [
+        f"{name.replace('_', ' ')} ({takes.value}{', may be missing' if number < optional else ''})"
+        for number, (name, takes) in enumerate(params)
+    ]
+    return " and ".join(words)
+
+
+def _counted(given: Sequence[Argument]) -> str:
+    if not given:
+        return "there is none"
+    return "there is one" if len(given) == 1 else f"there are {len(given)}"
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _MOST_SHOWN else words[:_MOST_SHOWN] + "..."

@@ -1,0 +1,230 @@
+"""Compare values with keys: :is, :contains and :matches, under any comparator.
+
+RFC: 5228 §2.7.1 (match types), §2.7.3 (comparators), 5229 §3.2 (matched pieces), 4790 §9.1 (i;ascii-numeric).
+Exposure: values come from strangers' messages; time is linear in the value for each piece of a pattern.
+Not here: :count and :value (extensions/relational.py), :regex (extensions/regex.py).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from postino.sieve.folding import fold_ascii
+from postino.sieve.texts import constants, values_of
+from postino.sieve.vocabulary import Matching, MatchSpec, MatchType
+
+if TYPE_CHECKING:
+    from postino.sieve.run import Run
+
+_DIGITS: Final = re.compile(r"[0-9]+")
+_MOST_DIGITS: Final = 1000
+
+
+def number_of(text: str) -> float | int:
+    """What i;ascii-numeric makes of a string: its leading digits, or positive infinity."""
+    found = _DIGITS.match(text, 0, _MOST_DIGITS)
+    return int(found[0]) if found is not None else float("inf")
+
+
+def _is(spec: MatchSpec) -> Matching:
+    if spec.fold is None:
+        return _equal(spec, number_of)
+    return _equal(spec, spec.fold)
+
+
+def _equal(spec: MatchSpec, key_of: Callable[[str], object]) -> Matching:
+    fixed = constants(spec.keys)
+    if fixed is None:
+        texts = spec.keys
+
+        def values(run: "Run", values: Sequence[str]) -> bool:
+            keys = {key_of(key) for key in values_of(texts, run)}
+            return any(key_of(value) in keys for value in values)
+
+        return Matching(values)
+    keys = frozenset(map(key_of, fixed))
+
+    def compare(run: "Run", values: Sequence[str]) -> bool:
+        return any(key_of(value) in keys for value in values)
+
+    if key_of is not fold_ascii:
+        return Matching(compare)
+
+    def folded(run: "Run", values: Sequence[str]) -> bool:
+        # PERF: 100 such tests run for one message.
+        for value in values:  # noqa: SIM110
+            if value in keys:
+                return True
+        return False
+
+    return Matching(compare, folded)
+
+
+def _contains(spec: MatchSpec) -> Matching:
+    fold = spec.fold
+    if fold is None:
+        spec.fault(
+            "i;ascii-numeric cannot look into strings; use :is, :value or :count, or another comparator."
+        )
+        return Matching(lambda run, values: False)
+    fixed = constants(spec.keys)
+    if fixed is None:
+        texts = spec.keys
+
+        def values(run: "Run", values: Sequence[str]) -> bool:
+            keys = [fold(key) for key in values_of(texts, run)]
+            return _has_any(run, [fold(value) for value in values], keys)
+
+        return Matching(values)
+    keys = [fold(key) for key in fixed]
+
+    def compare(run: "Run", values: Sequence[str]) -> bool:
+        return _has_any(run, [fold(value) for value in values], keys)
+
+    if fold is not fold_ascii:
+        return Matching(compare)
+    if len(keys) > 1:
+        return Matching(compare, lambda run, values: _has_any(run, values, keys))
+    key = keys[0] if keys else ""
+
+    def folded(run: "Run", values: Sequence[str]) -> bool:
+        for value in values:
+            if key in value:
+                return True
+            if len(value) > _LONG:
+                run.spend(len(value) >> 10)
+        return False
+
+    return Matching(compare, folded if keys else None)
+
+
+_LONG: Final = 1024
+
+
+def _has_any(run: "Run", values: Sequence[str], keys: Sequence[str]) -> bool:
+    for value in values:
+        for key in keys:
+            if key in value:
+                return True
+        run.spend((len(value) * len(keys)) >> 10)
+    return False
+
+
+class Pattern:
+    """A :matches pattern: pieces between stars, each found as early as it can be."""
+
+    __slots__ = ("_first", "_is_fixed", "_last", "_pieces")
+
+    def __init__(self, pattern: str) -> None:
+        pieces: list[str] = [""]
+        at = 0
+        while at < len(pattern):
+            sign = pattern[at]
+            if sign == "*":
+                pieces.append("")
+            elif sign == "?":
+                pieces[-1] += "(.)"
+            else:
+                if sign == "\\" and at + 1 < len(pattern):
+                    at += 1
+                    sign = pattern[at]
+                pieces[-1] += re.escape(sign)
+            at += 1
+        compiled = [re.compile(piece, re.DOTALL) for piece in pieces]
+        self._is_fixed = len(compiled) == 1
+        self._first, self._last = compiled[0], compiled[-1]
+        self._pieces = compiled[1:-1]
+
+    @property
+    def pieces(self) -> int:
+        """What a match costs: how often a value is gone through, at most."""
+        return len(self._pieces) + 2
+
+    def match(self, value: str) -> list[tuple[int, int]] | None:
+        """The ranges of what each sign stood for, in their order; None when it does not match."""
+        first = self._first.match(value)
+        if first is None:
+            return None
+        if self._is_fixed:
+            return _ranges(first) if first.end() == len(value) else None
+        found = _ranges(first)
+        at = first.end()
+        for piece in self._pieces:
+            next_one = piece.search(value, at)
+            if next_one is None:
+                return None
+            found.append((at, next_one.start()))
+            found += _ranges(next_one)
+            at = next_one.end()
+        return self._match_end(value, at, found)
+
+    def _match_end(self, value: str, at: int, found: list[tuple[int, int]]) -> list[tuple[int, int]] | None:
+        # Every sign of the last piece is one character long, so where it must begin is known.
+        last = self._last
+        start = len(value) - _length(last)
+        end = last.fullmatch(value, start) if start >= at else None
+        if end is None:
+            return None
+        found.append((at, start))
+        return found + _ranges(end)
+
+
+def _ranges(found: re.Match[str]) -> list[tuple[int, int]]:
+    return [found.span(number) for number in range(1, found.re.groups + 1)]
+
+
+@lru_cache(maxsize=1024)
+def _length(piece: re.Pattern[str]) -> int:
+    return len(re.sub(r"\\(.)|\(\.\)", "x", piece.pattern, flags=re.DOTALL))
+
+
+pattern_of = lru_cache(maxsize=1024)(Pattern)
+
+
+def _matches(spec: MatchSpec) -> Matching:
+    fold = spec.fold
+    if fold is None:
+        spec.fault(
+            "i;ascii-numeric cannot look into strings; use :is, :value or :count, or another comparator."
+        )
+        return Matching(lambda run, values: False)
+    fixed = constants(spec.keys)
+    prepared = [pattern_of(fold(key)) for key in fixed] if fixed is not None else None
+    texts, keeps = spec.keys, spec.keeps_matches
+
+    def compare(run: "Run", values: Sequence[str]) -> bool:
+        patterns = prepared
+        if patterns is None:
+            patterns = [pattern_of(fold(key)) for key in values_of(texts, run)]
+        for value in values:
+            folded = fold(value)
+            for pattern in patterns:
+                run.spend((len(folded) * pattern.pieces) >> 10)
+                found = pattern.match(folded)
+                if found is not None:
+                    if keeps:
+                        # Pieces are of the value as it is, where folding left every letter in its place.
+                        source = value if len(value) == len(folded) else folded
+                        run.match_values = [value, *[source[start:end] for start, end in found]]
+                    return True
+        return False
+
+    def folded_compare(run: "Run", values: Sequence[str]) -> bool:
+        assert prepared is not None
+        for value in values:
+            for pattern in prepared:
+                run.spend((len(value) * pattern.pieces) >> 10)
+                if pattern.match(value) is not None:
+                    return True
+        return False
+
+    can_be_folded = prepared is not None and fold is fold_ascii and not keeps
+    return Matching(compare, folded_compare if can_be_folded else None)
+
+
+MATCH_TYPES: Final = (
+    MatchType(name="is", make=_is),
+    MatchType(name="contains", make=_contains),
+    MatchType(name="matches", make=_matches),
+)

@@ -1,0 +1,62 @@
+"""Several scripts in a row: the server's, the domain's and the account's own, before and after.
+
+RFC: none; the rule is that of other servers: the next script runs while the message is to be kept.
+Not here: running one (run.py), finding them (delivery/scripts.py).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from postino.sieve.actions import Action, Keep, Remembered
+from postino.sieve.budget import DEFAULT_BUDGET, Budget, Steady
+from postino.sieve.circumstances import NO_SURROUNDINGS, Circumstances, Surroundings
+from postino.sieve.evaluation import Evaluation, TraceLine
+from postino.sieve.message import SieveMessage
+from postino.sieve.run import is_same, run
+from postino.sieve.script import Script
+
+_NO_CIRCUMSTANCES: Final = Circumstances()
+
+
+def run_sequence(
+    scripts: Sequence[Script],
+    message: bytes | SieveMessage,
+    circumstances: Circumstances = _NO_CIRCUMSTANCES,
+    surroundings: Surroundings = NO_SURROUNDINGS,
+    *,
+    budget: Budget = DEFAULT_BUDGET,
+    steady: Steady | None = None,
+    traced: bool = False,
+) -> Evaluation:
+    """Run scripts until one does not keep the message; `scripts` has at least one.
+
+    Flags and edits of a script that keeps hold for the next. A script that has to be ended early keeps the
+    message, so the next one runs; the first such fault is told.
+    """
+    if isinstance(message, bytes):
+        message = SieveMessage.of(message)
+    if len(scripts) == 1:
+        return run(
+            scripts[0], message, circumstances, surroundings, budget=budget, steady=steady, traced=traced
+        )
+    actions: list[Action] = []
+    remembered: list[Remembered] = []
+    trace: list[TraceLine] = []
+    fault, steps = None, 0
+    for script in scripts:
+        one = run(script, message, circumstances, surroundings, budget=budget, steady=steady, traced=traced)
+        remembered += one.remembered
+        trace += one.trace
+        steps += one.steps
+        fault = fault or one.fault
+        kept = next((action for action in one.actions if isinstance(action, Keep)), None)
+        # A keep of an earlier script was only the way to this one.
+        actions = [action for action in actions if not isinstance(action, Keep)]
+        actions += [action for action in one.actions if not any(is_same(action, known) for known in actions)]
+        if kept is None:
+            break
+        if kept.edited is not None:
+            message = SieveMessage(
+                kept.edited.header, message.body if kept.edited.body is None else kept.edited.body
+            )
+    return Evaluation(actions=actions, remembered=remembered, fault=fault, trace=trace, steps=steps)
