@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -205,12 +206,12 @@ class MailboxEvents:
         uids = list(event.uids) if usable else []
         for first in range(0, len(uids), AT_ONCE):
             group = _Group(event, NumberSet.of(uids[first : first + AT_ONCE]), usable)
-            decided = await self._store.read(lambda tx, group=group: self._decide(tx, group))
+            decided = await self._store.read(partial(self._decide, group=group))
             sound = [each for each in decided if self._is_sound(each)]
             if sound:
                 await self._doer.do(sound)
 
-    def _decide(self, tx: Tx, group: "_Group") -> list[Decided]:
+    def _decide(self, tx: Tx, *, group: "_Group") -> list[Decided]:
         """Run the scripts over those of the messages that are still there."""
         event = group.event
         environment = _environment(tx, event)

@@ -91,11 +91,15 @@ _NAMED_AFTER_LOGIN: Final = (*EVERYWHERE, *AFTER_LOGIN)
 _WITH_COMPRESSION: Final = (*_NAMED_AFTER_LOGIN, "COMPRESS=DEFLATE")
 
 
-def after_login(*, compress: bool, append_octets: int, messages: int = 0) -> tuple[str, ...]:
+def after_login(
+    *, compress: bool, append_octets: int, messages: int = 0, sieve_host: str = ""
+) -> tuple[str, ...]:
     """From a login on; `compress` tells whether nothing is compressed yet (RFC 4978 §3).
 
     `append_octets` is the largest message taken (RFC 7889 §2); `messages` is how many one command takes at
-    most, 0 for any number (RFC 9738).
+    most, 0 for any number (RFC 9738). `sieve_host` is where scripts of mailboxes are put (RFC 6785 §2.1).
     """
     named = (*(_WITH_COMPRESSION if compress else _NAMED_AFTER_LOGIN), f"APPENDLIMIT={append_octets}")
+    if sieve_host:
+        named = (*named, f"IMAPSIEVE=sieve://{sieve_host}")
     return (*named, f"MESSAGELIMIT={messages}") if messages else named

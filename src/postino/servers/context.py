@@ -24,6 +24,7 @@ from postino.store.scripts import ScriptLimits
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery, Dispatcher
     from postino.delivery.forwarding import Forwarding
+    from postino.delivery.mailbox_events import MailboxEvents
     from postino.outbound.cut_through import CutThrough
     from postino.outbound.settings import OutboundSettings
     from postino.outbound.signing.signer import Signers
@@ -92,6 +93,8 @@ class ServerContext:
     """How much a Sieve script may do."""
     script_limits: ScriptLimits = field(default_factory=ScriptLimits)
     """How many an account may keep."""
+    mailbox_events: "MailboxEvents | None" = None
+    """Runs scripts on what happens in mailboxes; None where none do."""
     sessions: AccountSessions = field(default_factory=AccountSessions)
     list_cache: ListCache = field(default_factory=ListCache)
     key_cache: KeyCache = field(default_factory=KeyCache)

@@ -24,20 +24,21 @@ def messages_came(
     cause: Cause,
     account_id: AccountId,
     mailbox_id: MailboxId,
-    uids: NumberSet,
+    uids: Iterable[int],
     source: "SelectedMailbox | None" = None,
 ) -> None:
     """These messages are in the mailbox now; `source` is where they were copied or moved from."""
     events = session.context.mailbox_events
-    if events is None or not uids or not events.concerns(account_id, mailbox_id):
+    if events is None or not events.concerns(account_id, mailbox_id):
         return
+    came = uids if isinstance(uids, NumberSet) else NumberSet.of(uids)
     is_own = source is not None and source.account_id == account_id
     events.happened(
         MailboxEvent(
             cause=cause,
             account_id=account_id,
             mailbox_id=mailbox_id,
-            uids=uids,
+            uids=came,
             login=session.login,
             source_id=source.id if source is not None and is_own else None,
         )
@@ -52,9 +53,7 @@ def flags_before(session: "ImapSession", spans: "Iterable[Span]") -> dict[int, F
         return None
     view = selected.view
     return {
-        uid: flags
-        for span in spans
-        for uid, flags in zip(view.uids(span), view.flags(span), strict=True)
+        uid: flags for span in spans for uid, flags in zip(view.uids(span), view.flags(span), strict=True)
     }
 
 

@@ -402,6 +402,7 @@ class ImapSession:
                 compress=not self.connection.is_compressed,
                 append_octets=self.limits.message_octets,
                 messages=self.limits.imap_messages_a_command,
+                sieve_host=self.context.hostname if self.context.mailbox_events is not None else "",
             )
         connection = self.connection
         return before_login(

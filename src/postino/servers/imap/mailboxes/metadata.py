@@ -1,6 +1,7 @@
 """GETMETADATA and SETMETADATA.
 
-RFC: 5464 §3.3 (who may), §4.2, §4.3; 6154 §4 (/private/specialuse); 9590 (LIST with METADATA).
+RFC: 5464 §3.3 (who may), §4.2, §4.3; 6154 §4 (/private/specialuse); 9590 (LIST with METADATA); 6785 §2.3.1
+    (/shared/imapsieve/script).
 Exposure: values are opaque octets; they are bounded in size and number, and never looked into.
 Invariants: SETMETADATA does all of what it was asked, or nothing.
 DEVIATION: RFC 5464 §3.3 lets whoever may read a mailbox also set its shared annotations. A mailbox that
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from postino.core.ids import NAMES
 from postino.core.ports import MailboxChange
 from postino.core.rights import NO_RIGHTS, Rights
+from postino.delivery.mailbox_events import ENTRY as IMAPSIEVE
 from postino.imap.commands import GetMetadata, SetMetadata
 from postino.imap.commands.create import special_use
 from postino.imap.responses import status
@@ -90,6 +92,12 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
         # how it gets its value here.
         if is_of_all and not is_admin(tx, session.account_id):
             return no("Only an administrator may change what all share", status.NO_PERMISSION)
+        if any(entry == IMAPSIEVE for entry, _ in values) and place.account_id not in (
+            SERVER,
+            session.account_id,
+        ):
+            # SECURITY: the script acts as the mailbox's owner.
+            return no("Only a mailbox's owner may say which script runs on it", status.NO_PERMISSION)
         return set_annotations(
             tx, place, values, most=limits.annotations, most_octets=limits.annotation_total_octets
         )
@@ -100,6 +108,8 @@ async def run_setmetadata(session: "ImapSession", command: SetMetadata) -> Compl
         return no(str(error), TOO_MANY)
     if isinstance(changes, Completion):
         return changes
+    if session.context.mailbox_events is not None:
+        session.context.mailbox_events.forget()
     if session.notifier is not None:
         session.notifier.own_annotations(changes)
     return ok("The values are set")

@@ -17,6 +17,7 @@ from postino.core.errors import OverQuota, PostinoError, ProtocolViolation
 from postino.core.ids import AccountId, MailboxId
 from postino.core.rights import NO_RIGHTS, Rights, permitted_flags
 from postino.delivery.incoming import Fault, IncomingMessage
+from postino.delivery.mailbox_events import Cause
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import (
     AppendReader,
@@ -44,6 +45,7 @@ from postino.imap.responses.status import (
 )
 from postino.imap.states import require_state, require_uids
 from postino.servers.imap.completion import Completion, no, ok, refusal, refusal_of_target
+from postino.servers.imap.events import messages_came
 from postino.servers.imap.messages.append_groups import AppendGroups, Job
 from postino.servers.imap.messages.catenate import MAX_URL_OCTETS, add_url
 from postino.store.access import reach_mailbox
@@ -419,6 +421,8 @@ class Appending:
             forget_unstored(session.context.store, [new.body])
             return no("The message to replace is gone", EXPUNGE_ISSUED)
         session.context.metrics.message_accepted(self._octets, 1)
+        uids = (appended.uid,)
+        messages_came(session, Cause.APPEND, target.account_id, target.mailbox_id, uids)
         if target.tells_uids:
             # RFC 8508 §4.3: before the EXPUNGE, so that the client knows what came instead.
             code = append_uid(appended.uid_validity, appended.uid)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 from postino.core.errors import PostinoError, StoreError
 from postino.core.ids import AccountId, MailboxId
 from postino.core.numset import NumberSet
+from postino.delivery.mailbox_events import Cause
 from postino.imap.responses.status import SERVER_BUG, append_uid, tagged
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
+from postino.servers.imap.events import messages_came
 from postino.store.content import Appended, NewEmail
 from postino.store.messages import append_many
 from postino.store.sent_copy import append_own
@@ -138,6 +140,8 @@ class AppendGroups:
                 refused = self._refused(error)
                 return [refused] * len(jobs)
             return [outcome for job in jobs for outcome in await self._store_together([job])]
+        uids = (each.uid for each in appended)
+        messages_came(session, Cause.APPEND, first.account_id, first.mailbox_id, uids)
         return [appended] if not others else [[each] for each in appended]
 
     def _refused(self, error: Exception) -> PostinoError:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from postino.core.errors import NoSuchMailbox, StoreError
 from postino.core.rights import Rights
+from postino.delivery.mailbox_events import Cause
 from postino.imap.commands import Copy, Move
 from postino.imap.responses.status import EXPUNGE_ISSUED, copy_uid, untagged_status
 from postino.imap.view import Span
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
+from postino.servers.imap.events import messages_came
 from postino.servers.imap.messages.message_limit import limit_completion, within_limit
 from postino.servers.imap.permitted import refusal_to
 from postino.servers.imap.updates.resync import highest_told
 from postino.store import messages
-from postino.store.access import reach_mailbox
+from postino.store.access import Reached, reach_mailbox
 from postino.store.messages import Copied
 from postino.store.tx import Tx
 
@@ -88,7 +90,7 @@ async def _transfer(
     now = session.context.clock.now()
     transfer = messages.move if isinstance(command, Move) else messages.copy
 
-    def run(tx: Tx) -> tuple[Copied, Rights]:
+    def run(tx: Tx) -> tuple[Copied, Reached]:
         try:
             target = reach_mailbox(tx, session.account_id, command.mailbox, Rights.INSERT)
         except NoSuchMailbox as error:
@@ -105,17 +107,20 @@ async def _transfer(
         )
         if not command.by_uid and len(copied.source_uids) != expected:
             raise _MessagesGone("Some of the messages no longer exist; nothing was copied")
-        return copied, target.rights
+        return copied, target
 
     try:
-        copied, rights = await session.context.store.write(run)
+        copied, target = await session.context.store.write(run)
     except _MessagesGone as error:
         return no(str(error), EXPUNGE_ISSUED)
     except _NoTarget as error:
         return refusal_of_target(NoSuchMailbox(str(error)))
     if not copied.source_uids:
         return ok("There are no such messages")
-    if Rights.READ not in rights:
+    messages_came(
+        session, Cause.COPY, target.account_id, target.mailbox.id, copied.target_uids, source=selected
+    )
+    if Rights.READ not in target.rights:
         # SECURITY: UIDs tell how much comes in; not to those who may only put messages there (RFC 4315 §4).
         return _Transferred(None)
     return _Transferred(copy_uid(copied.uid_validity, copied.source_uids, copied.target_uids))

@@ -33,6 +33,7 @@ from postino.imap.view import Span, View
 from postino.mime.part import Part, unpack_index
 from postino.net.connection import ConnectionLost
 from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.events import flags_before, flags_changed
 from postino.servers.imap.general import enable_condstore
 from postino.servers.imap.messages.list_cache import Shelf
 from postino.servers.imap.messages.message_limit import limit_completion, within_limit
@@ -195,6 +196,7 @@ async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans:
         return False
     wanted = NumberSet.of(uids)
     change = FlagChange(FlagMode.ADD, _SEEN)
+    before = flags_before(session, spans)
     stored = await session.context.store.write(
         lambda tx: store_flags(tx, selected.account_id, selected.id, wanted, change),
         durable=False,
@@ -202,6 +204,8 @@ async def _mark_seen(session: "ImapSession", selected: "SelectedMailbox", spans:
     )
     selected.view.stored(stored.changed, change.applied_to, is_silent=False)
     selected.view.follow(stored.previous_mod_seq, stored.mod_seq)
+    if before:
+        flags_changed(session, before)
     return bool(stored.changed)
 
 

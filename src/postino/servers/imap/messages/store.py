@@ -15,6 +15,7 @@ from postino.imap.fetch_plan import FetchPlan, compile_fetch
 from postino.imap.responses.status import EXPUNGE_ISSUED, LIMIT, modified
 from postino.imap.view import Span
 from postino.servers.imap.completion import Completion, no, ok
+from postino.servers.imap.events import flags_before, flags_changed
 from postino.servers.imap.general import enable_condstore
 from postino.servers.imap.messages.fetch import is_short, say_from_view
 from postino.servers.imap.messages.message_limit import limit_completion, within_limit
@@ -80,6 +81,7 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
         def run(tx: Tx) -> FlagsStored:
             return store_flags(tx, selected.account_id, selected.id, uids, change, command.unchanged_since)
 
+    before = flags_before(session, spans)
     is_brief = is_short(spans, are_known=is_known and change.leaves_keywords)
     stored = await session.context.store.write(run, durable=False, short=is_brief)
     if stored.was_known:
@@ -91,6 +93,8 @@ async def run_store(session: "ImapSession", command: Store) -> Completion:
         changed = [uid for uid, _, _ in stored.changed]
         view.stored(stored.changed, change.applied_to, is_silent=command.silent)
     selected.follow(stored.previous_mod_seq, stored.mod_seq)
+    if before:
+        flags_changed(session, before)
     if not selected.is_current:
         await selected.sync()
     await _echo(session, command, spans, changed, stored.modified)
