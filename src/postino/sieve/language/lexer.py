@@ -44,7 +44,7 @@ class Token(NamedTuple):
 _TOKEN: Final = re.compile(
     r"(?P<blank>[ \t\r\n]++|\#[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/)"
     r"|text:[ \t]*+(?:\#[^\n]*+)?+\r?\n(?P<lines>(?:(?!\.\r?(?:\n|\Z))[^\n]*+\n)*+)\.\r?(?:\n|\Z)"
-    r"|(?P<identifier>[A-Za-z_][A-Za-z0-9_]*+)"
+    r"|(?!text:)(?P<identifier>[A-Za-z_][A-Za-z0-9_]*+)"
     r"|:(?P<tag>[A-Za-z_][A-Za-z0-9_]*+)"
     r"|(?P<number>[0-9]++)(?P<factor>[KkMmGg]?+)(?![A-Za-z0-9_])"
     r'|"(?P<quoted>(?:[^"\\]++|\\.)*+)"'

@@ -1,0 +1,115 @@
+"""What is said of scripts that cannot be run: every fault, with its place and what to do."""
+
+import pytest
+
+from postino.sieve import BadScript, Budget, Circumstances, compile_script, run
+from tests.unit.sieve.scripting import MESSAGE
+
+
+def faults_of(script: str) -> list[str]:
+    with pytest.raises(BadScript) as refused:
+        compile_script(script.encode())
+    return [str(fault) for fault in refused.value.faults]
+
+
+@pytest.mark.parametrize(
+    ("script", "fault"),
+    [
+        ('fileinto "A";', 'line 1, column 1: fileinto needs require "fileinto"; at the top of the script.'),
+        ('if envelope "to" "x" {}', 'line 1, column 4: envelope needs require "envelope"; at the top of the script.'),
+        ("keeep;", "line 1, column 1: There is no command keeep; did you mean keep?"),
+        ("frobnicate;", "line 1, column 1: There is no command frobnicate."),
+        ("if headr :is [] {}", "line 1, column 15: A list in [ ] holds strings with commas between, not ]."),
+        ('if headr "a" "b" {}', "line 1, column 4: There is no test headr; did you mean header?"),
+        ("if keep {}", "line 1, column 4: keep is an action; it belongs into a block: if ... { keep ...; }."),
+        ("size :over 1;", "line 1, column 1: size is a test; it belongs behind an if."),
+        ("if true;", "line 1, column 1: if needs a block in { } behind it."),
+        ("if {}", "line 1, column 1: if takes one test."),
+        ("if (true, false) {}", "line 1, column 1: if takes one test; put several into allof (...) or anyof (...)."),
+        ("else {}", "line 1, column 1: else stands only right behind the block of an if or elsif."),
+        (
+            "if true {} else {} elsif true {}",
+            "line 1, column 20: Nothing of an if may follow its else; remove this elsif.",
+        ),
+        ("if true {} else true {}", "line 1, column 12: else takes no test; write elsif for another condition."),
+        ('keep; require "fileinto";', "line 1, column 7: require stands at the top of the script, before every other command."),
+        ('require "fileintoo";', "line 1, column 9: This server has no extension 'fileintoo'; did you mean fileinto?"),
+        ("require 1;", 'line 1, column 1: require takes one string or a list of strings: require ["fileinto"];'),
+        ("keep {}", "line 1, column 1: keep ends with a semicolon, not with a block."),
+        ('keep "x";', "line 1, column 1: keep takes no arguments, and there is one."),
+        ("redirect;", "line 1, column 1: redirect takes address (a string), and there is none."),
+        ("redirect 5;", "line 1, column 10: redirect takes a string here, not a number."),
+        ('redirect "bob";', "line 1, column 1: 'bob' is not an address mail can be sent to; write user@example.org."),
+        ("keep\nstop;", "line 2, column 1: keep takes no test; is there a ; missing before it?"),
+        ('if header :if "a" "b" {}', "line 1, column 11: header has no :if."),
+        ('if header "a" :is "b" {}', "line 1, column 15: :is stands before the other arguments of header."),
+        ('if header :is :is "a" "b" {}', "line 1, column 15: :is is there twice; remove one."),
+        ('if header :is :contains "a" "b" {}', "line 1, column 15: :contains and :is exclude each other; keep one."),
+        ('if header :comparator "a" "b" {}', "line 1, column 4: header takes header names"),
+        ('if header :comparator "i;x" "a" "b" {}', "line 1, column 23: There is no comparator i;x; known are i;octet"),
+        (
+            'if header :comparator "i;ascii-numeric" "a" "b" {}',
+            'line 1, column 23: The comparator i;ascii-numeric needs require "comparator-i;ascii-numeric"; at the top.',
+        ),
+        ('if header "a:" "b" {}', "line 1, column 4: 'a:' cannot be the name of a header field; write it without a colon."),
+        ('if address "subject" "b" {}', "line 1, column 4: The field subject does not hold addresses; use header instead of address."),
+        ("if size 5 {}", "line 1, column 4: size takes no arguments, and there is one."),
+        ("if size {}", "line 1, column 4: size takes :over or :under with a number: size :over 100K."),
+        ("if not (true, true) {}", "line 1, column 4: not takes one test behind it."),
+        ("if allof {}", "line 1, column 4: allof takes tests in ( ), with commas between."),
+    ],
+)  # fmt: skip
+def test_one_fault(script: str, fault: str) -> None:
+    assert faults_of(script)[0].startswith(fault)
+
+
+def test_all_faults_are_told_in_their_order() -> None:
+    script = 'require "fileinto";\nkeeep;\nif true { redirect "x"; fileinto; }\nif headr "a" { discard 1; }\n'
+    assert [fault.split(":")[0] for fault in faults_of(script)] == [
+        "line 2, column 1",
+        "line 3, column 11",
+        "line 3, column 25",
+        "line 4, column 4",
+        "line 4, column 16",
+    ]
+
+
+def test_faults_are_told_up_to_a_number() -> None:
+    assert 50 <= len(faults_of("keeep;" * 500)) <= 60
+
+
+def test_require_inside_a_block_is_refused() -> None:
+    assert "at the top" in faults_of('if true { require "fileinto"; }')[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "budget", "words"),
+    [
+        (b"keep;" + b"if true { keep; }" * 500, Budget(steps=400), "more than 400 steps"),
+        (
+            b'require "fileinto";' + b"".join(b'fileinto "%d";' % number for number in range(40)),
+            Budget(),
+            "more than 32 actions",
+        ),
+        (
+            b"".join(b'redirect "a%d@example.org";' % number for number in range(6)),
+            Budget(),
+            "sent on more than 4 times",
+        ),
+    ],
+)
+def test_a_script_that_does_too_much_is_ended_and_the_message_kept(
+    script: bytes, budget: Budget, words: str
+) -> None:
+    evaluation = run(compile_script(script), MESSAGE, Circumstances(), budget=budget)
+    assert evaluation.fault is not None
+    assert words in evaluation.fault.words
+    assert [type(action).__name__ for action in evaluation.actions] == ["Keep"]
+
+
+def test_time_is_up_where_a_clock_says_so() -> None:
+    clock = iter([0.0, *[10.0] * 1000])
+    script = compile_script(b"if true { keep; }" * 5000)
+    evaluation = run(script, MESSAGE, budget=Budget(seconds=2.0), steady=lambda: next(clock))
+    assert evaluation.fault is not None
+    assert "more than 2 seconds" in evaluation.fault.words
