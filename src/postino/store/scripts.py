@@ -8,6 +8,7 @@ Not here: compiling (sieve/), remembering compiled scripts (delivery/scripts.py)
 """
 
 import unicodedata
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -27,6 +28,7 @@ from postino.core.errors import (
 from postino.core.ids import EVERYBODY, SCRIPTS, AccountId, Instant, ModSeq
 from postino.core.ports import MailboxChange
 from postino.store.addresses import domain_id
+from postino.store.finding import Finding, Severity
 from postino.store.tx import Tx
 
 OUTGOING_NAME: Final = "outgoing"
@@ -380,3 +382,41 @@ def _stored(tx: Tx, where: str, values: tuple[int | str, ...]) -> StoredScript |
 
 def _no_such_script(name: str) -> NoSuchScript:
     return NoSuchScript(f"There is no script {name}; look at the list of those there are")
+
+
+def check_scripts(tx: Tx) -> Iterator[Finding]:
+    """What verify() says of this table."""
+    for account_id, name, domain, reason in tx.all(
+        "SELECT account_id, name, domain, CASE"
+        " WHEN account_id<>0 AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id=s.account_id)"
+        "  THEN 'is of an account that does not exist'"
+        " WHEN account_id<>0 AND domain<>'' THEN 'is of an account and of a domain'"
+        " WHEN domain<>'' AND NOT EXISTS (SELECT 1 FROM domain d WHERE d.name=s.domain)"
+        "  THEN 'is of a domain that does not exist'"
+        f" WHEN place NOT IN ({', '.join('?' * len(ScriptPlace))}) AND account_id=0"
+        "  OR place NOT IN ('', ?) AND account_id<>0 THEN 'has a place that cannot be'"
+        " END AS reason FROM sieve_script s WHERE reason IS NOT NULL",
+        (*ScriptPlace, _ACTIVE),
+    ):
+        where = f" of {domain}" if domain else ""
+        yield Finding(Severity.DAMAGE, account_id, f"the script {name!r}{where} {reason}")
+    for account_id, count in tx.all(
+        "SELECT account_id, count(*) FROM sieve_script WHERE account_id<>0 AND place=?"
+        " GROUP BY account_id HAVING count(*)>1",
+        (_ACTIVE,),
+    ):
+        yield Finding(Severity.DAMAGE, account_id, f"{count} of its scripts are active, one may be")
+    last, site = versions(tx)
+    if site > last:
+        yield Finding(Severity.DAMAGE, 0, f"the version of scripts is {last}, but {site} was given already")
+    for account_id, version, has_any in tx.all(
+        "SELECT id, script_version, EXISTS (SELECT 1 FROM sieve_script s WHERE s.account_id=a.id)"
+        " FROM account a WHERE script_version<>0 OR EXISTS"
+        " (SELECT 1 FROM sieve_script s WHERE s.account_id=a.id)"
+    ):
+        if version > last or bool(version) != bool(has_any):
+            yield Finding(
+                Severity.DAMAGE,
+                account_id,
+                f"its script version is {version}, which cannot be: changed scripts would not be noticed",
+            )

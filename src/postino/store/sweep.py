@@ -14,12 +14,16 @@ from typing import Final
 from postino.core.ids import AccountId, BlobId, Instant, MailboxId
 from postino.store.accounts import drop_unnamed
 from postino.store.returns import forget_paths
+from postino.store.seen_ids import forget_ids_seen
 from postino.store.sending import forget_old
 from postino.store.store import Store
 from postino.store.threads import forget_ids, left_threads
+from postino.store.trace import FORGET_AT_ONCE, forget_traces, old_traces
 from postino.store.tx import Row, Tx
+from postino.store.vacation import forget_replies
 
 RETENTION_SECONDS: Final = 7 * 86_400
+TRACE_SECONDS: Final = 21 * 86_400
 BATCH: Final = 2000
 REMEMBERED: Final = 50_000
 """How many expunged messages of a mailbox are remembered at least, some 20 octets each."""
@@ -178,6 +182,7 @@ async def sweep_store(
     now: Instant,
     retention_seconds: int = RETENTION_SECONDS,
     remembered: int = REMEMBERED,
+    trace_seconds: int = TRACE_SECONDS,
 ) -> int:
     """Run sweeps until nothing is due, then remove leftover files; give the contents removed.
 
@@ -201,8 +206,20 @@ async def sweep_store(
             pass
     await store.write(lambda tx: forget_old(tx, now))
     await store.write(lambda tx: forget_paths(tx, now))
+    await _forget_scripts_memory(store, now=now, trace_seconds=trace_seconds)
     await remove_leftovers(store, now=now)
     return contents
+
+
+async def _forget_scripts_memory(store: Store, *, now: Instant, trace_seconds: int) -> None:
+    """Forget whom vacation answered, ids seen and traces, each after its time."""
+    await store.write(lambda tx: forget_replies(tx, now))
+    await store.write(lambda tx: forget_ids_seen(tx, now))
+    before = Instant(now - trace_seconds)
+    while due := await store.read(lambda tx: old_traces(tx, before)):
+        await store.write(lambda tx, due=due: forget_traces(tx, due))  # type: ignore[misc]
+        if len(due) < FORGET_AT_ONCE:
+            break
 
 
 async def _forget_threads(store: Store, account_id: AccountId) -> None:

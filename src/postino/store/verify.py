@@ -18,6 +18,7 @@ from postino.store.dkim_keys import check_dkim_keys
 from postino.store.finding import Finding, Severity
 from postino.store.forwards import check_forwards
 from postino.store.queue.verify_queue import check_queue, check_queue_blobs
+from postino.store.scripts import check_scripts
 from postino.store.tx import RunTx, Tx
 
 __all__ = ["Finding", "Severity", "verify", "verify_in_pieces"]
@@ -64,6 +65,7 @@ def _checks(blobs: BlobStore | None) -> list[Callable[[Tx], Iterator[Finding]]]:
         _settings,
         check_dkim_keys,
         check_forwards,
+        check_scripts,
         check_queue,
     ]
     if blobs is not None:
@@ -100,7 +102,7 @@ def _accounts(tx: Tx) -> Iterator[Finding]:
             account_id,
             f"the quota counts {counted} messages of {used} octets, there are {messages} of {octets}",
         )
-    for table in ("identity", "sending", "correspondent"):
+    for table in ("identity", "sending", "correspondent", "vacation_reply", "sieve_seen", "trace_event"):
         for (account_id,) in tx.all(
             f"SELECT DISTINCT account_id FROM {table} WHERE account_id NOT IN (SELECT id FROM account)"
         ):

@@ -2,11 +2,14 @@ import pytest
 
 from postino.core.errors import DatabaseDamaged
 from postino.core.flags import flag_set
+from postino.core.ids import Instant
 from postino.core.numset import NumberSet
 from postino.store.annotations import Place, set_annotations
 from postino.store.content import SealedBlob
 from postino.store.messages import FlagChange, FlagMode, append, deliver, expunge, store_flags
+from postino.store.scripts import SERVER, ScriptLimits, ScriptPlace, put_script, put_site_script, set_active
 from postino.store.store import open_store
+from postino.store.vacation import may_answer
 from postino.store.verify import Severity, verify, verify_in_pieces
 from tests.support.stored import NOW, email, findings, inbox_of, make_accounts
 
@@ -38,6 +41,15 @@ def damaged(tmp_path):
     store.write_now(
         lambda tx: set_annotations(tx, Place(ann, inbox, ann), comment, most=10, most_octets=1000)
     )
+
+    def keep_scripts(tx):
+        for name in ("main", "other"):
+            put_script(tx, ann, name, b"keep;", b"", now=NOW, limits=ScriptLimits())
+        set_active(tx, ann, "main")
+        put_site_script(tx, SERVER, ScriptPlace.BEFORE, "site", b"keep;", b"", now=NOW)
+        may_answer(tx, ann, b"key", Instant(NOW + 1), NOW)
+
+    store.write_now(keep_scripts)
     assert findings(store) == []
     yield store
     store.close_now()
@@ -59,6 +71,20 @@ def damaged(tmp_path):
         ("UPDATE account SET mod_seq=3 WHERE id=1", "change counter"),
         ("UPDATE account SET used_octets=1 WHERE id=1", "quota counts"),
         ("UPDATE account SET used_messages=1 WHERE id=1", "quota counts"),
+        (
+            "UPDATE sieve_script SET account_id=99 WHERE name='other'",
+            "'other' is of an account that does not",
+        ),
+        ("UPDATE sieve_script SET domain='x' WHERE name='other'", "is of an account and of a domain"),
+        ("UPDATE sieve_script SET domain='x' WHERE name='site'", "'site' of x is of a domain that does not"),
+        ("UPDATE sieve_script SET place='' WHERE name='site'", "a place that cannot be"),
+        ("UPDATE sieve_script SET place='before' WHERE name='main'", "a place that cannot be"),
+        ("UPDATE sieve_script SET place='active' WHERE name='other'", "2 of its scripts are active"),
+        ("DELETE FROM sieve_script WHERE account_id=1", "script version is 3"),
+        ("UPDATE account SET script_version=0 WHERE id=1", "script version is 0"),
+        ("UPDATE account SET script_version=9 WHERE id=1", "script version is 9"),
+        ("UPDATE setting SET value='9' WHERE name='sieve_site_version'", "but 9 was given already"),
+        ("UPDATE vacation_reply SET account_id=99", "vacation_reply has rows of an account"),
         ("UPDATE annotation SET mailbox_id=99", "mailbox 99 does not exist but has the annotation /shared/x"),
         ("UPDATE annotation SET viewer_id=99", "is account 99's"),
         ("UPDATE annotation SET mod_seq=1<<40", "is not given yet"),
