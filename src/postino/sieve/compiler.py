@@ -376,11 +376,10 @@ class Compiling:
         return tag
 
     def _takes(self, value: Argument, takes: Takes, of: str) -> bool:
-        fits = {
-            Takes.NUMBER: isinstance(value, Number),
-            Takes.STRING: isinstance(value, Text),
-            Takes.STRINGS: isinstance(value, Text | Strings),
-        }[takes]
+        if takes is Takes.NUMBER:
+            fits = isinstance(value, Number)
+        else:
+            fits = isinstance(value, Text) or (takes is Takes.STRINGS and isinstance(value, Strings))
         if not fits:
             self.fault(value, f"{of} takes {takes.value} here, not {_kind_of(value)}.")
         return fits
