@@ -23,7 +23,7 @@ from postino.servers import session_log
 from postino.servers.account_sessions import TooManySessions
 from postino.servers.context import ServerContext
 from postino.servers.managesieve import login, scripts
-from postino.sieve import EXTENSIONS
+from postino.sieve import extension_names
 
 PROTOCOL: Final = "managesieve"
 MAX_BAD_COMMANDS: Final = 20
@@ -164,7 +164,7 @@ class ManageSieveSession:
         return capabilities(
             Facts(
                 mechanisms=self.context.authentication.mechanisms(self.connection),
-                extensions=EXTENSIONS,
+                extensions=extension_names(),
                 offers_tls=self.may_start_tls(),
                 redirects=self.budget.redirects,
                 owner="" if self.principal is None else self.principal.login,
