@@ -85,7 +85,8 @@ class EventActions:
     async def _edited(self, decided: Decided, edited: Edited) -> NewEmail:
         """The message as the script changed it, which is another message."""
         message = IncomingMessage(self._store, self._limits())
-        message.add(edited.header + (decided.body if edited.body is None else edited.body))
+        message.add(edited.header)
+        message.add(bytes(decided.message.body) if edited.body is None else edited.body)
         if message.fault is not None:
             raise PostinoError(f"The message cannot be filed as the script changed it: {message.fault.value}")
         content = await message.finish()

@@ -45,6 +45,8 @@ REMEMBER_SECONDS: Final = 1.0
 MOST_WAITING: Final = 10_000
 """Events of one worker that may wait; each is a command's, not a message's."""
 AT_ONCE: Final = 20
+IN_PLACE_OCTETS: Final = 64 * 1024
+"""Larger messages are looked at in a thread."""
 _MOST_REMEMBERED: Final = 10_000
 # RFC 6785 §3.11: what answers the sender has no place here.
 _INAPPLICABLE: Final = frozenset({"reject", "ereject", "vacation", "vacation-seconds"})
@@ -80,9 +82,10 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     event: MailboxEvent
     uid: int
     internal_date: Instant
-    header: bytes
-    body: bytes
+    message: SieveMessage
     flags: FlagSet
+    login: str
+    """Of the mailbox's owner."""
     evaluation: Evaluation
 
 
@@ -98,14 +101,17 @@ class Scripts(Protocol):
         ...
 
 
-class _Group(NamedTuple):
+class _Affected(NamedTuple):
     event: MailboxEvent
-    uids: NumberSet
-    scripts: Sequence[Script]
+    uid: int
+    flags: FlagSet
+    internal_date: Instant
+    message: SieveMessage
+    environment: dict[str, str]
 
 
-Around = Callable[[Tx, AccountId], Surroundings]
-"""What scripts of an account may look up, during one read."""
+Around = Callable[[AccountId, str], Surroundings]
+"""What the scripts of an account with this login may look up."""
 
 
 class Doer(Protocol):
@@ -201,51 +207,65 @@ class MailboxEvents:
                 self._log.exception("imapsieve.fault", login=event.login)
 
     async def _deal_with(self, event: MailboxEvent) -> None:
-        _, scripts = self._look(event.account_id, event.mailbox_id)
+        login, scripts = self._look(event.account_id, event.mailbox_id)
         usable = [script for script in scripts if self._is_usable(script, event)]
         uids = list(event.uids) if usable else []
         for first in range(0, len(uids), AT_ONCE):
-            group = _Group(event, NumberSet.of(uids[first : first + AT_ONCE]), usable)
-            decided = await self._store.read(partial(self._decide, group=group))
+            group = NumberSet.of(uids[first : first + AT_ONCE])
+            found = await self._store.read(partial(self._read, event=event, uids=group))
+            decided = [await self._decide(each, login, usable) for each in found]
             sound = [each for each in decided if self._is_sound(each)]
             if sound:
                 await self._doer.do(sound)
 
-    def _decide(self, tx: Tx, *, group: "_Group") -> list[Decided]:
-        """Run the scripts over those of the messages that are still there."""
-        event = group.event
+    def _read(self, tx: Tx, *, event: MailboxEvent, uids: NumberSet) -> list["_Affected"]:
+        """Those of the messages that are still there, as they are now."""
         environment = _environment(tx, event)
-        flags = _flags_of(tx, group)
-        around = self._around(tx, event.account_id)
-        decided = []
-        for uid, internal_date, parts, header, body in fetch_rows(
-            tx, event.account_id, event.mailbox_id, group.uids, _COLUMNS
-        ):
-            octets = body_octets(body, self._store.blobs)
-            evaluation = run_sequence(
-                group.scripts,
-                SieveMessage(header, octets, unpack_index(parts)),
+        flags = _flags_of(tx, event, uids)
+        return [
+            _Affected(
+                event,
+                uid,
+                flags[uid],
+                internal_date,
+                SieveMessage(header, body_octets(body, self._store.blobs), unpack_index(parts)),
+                environment,
+            )
+            for uid, internal_date, parts, header, body in fetch_rows(
+                tx, event.account_id, event.mailbox_id, uids, _COLUMNS
+            )
+        ]
+
+    async def _decide(self, one: "_Affected", login: str, scripts: Sequence[Script]) -> Decided:
+        def evaluate() -> Evaluation:
+            return run_sequence(
+                scripts,
+                one.message,
                 Circumstances(
                     now=float(self._clock.now()),
-                    environment=environment,
-                    flags=flag_names(flags[uid]),
+                    environment=one.environment,
+                    flags=flag_names(one.flags),
                 ),
-                around,
+                self._around(one.event.account_id, login),
                 budget=self._budget(),
                 steady=self._steady,
             )
-            decided.append(
-                Decided(
-                    event=event,
-                    uid=uid,
-                    internal_date=internal_date,
-                    header=header,
-                    body=octets,
-                    flags=flags[uid],
-                    evaluation=evaluation,
-                )
-            )
-        return decided
+
+        if one.message.size > IN_PLACE_OCTETS:
+            evaluation = await asyncio.to_thread(evaluate)
+        else:
+            evaluation = evaluate()
+            # Other sessions have their turn between two messages.
+            await asyncio.sleep(0)
+        return Decided(
+            event=one.event,
+            uid=one.uid,
+            internal_date=one.internal_date,
+            message=one.message,
+            flags=one.flags,
+            login=login,
+            evaluation=evaluation,
+        )
 
     def _is_sound(self, decided: Decided) -> bool:
         fault = decided.evaluation.fault
@@ -276,11 +296,11 @@ def _named_script(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> str:
     return ""
 
 
-def _flags_of(tx: Tx, group: _Group) -> dict[int, FlagSet]:
-    key = (group.event.account_id, group.event.mailbox_id)
+def _flags_of(tx: Tx, event: MailboxEvent, uids: NumberSet) -> dict[int, FlagSet]:
+    key = (event.account_id, event.mailbox_id)
     return {
         uid: stored_flag_set(system, keywords)
-        for condition in uid_conditions(tx, *key, group.uids)
+        for condition in uid_conditions(tx, *key, uids)
         for uid, system, keywords in tx.all(
             "SELECT uid, flags, keywords FROM message WHERE account_id=? AND mailbox_id=?"
             f" AND {condition.sql}",

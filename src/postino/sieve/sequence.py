@@ -7,6 +7,8 @@ Not here: running one (run.py), finding them (delivery/scripts.py).
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from postino.sieve.actions import Action, Keep, Remembered
 from postino.sieve.budget import DEFAULT_BUDGET, Budget, Steady
 from postino.sieve.circumstances import NO_SURROUNDINGS, Circumstances, Surroundings
@@ -55,6 +57,8 @@ def run_sequence(
         actions += [action for action in one.actions if not any(is_same(action, known) for known in actions)]
         if kept is None:
             break
+        if one.fault is None and kept.flags != circumstances.flags:
+            circumstances = msgspec.structs.replace(circumstances, flags=kept.flags)
         if kept.edited is not None:
             message = SieveMessage(
                 kept.edited.header, message.body if kept.edited.body is None else kept.edited.body
