@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "alias": "Add, list and remove further addresses.",
     "dkim": "Show, make and change the keys that sign mail.",
     "acl": "Share mailboxes between accounts.",
+    "sieve": "Check Sieve scripts, try them on messages, put them in force.",
     "rule": "File, flag and forward an account's mail by simple rules.",
     "dns": "Print and check the DNS records of a domain.",
     "send": "Send a message, as sendmail does.",

@@ -1,0 +1,135 @@
+"""`postino sieve`: check scripts, try them on messages, put them in force.
+
+Not here: scripts of accounts and of the site (sieve_scripts.py), whole mailboxes (sieve_replay.py), simple
+    rules (rule.py).
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from postino.sieve import Evaluation, Script, SieveMessage
+
+_STDIN: Final = "-"
+_LINE_END: Final = re.compile(rb"\r?\n|\r(?!\n)")
+_MBOX_LINE: Final = re.compile(rb">?From [^\n]*\n")
+
+
+@click.group(epilog="Example: postino sieve test rules.sieve message.eml --trace")
+def sieve() -> None:
+    """Check Sieve scripts, try them on messages, put them in force.
+
+    FILE and MESSAGE are files, or - for standard input.
+    """
+
+
+@sieve.command(epilog="Example: postino sieve check rules.sieve")
+@click.argument("file")
+def check(file: str) -> None:
+    """Check a script: every fault with its line and column, and what to think about."""
+    script = compile_file(file)
+    uses = f"; it uses {', '.join(sorted(script.requires))}" if script.requires else ""
+    click.echo(f"{script.name} is in order{uses}.")
+
+
+@sieve.command(epilog="Example: postino sieve test rules.sieve message.eml --from boss@example.org --trace")
+@click.argument("file")
+@click.argument("message")
+@click.option("--trace", is_flag=True, help="Show each step, with its line.")
+@click.option(
+    "--from", "from_", metavar="ADDRESS", help="Envelope sender; otherwise Return-Path's, or From's."
+)
+@click.option("--to", metavar="ADDRESS", help="Envelope recipient; otherwise Delivered-To's, or To's.")
+@click.option("--outgoing", is_flag=True, help="As a message that the account sends.")
+def test(file: str, message: str, trace: bool, from_: str | None, to: str | None, outgoing: bool) -> None:
+    """Say what a script would do with a message, and which line does it. Nothing is done.
+
+    Only INBOX counts as a mailbox that is there; `postino sieve replay` looks at an account's own.
+    """
+    import time
+
+    from postino.sieve import Circumstances, SieveMessage, run
+
+    if file == message == _STDIN:
+        raise click.UsageError("The script and the message cannot both come on standard input")
+    script = compile_file(file)
+    read = SieveMessage.of(_message_octets(_read(message)))
+    sender = from_ if from_ is not None else first_address(read, "return-path", "from")
+    recipient = to if to is not None else first_address(read, "delivered-to", "to")
+    circumstances = Circumstances(
+        envelope_from=sender,
+        envelope_to=recipient,
+        envelope_auth=sender if outgoing else "",
+        now=time.time(),
+        zone_minutes=-(time.altzone if time.localtime().tm_isdst else time.timezone) // 60,
+        addresses=(recipient,) if recipient else (),
+        environment={"vnd.postino.direction": "outgoing" if outgoing else "incoming"},
+    )
+    evaluation = run(script, read, circumstances, steady=time.monotonic, traced=trace)
+    if trace:
+        _show_trace(evaluation)
+    _show_actions(evaluation)
+
+
+def compile_file(file: str) -> "Script":
+    """The script of a file; shows what is wrong with it, and ends the command if that is too much."""
+    from postino.sieve import BadScript, compile_script
+
+    name = "standard input" if file == _STDIN else file
+    try:
+        script = compile_script(_read(file), name=name)
+    except BadScript as error:
+        for fault in error.faults:
+            click.echo(f"{name}:{fault.place.line}:{fault.place.column}: {fault.words}", err=True)
+        count = len(error.faults)
+        raise click.ClickException(
+            f"{name} has {'a fault' if count == 1 else f'{count} faults'}; correct what is named above"
+        ) from error
+    for warning in script.warnings:
+        click.echo(f"{name}:{warning.place.line}:{warning.place.column}: warning: {warning.words}", err=True)
+    return script
+
+
+def first_address(message: "SieveMessage", *fields: str) -> str:
+    """The first address of the first of these fields that has one."""
+    for field in fields:
+        for mailbox in message.addresses(field):
+            return mailbox.addr_spec
+    return ""
+
+
+def _read(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
+
+
+def _message_octets(octets: bytes) -> bytes:
+    """A message as it travels: lines end with CRLF, and there is no line of an mbox file before it."""
+    found = _MBOX_LINE.match(octets)
+    return _LINE_END.sub(b"\r\n", octets if found is None else octets[found.end() :])
+
+
+def _show_trace(evaluation: "Evaluation") -> None:
+    for line in evaluation.trace:
+        click.echo(f"{line.place.script}:{line.place.line}: {_one_line(line.words)}")
+    click.echo(f"({evaluation.steps} steps)\n")
+
+
+def _show_actions(evaluation: "Evaluation") -> None:
+    from postino.sieve import Keep
+    from postino.sieve.action_words import action_words
+
+    if evaluation.fault is not None:
+        fault = evaluation.fault
+        click.echo(f"{fault.place}: the script ends with an error, and the message is kept: {fault.words}")
+    for action in evaluation.actions:
+        why = " (nothing said otherwise)" if isinstance(action, Keep) and action.is_implicit else ""
+        click.echo(f"{action.place}: {_one_line(action_words(action))}{why}")
+
+
+def _one_line(text: str) -> str:
+    # SECURITY: what others wrote moves no cursor and turns no text around.
+    return "".join(c if c.isprintable() else "?" for c in text)
