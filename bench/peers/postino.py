@@ -194,7 +194,7 @@ class PostinoServer:
             f'imap = ["{HOST}:{ports.imap}"]',
             f'pop3 = ["{HOST}:{ports.pop3}"]',
             f'submission = ["{HOST}:{ports.submission}"]',
-            *(f"{service} = []" for service in ("submissions", "imaps", "pop3s", "metrics")),
+            *(f"{service} = []" for service in ("submissions", "imaps", "pop3s", "managesieve", "metrics")),
         ]
         if self._relay is not None:
             lines += ["[outbound]", "daily_messages = 0", "daily_recipients = 0", "burst_messages = 0"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-OFFSETS = (25, 465, 587, 110, 995, 143, 993)
+OFFSETS = (25, 465, 587, 110, 995, 143, 993, 4190)
 
 
 def free_base_port() -> int:

@@ -23,7 +23,7 @@ from postino.net.self_signed import make_self_signed
 from postino.store.accounts import create_account, create_domain
 from postino.store.store import open_store
 
-SERVICES = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "metrics")
+SERVICES = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "managesieve", "metrics")
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 # The real cost would make every test that logs in wait; what is tested is the server around it.

@@ -37,6 +37,7 @@ OFFSETS: Final = {
     "pop3s": 995,
     "imap": 143,
     "imaps": 993,
+    "managesieve": 4190,
 }
 ACCOUNTS_FILE: Final = "demo-accounts.json"
 

@@ -37,6 +37,7 @@ def make_offer(configuration: Configuration) -> Offer:
     return Offer(
         hostname=hostname,
         services=tuple(services),
+        managesieve_port=public_port(listen["managesieve"]),
         sts_mode=web.mta_sts,
         sts_mx=tuple(ascii_domain(name) for name in web.mta_sts_mx) or (hostname,),
         sts_max_age=min(int(web.mta_sts_seconds), _LONGEST_POLICY_SECONDS),

@@ -113,6 +113,10 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     pop3s: Annotated[
         tuple[str, ...], about("Older mail programs, TLS from the start. Takes effect at a start.")
     ] = ("*:995",)
+    managesieve: Annotated[
+        tuple[str, ...],
+        about("Sieve scripts of users (ManageSieve, RFC 5804), STARTTLS. Takes effect at a start."),
+    ] = ("*:4190",)
     https: Annotated[
         tuple[str, ...],
         example(

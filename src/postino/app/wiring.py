@@ -46,6 +46,7 @@ PROTOCOLS: Final = {
     "imaps": "imap",
     "pop3": "pop3",
     "pop3s": "pop3",
+    "managesieve": "managesieve",
     "https": "https",
     "local": "local",
 }
@@ -60,6 +61,7 @@ _REFUSALS: Final = {
     "lmtp": b"421 4.3.2 Too many connections, try again later\r\n",
     "imap": b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
     "pop3": b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
+    "managesieve": b'BYE (TRYLATER) "Too many connections, try again later"\r\n',
     "https": b"",
     "local": b"421 4.3.2 Too many connections, try again later\r\n",
 }
@@ -70,6 +72,7 @@ _SERVER_MODULES: Final = (
     "postino.delivery.accept",
     "postino.servers.authentication",
     "postino.servers.imap.session",
+    "postino.servers.managesieve.session",
     "postino.servers.pop3",
     "postino.servers.smtp",
     "postino.servers.web.session",
@@ -245,6 +248,10 @@ def _session(protocol: str, context: "ServerContext", name: str) -> "Callable[[C
         from postino.servers.pop3 import serve_pop3
 
         return lambda connection: serve_pop3(context, connection)
+    if protocol == "managesieve":
+        from postino.servers.managesieve.session import serve_managesieve
+
+        return lambda connection: serve_managesieve(context, connection)
     if protocol == "https":
         from postino.servers.web.session import serve_web
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from postino.app.demo import Demo, DemoAccount
     from postino.app.supervisor import Supervisor
 
-HIGHEST_BASE_PORT = 65_535 - 995
+HIGHEST_BASE_PORT = 65_535 - 4190
 DEFAULT_ADDRESSES = ("ann@example.org", "bob@example.org")
 
 
@@ -154,6 +154,7 @@ def _show(supervisor: "Supervisor", wanted: "Demo", *, kept: bool) -> None:
     table.add_row(
         "outgoing, SMTP", "localhost", str(ports["submissions"]), f"TLS (or {ports['submission']}, STARTTLS)"
     )
+    table.add_row("filters, ManageSieve", "localhost", str(ports["managesieve"]), "STARTTLS")
     table.add_row("mail from other servers", "localhost", str(ports["smtp"]), "STARTTLS, no login")
     console.print()
     console.print(table)
