@@ -24,6 +24,15 @@ from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.disk_room import DiskRoom
+from postino.delivery.filing import (
+    Filed,
+    Filing,
+    Filtered,
+    Line,
+    answer_due,
+    note_decisions,
+    place_copies,
+)
 from postino.delivery.incoming import Content, UnreadContent
 from postino.delivery.junk import Marks
 from postino.delivery.recipients import Recipients
@@ -112,6 +121,8 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     expires_at: Instant
     top: bytes = b""
     """Fields above our Received."""
+    content: Content | None = None
+    """Instead of the message as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,8 @@ class Inbound:
     submission: Submission | None = None
     reports: Sequence[Report] = ()
     """What its sender is told with the same write (NOTIFY=SUCCESS)."""
+    filtered: Sequence[Filtered] = ()
+    """Accounts for which scripts decide; they are not among the envelope's recipients."""
     priority: int = 0
     waiting_octets: int = 0
     """How much of one account's mail may wait in the queue; 0 is no limit."""
@@ -160,6 +173,8 @@ class Inbound:
 class _Written(msgspec.Struct):
     appended: list[Appended]
     queued: list[QueuedMessage]
+    filed: list[str]
+    """What the log says of the copies that scripts filed."""
 
 
 def received_hops(header: bytes) -> int:
@@ -217,11 +232,15 @@ class Delivery:
         content = inbound.content
         received = self._received(inbound, now)
         emails = self._emails(inbound, content, received, now) if isinstance(content, Content) else []
+        filings = [
+            (one, [self._filing(inbound, one, filing, received, now) for filing in one.filings])
+            for one in inbound.filtered
+        ]
         news = [_new_queued(out, inbound, received) for out in inbound.outgoing]
         leases = dispatcher is not None and bool(news) and dispatcher.may_take()
         written = await self.store.write(
-            _Acceptance(inbound, emails, news, dispatcher if leases else None, now),
-            short=len(emails) <= _FEW_RECIPIENTS
+            _Acceptance(inbound, emails, news, dispatcher if leases else None, now, filings, self.limits),
+            short=len(emails) + len(filings) <= _FEW_RECIPIENTS
             and sum([len(new.recipients) for new in news]) <= _FEW_RECIPIENTS,
         )
         if dispatcher is not None:
@@ -250,7 +269,7 @@ class Delivery:
         envelope, content = inbound.envelope, inbound.content
         size = content.facts.size if isinstance(content, Content) else content.size
         outside = sum([len(out.recipients) for out in inbound.outgoing])
-        self.metrics.message_accepted(size, len(envelope.recipients) + outside)
+        self.metrics.message_accepted(size, len(envelope.recipients) + len(inbound.filtered) + outside)
         reverse_path = path_text(envelope.reverse_path)
         for out, queued in zip(inbound.outgoing, written.queued, strict=True):
             log.info(
@@ -263,7 +282,12 @@ class Delivery:
                 recipients=[recipient.address for recipient in out.recipients],
                 **({"priority": inbound.priority} if inbound.priority else {}),
             )
-        if envelope.recipients:
+        for one in inbound.filtered:
+            if one.fault:
+                log.warning(
+                    "script.fault", message=inbound.message_id, account=one.recipient.login, reason=one.fault
+                )
+        if envelope.recipients or inbound.filtered:
             log.info(
                 "message.delivered",
                 message=inbound.message_id,
@@ -272,12 +296,15 @@ class Delivery:
                 mailboxes=[
                     f"{recipient.login}/{'Junk' if inbound.is_junk else 'INBOX'}/{place.uid}"
                     for recipient, place in zip(envelope.recipients, written.appended, strict=True)
-                ],
+                ]
+                + written.filed,
             )
 
     def _emails(self, inbound: Inbound, content: Content, received: bytes, now: Instant) -> list[NewEmail]:
         """The message as each recipient here will see it; all share the body's octets."""
-        envelope = inbound.envelope
+        return self._copies(inbound.envelope, content, received, now)
+
+    def _copies(self, envelope: Envelope, content: Content, received: bytes, now: Instant) -> list[NewEmail]:
         top = return_path_field(envelope.reverse_path)
         parts_under: dict[int, bytes] = {}
         emails = []
@@ -305,9 +332,18 @@ class Delivery:
             )
         return emails
 
+    def _filing(
+        self, inbound: Inbound, one: Filtered, filing: Filing, received: bytes, now: Instant
+    ) -> NewEmail:
+        """The message as a script has it filed."""
+        recipient = Envelope(inbound.envelope.reverse_path, [one.recipient])
+        return msgspec.structs.replace(
+            self._copies(recipient, filing.content, received, now)[0], flags=filing.flags
+        )
+
 
 def _new_queued(out: Outgoing, inbound: Inbound, received: bytes) -> NewQueued:
-    content = inbound.content
+    content = out.content or inbound.content
     header = b"".join((out.top, received, content.header))
     size = content.facts.size if isinstance(content, Content) else content.size
     return NewQueued(
@@ -334,6 +370,8 @@ class _Acceptance:
     news: Sequence[NewQueued]
     dispatcher: Dispatcher | None
     now: Instant
+    filings: Sequence[tuple[Filtered, Sequence[NewEmail]]]
+    limits: Limits
 
     def __call__(self, tx: Tx) -> _Written:
         inbound, now = self.inbound, self.now
@@ -342,6 +380,11 @@ class _Acceptance:
             (recipient.account_id, junk_mailbox(tx, recipient.account_id) if inbound.is_junk else None, email)
             for recipient, email in zip(inbound.envelope.recipients, self.emails, strict=True)
         ]
+        filed: list[tuple[Filtered, list[Filed], list[Line]]] = []
+        reports = inbound.reports
+        if self.filings:
+            filed, reports = self._filed(tx)
+            deliveries += [copy.delivery for _, copies, _ in filed for copy in copies]
         # First: what is refused here has written nothing.
         if inbound.waiting_octets:
             for new in self.news:
@@ -372,11 +415,39 @@ class _Acceptance:
                     shared=shared,
                 )
             )
-        if inbound.reports:
-            tell(tx, inbound.reports, now)
+        if reports:
+            tell(tx, reports, now)
+        for one, _, lines in filed:
+            note_decisions(tx, one, inbound.message_id, lines, now)
         if inbound.also is not None:
             inbound.also(tx)
-        return _Written(appended[: len(self.emails)], queued)
+        return _Written(appended[: len(self.emails)], queued, self._shown(filed, appended))
+
+    def _filed(self, tx: Tx) -> tuple[list[tuple[Filtered, list[Filed], list[Line]]], list[Report]]:
+        """Where the copies go that scripts decided about, and what is told beside."""
+        filed = []
+        reports = list(self.inbound.reports)
+        for one, emails in self.filings:
+            copies, lines = place_copies(tx, one, emails, self.limits, self.now)
+            written = answer_due(tx, one, self.limits, self.now)
+            reports += written.told
+            filed.append((one, copies, [*written.lines, *lines]))
+        return filed, reports
+
+    def _shown(
+        self, filed: Sequence[tuple[Filtered, list[Filed], list[Line]]], appended: Sequence[Appended]
+    ) -> list[str]:
+        """`ann@example.org/Boss/7 (main:12)`"""
+        places = iter(appended[len(self.emails) :])
+        shown = []
+        for one, copies, _ in filed:
+            login = one.recipient.login
+            for copy, at in zip(copies, places, strict=False):
+                shown.append(f"{login}/{copy.mailbox}/{at.uid}" + (f" ({copy.place})" if copy.place else ""))
+            if not copies:
+                last = one.lines[-1] if one.lines else None
+                shown.append(f"{login}: {last.words} ({last.place})" if last else f"{login}: nowhere")
+        return shown
 
     def _own_copy(self, tx: Tx, submission: Submission, own: OwnCopy) -> list[messages.Delivery]:
         """The author's copy, where there is a mailbox and room for it, and no copy of the program's own."""
@@ -386,6 +457,12 @@ class _Acceptance:
             email.facts.size
             for recipient, email in zip(self.inbound.envelope.recipients, self.emails, strict=True)
             if recipient.account_id == submission.account_id
+        )
+        others += sum(
+            email.facts.size
+            for one, emails in self.filings
+            if one.recipient.account_id == submission.account_id
+            for email in emails
         )
         mailbox_id = sent_copy.place_for(
             tx, submission.account_id, own.facts.message_id, octets=size + others, now=self.now

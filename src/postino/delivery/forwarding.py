@@ -93,13 +93,20 @@ class Forwarding:
     """One worker's."""
 
     def __init__(self, store: Store, reports: ReportWriter, lifetime_seconds: Callable[[], float]) -> None:
+        self.reports = reports
         self._store = store
-        self._reports = reports
         self._lifetime_seconds = lifetime_seconds
+
+    @property
+    def lifetime_seconds(self) -> int:
+        """How long what is sent on is tried."""
+        return int(self._lifetime_seconds())
 
     async def plan(self, arrived: Arrived, accepted: Sequence[Accepted], *, now: Instant) -> Plan:
         """What becomes of the message for these recipients. Raises TemporarilyUnavailable."""
-        passed = _passed(arrived.header) if any(one.found.forwards for one in accepted) else frozenset()
+        passed = (
+            passed_addresses(arrived.header) if any(one.found.forwards for one in accepted) else frozenset()
+        )
         going: dict[tuple[Address, AccountId], dict[Address, NewRecipient]] = {}
         told: list[Told] = []
         kept: dict[AccountId, ResolvedRecipient] = {}
@@ -151,7 +158,7 @@ class Forwarding:
             recipients=recipients,
             options=arrived.options,
             release_at=now,
-            expires_at=Instant(now + int(self._lifetime_seconds())),
+            expires_at=Instant(now + self.lifetime_seconds),
             top=delivered_to_field(str(via)),
         )
 
@@ -181,7 +188,7 @@ class Forwarding:
             arrived_at=now,
             domain=domain if domain.isascii() and not domain.startswith("[") else "",
         )
-        return self._reports.write(original, told, now=now)
+        return self.reports.write(original, told, now=now)
 
 
 def _dsn(one: Accepted, going: Sequence[Forward], looping: Sequence[Forward]) -> tuple[Notify, Action | None]:
@@ -236,7 +243,7 @@ def _account(forward: Forward) -> ResolvedRecipient:
     return ResolvedRecipient(forward.account_id, forward.via.key, 0, 0)
 
 
-def _passed(header: bytes) -> frozenset[str]:
+def passed_addresses(header: bytes) -> frozenset[str]:
     """The addresses that have sent the message on already, or received it, in lower case."""
     return frozenset(
         value.strip().decode(errors="replace").lower()

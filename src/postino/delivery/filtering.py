@@ -1,0 +1,195 @@
+"""Run an account's scripts over a message: which there are, what they are told, how they are kept in bounds.
+
+RFC: 5228 §2.10.6 (errors keep the message), §10 (limits), 5183 §4 (environment), 6009 §3 (envelope-dsn).
+Exposure: scripts of users over octets of anybody.
+Invariants: whatever goes wrong in a script, the message is kept; a large message is looked at in a thread;
+    an account without scripts costs one look into the cache.
+Not here: the scripts themselves (sieve/, scripts.py), what becomes of their actions (script_plans.py for
+    what comes in, outgoing_scripts.py for what goes out).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from postino.core.ids import AccountId, Instant
+from postino import __version__
+from postino.delivery.incoming import Content
+from postino.sieve import run_sequence
+from postino.sieve.actions import Keep, Place
+from postino.sieve.budget import Budget
+from postino.sieve.circumstances import Circumstances, Surroundings
+from postino.sieve.evaluation import Evaluation
+from postino.sieve.faults import RunTimeFault
+from postino.sieve.message import SieveMessage
+from postino.sieve.script import Script
+from postino.smtp.envelope import MailOptions, Notify, RcptOptions
+from postino.smtp.paths import ReversePath
+from postino.smtp.received import Arrival
+from postino.store.addresses import ResolvedRecipient
+from postino.store.content import InlineBody
+from postino.store.store import Store
+from postino.store.tx import Tx
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+_NOBODY: Final = AccountId(0)
+_ASKS_FOR_ADDRESSES: Final = frozenset({"vacation", "vacation-seconds", "include"})
+
+
+class ScriptSource(Protocol):
+    """Whose scripts are which (scripts.py)."""
+
+    def incoming(self, account_id: AccountId, domain: str) -> Sequence[Script]:
+        """What runs on mail for the account, in order; nothing when it and its domain have none."""
+        ...
+
+    def outgoing(self, account_id: AccountId, domain: str) -> Sequence[Script]:
+        """What runs on mail the account submits."""
+        ...
+
+
+SurroundingsOf = Callable[[AccountId, str], Surroundings]
+"""What the scripts of an account with this login may look up."""
+
+
+class Arriving(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The message, as far as all its recipients have it in common."""
+
+    reverse_path: ReversePath
+    options: MailOptions
+    message_id: str
+    content: Content
+    arrival: Arrival
+    submitted_by: AccountId = _NOBODY
+    auth: str = ""
+    """The login of who submitted it."""
+    is_junk: bool = False
+
+
+class Filtering:
+    """One for each worker."""
+
+    def __init__(
+        self,
+        store: Store,
+        scripts: ScriptSource,
+        surroundings: SurroundingsOf,
+        *,
+        addresses: Callable[[Tx, AccountId], Sequence[str]],
+        budget: Callable[[], Budget],
+        separator: Callable[[], str],
+        hostname: str,
+        log: "FilteringBoundLogger",
+    ) -> None:
+        self.store = store
+        self.hostname = hostname
+        self.separator = separator
+        self._scripts = scripts
+        self._surroundings = surroundings
+        self._addresses = addresses
+        self._budget = budget
+        self._log = log
+
+    def incoming(self, recipient: ResolvedRecipient) -> Sequence[Script]:
+        """What runs on mail for the account."""
+        return self._scripts.incoming(recipient.account_id, recipient.login.rpartition("@")[2])
+
+    def outgoing(self, account_id: AccountId, login: str) -> Sequence[Script]:
+        """What runs on mail the account submits."""
+        return self._scripts.outgoing(account_id, login.rpartition("@")[2])
+
+    async def evaluate(
+        self,
+        scripts: Sequence[Script],
+        arriving: Arriving,
+        *,
+        account_id: AccountId,
+        login: str,
+        envelope_to: str,
+        rcpt: RcptOptions,
+        now: Instant,
+        is_outgoing: bool = False,
+    ) -> Evaluation:
+        """What the account's scripts want done. Never raises for a fault of theirs."""
+        circumstances = self._circumstances(
+            scripts, arriving, account_id, envelope_to, rcpt, now, is_outgoing=is_outgoing
+        )
+        surroundings = self._surroundings(account_id, login)
+        content = arriving.content
+        body = content.body
+
+        def run(octets: bytes) -> Evaluation:
+            try:
+                return run_sequence(
+                    scripts,
+                    SieveMessage(content.header, octets),
+                    circumstances,
+                    surroundings,
+                    budget=self._budget(),
+                    steady=time.monotonic,
+                )
+            except Exception as error:
+                # A fault of ours must not lose mail either.
+                self._log.error("script.failed", account=login, message=arriving.message_id, exc_info=error)
+                return kept_for_fault(scripts, "the server failed to run it; its log says why")
+
+        if isinstance(body, InlineBody):
+            return run(body.octets)
+        blobs = self.store.blobs
+        octets = content.facts.size - len(content.header)
+        return await self.store.read(lambda _: run(blobs.read(body.blob_id, body.offset, octets)))
+
+    def _circumstances(
+        self,
+        scripts: Sequence[Script],
+        arriving: Arriving,
+        account_id: AccountId,
+        envelope_to: str,
+        rcpt: RcptOptions,
+        now: Instant,
+        *,
+        is_outgoing: bool,
+    ) -> Circumstances:
+        addresses: Sequence[str] = ()
+        if any(script.requires & _ASKS_FOR_ADDRESSES for script in scripts):
+            addresses = self.store.read_now(lambda tx: self._addresses(tx, account_id))
+        options, path = arriving.options, arriving.reverse_path
+        arrival = arriving.arrival
+        return Circumstances(
+            envelope_from=str(path) if path is not None else "",
+            envelope_to=envelope_to,
+            envelope_auth=arriving.auth,
+            notify=",".join(one.name or "" for one in Notify if one in rcpt.notify) if rcpt.notify else "",
+            original_recipient=rcpt.original,
+            ret=options.ret.value,
+            envid=options.envid,
+            by_time=options.deliver_by - now if options.by_mode is not None else None,
+            by_mode=options.by_mode.value if options.by_mode is not None else "",
+            by_trace=options.by_trace,
+            now=float(now),
+            zone_minutes=time.localtime(now).tm_gmtoff // 60,
+            addresses=tuple(addresses),
+            environment={
+                "domain": self.hostname.partition(".")[2] or self.hostname,
+                "host": self.hostname,
+                "location": "MTA",
+                "name": "Postino",
+                "phase": "during",
+                "remote-host": arrival.hello_host,
+                "remote-ip": arrival.peer_address,
+                "version": __version__,
+                "vnd.postino.direction": "outgoing" if is_outgoing else "incoming",
+            },
+            spam_percent=100.0 if arriving.is_junk else None,
+            separator=self.separator(),
+        )
+
+
+def kept_for_fault(scripts: Sequence[Script], words: str) -> Evaluation:
+    """Keep the message, and tell the account."""
+    place = Place(scripts[-1].name if scripts else "script", 1)
+    return Evaluation(actions=[Keep(place=place, is_implicit=True)], fault=RunTimeFault(place, words))
