@@ -23,7 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from postino.core.address import domain_key
 from postino.core.errors import NoSuchMailbox, PostinoError
-from postino.core.flags import FlagSet, stored_flag_set
+from postino.core.flags import FlagSet
 from postino.core.ids import NAMES, AccountId, Instant, MailboxId
 from postino.core.numset import NumberSet
 from postino.core.ports import Clock
@@ -34,10 +34,10 @@ from postino.sieve.message import SieveMessage
 from postino.store.accounts import account_by_id
 from postino.store.annotations import SERVER, Place, annotations
 from postino.store.fetch import Column, body_octets, fetch_rows
+from postino.store.flagging import message_flags
 from postino.store.mailboxes import mailbox_by_id
 from postino.store.store import Store
 from postino.store.tx import Tx
-from postino.store.uids import uid_conditions
 
 ENTRY: Final = "/shared/imapsieve/script"
 REMEMBER_SECONDS: Final = 1.0
@@ -221,7 +221,7 @@ class MailboxEvents:
     def _read(self, tx: Tx, *, event: MailboxEvent, uids: NumberSet) -> list["_Affected"]:
         """Those of the messages that are still there, as they are now."""
         environment = _environment(tx, event)
-        flags = _flags_of(tx, event, uids)
+        flags = message_flags(tx, event.account_id, event.mailbox_id, uids)
         return [
             _Affected(
                 event,
@@ -294,19 +294,6 @@ def _named_script(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> str:
             # An empty one says that no script is run; the server's does not stand in for it.
             return (found.value or b"").decode("utf-8", "replace")
     return ""
-
-
-def _flags_of(tx: Tx, event: MailboxEvent, uids: NumberSet) -> dict[int, FlagSet]:
-    key = (event.account_id, event.mailbox_id)
-    return {
-        uid: stored_flag_set(system, keywords)
-        for condition in uid_conditions(tx, *key, uids)
-        for uid, system, keywords in tx.all(
-            "SELECT uid, flags, keywords FROM message WHERE account_id=? AND mailbox_id=?"
-            f" AND {condition.sql}",
-            (*key, *condition.params),
-        )
-    }
 
 
 def _environment(tx: Tx, event: MailboxEvent) -> dict[str, str]:

@@ -212,6 +212,21 @@ def store_flags(
     return FlagsStored(changed, NumberSet.of(modified), mailbox[0], mod_seq or mailbox[0])
 
 
+def message_flags(
+    tx: Tx, account_id: AccountId, mailbox_id: MailboxId, uids: NumberSet
+) -> dict[int, FlagSet]:
+    """The flags of those of the messages that are there, by UID."""
+    return {
+        uid: stored_flag_set(system, keywords)
+        for condition in uid_conditions(tx, account_id, mailbox_id, uids)
+        for uid, system, keywords in tx.all(
+            "SELECT uid, flags, keywords FROM message WHERE account_id=? AND mailbox_id=?"
+            f" AND {condition.sql} ORDER BY uid",
+            (account_id, mailbox_id, *condition.params),
+        )
+    }
+
+
 def masks(change: FlagChange) -> tuple[int, int]:
     """The system flags to keep and those to add."""
     changeable = _ALL_FLAGS if change.rights is FLAG_RIGHTS else flag_mask(change.rights)

@@ -212,7 +212,7 @@ def script_to_run(tx: Tx, account_id: AccountId, name: str) -> StoredScript | No
 
 def drop_scripts(tx: Tx, account_id: AccountId) -> None:
     """Remove all of an account's, and what they left behind, with the account."""
-    for table in ("sieve_script", "vacation_reply", "sieve_seen", "trace_event"):
+    for table in ("sieve_script", "vacation_reply", "sieve_seen", "trace_event", "applied_change"):
         tx.run(f"DELETE FROM {table} WHERE account_id=?", (account_id,))
 
 

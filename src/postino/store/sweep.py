@@ -13,6 +13,7 @@ from typing import Final
 
 from postino.core.ids import AccountId, BlobId, Instant, MailboxId
 from postino.store.accounts import drop_unnamed
+from postino.store.applied_scripts import forget_old_changes
 from postino.store.returns import forget_paths
 from postino.store.seen_ids import forget_ids_seen
 from postino.store.sending import forget_old
@@ -215,6 +216,7 @@ async def _forget_scripts_memory(store: Store, *, now: Instant, trace_seconds: i
     """Forget whom vacation answered, ids seen and traces, each after its time."""
     await store.write(lambda tx: forget_replies(tx, now))
     await store.write(lambda tx: forget_ids_seen(tx, now))
+    await store.write(lambda tx: forget_old_changes(tx, now))
     before = Instant(now - trace_seconds)
     while due := await store.read(lambda tx: old_traces(tx, before)):
         await store.write(lambda tx, due=due: forget_traces(tx, due))  # type: ignore[misc]

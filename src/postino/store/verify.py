@@ -102,7 +102,15 @@ def _accounts(tx: Tx) -> Iterator[Finding]:
             account_id,
             f"the quota counts {counted} messages of {used} octets, there are {messages} of {octets}",
         )
-    for table in ("identity", "sending", "correspondent", "vacation_reply", "sieve_seen", "trace_event"):
+    for table in (
+        "identity",
+        "sending",
+        "correspondent",
+        "vacation_reply",
+        "sieve_seen",
+        "trace_event",
+        "applied_change",
+    ):
         for (account_id,) in tx.all(
             f"SELECT DISTINCT account_id FROM {table} WHERE account_id NOT IN (SELECT id FROM account)"
         ):

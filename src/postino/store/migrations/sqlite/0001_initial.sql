@@ -162,6 +162,19 @@ CREATE TABLE trace_event (
   PRIMARY KEY (account_id, message_id, number)
 ) WITHOUT ROWID;
 
+-- What the last script did that was applied to messages already there, so that it can be undone for some weeks.
+CREATE TABLE applied_change (
+  account_id  INTEGER NOT NULL,
+  number      INTEGER NOT NULL,                -- from 0, in the order in which it was done
+  at          INTEGER NOT NULL,
+  mailbox_id  INTEGER NOT NULL,                -- where the message is since
+  uid         INTEGER NOT NULL,
+  was_in      INTEGER NOT NULL,                -- its mailbox before; 0: it is a copy that was made
+  added       TEXT NOT NULL,                   -- flags and keywords it did not have before
+  removed     TEXT NOT NULL,                   -- those it had
+  PRIMARY KEY (account_id, number)
+) WITHOUT ROWID;
+
 CREATE TABLE mailbox (
   account_id       INTEGER NOT NULL REFERENCES account(id),
   id               INTEGER NOT NULL,
