@@ -137,7 +137,7 @@ def test_a_busy_port_is_named_with_a_way_out() -> None:
             (line,) = demo.process.stdout.read().splitlines()
     assert line == (
         f"Error: Port {base + 143} on 127.0.0.1 is in use by another program; choose other ports, for example "
-        f"with --base-port {base + 10_000 if base + 10_000 <= 64_540 else 20_000}"
+        f"with --base-port {base + 10_000 if base + 10_000 <= 61_345 else 20_000}"
     )
 
 

@@ -81,7 +81,7 @@ AROUND = Around()
 def theirs() -> Iterator[SieveTest]:
     # Not in pytest's own directory, which the user whom sieve-test runs as may not enter.
     with tempfile.TemporaryDirectory(prefix="postino-sieve-") as folder:
-        yield SieveTest(Path(folder) / "sieve", PERSONAL, GLOBAL)
+        yield SieveTest(Path(folder), PERSONAL, GLOBAL)
 
 
 def spam_percent(message: bytes) -> float | None:
