@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from postino.core.limits import Count, Limits, Octets, Seconds, about
-from postino.delivery.settings import DeliverySettings
+from postino.delivery.settings import DeliverySettings, SieveSettings
 from postino.directory.token_rules import ALGORITHMS, Algorithm
 from postino.outbound.settings import OutboundSettings, RouteSettings
 
@@ -320,6 +320,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     login: LoginSettings = LoginSettings()
     oauth: OauthSettings = OauthSettings()
     delivery: DeliverySettings = DeliverySettings()
+    sieve: SieveSettings = SieveSettings()
     outbound: OutboundSettings = OutboundSettings()
     web: WebSettings = WebSettings()
     limits: Limits = Limits()
@@ -338,6 +339,7 @@ __all__ = [
     "RouteSettings",
     "ServerSettings",
     "Settings",
+    "SieveSettings",
     "StoreSettings",
     "TlsSettings",
     "WebSettings",

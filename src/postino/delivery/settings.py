@@ -1,4 +1,4 @@
-"""The `[delivery]` table of the settings: what becomes of mail that arrives.
+"""The `[delivery]` and `[sieve]` tables of the settings: what becomes of mail that arrives.
 
 Not here: reading the file (app/settings_file.py).
 """
@@ -7,6 +7,10 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from postino.core.limits import Count, Octets, Seconds, about
+from postino.sieve.budget import Budget
+from postino.store.scripts import ScriptLimits
 
 
 class DeliverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -20,3 +24,31 @@ class DeliverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             extra={"example": ["X-Spam-Flag: YES"]},
         ),
     ] = ("X-Spam-Flag: YES", "X-Spam: Yes", "X-Spam-Status: Yes")
+
+
+class SieveSettings(Budget, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sieve scripts: how many there may be, how much one may do, and what is remembered of them."""
+
+    scripts: Annotated[Count, about("Most Sieve scripts of one account.")] = 100
+    total_octets: Annotated[
+        Octets, about("Most that all Sieve scripts of one account take; no quota counts them.")
+    ] = 8 * 1024 * 1024
+    cache_octets: Annotated[
+        Octets,
+        about(
+            "Memory in which a worker keeps compiled Sieve scripts. One that files into a mailbox takes some "
+            "8 KiB, one of a hundred rules 800 KiB."
+        ),
+    ] = 64 * 1024 * 1024
+    seen_seconds: Annotated[
+        Seconds,
+        about("Longest time for which the duplicate test remembers an id (Pigeonhole: 7 days)."),
+    ] = 7 * 86_400.0
+    trace_seconds: Annotated[
+        Seconds, about("How long `postino trace` can tell why a message is where it is.")
+    ] = 21 * 86_400.0
+
+    @property
+    def script_limits(self) -> ScriptLimits:
+        """How much an account may keep."""
+        return ScriptLimits(self.script_octets, self.scripts, self.total_octets)

@@ -29,6 +29,7 @@ COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     "postino_messages_refused": ("Messages or recipients refused.", ("reason",)),
     "postino_recipients_attempted": ("Attempts to send to a recipient elsewhere.", ("result",)),
     "postino_recipients_sent_seconds": ("Time recipients sent to had spent in the queue, in all.", ()),
+    "postino_script_lookups": ("Sieve scripts of accounts asked for: kept compiled, or not.", ("result",)),
     "postino_session_faults": ("Sessions ended by a fault of the server.", ("protocol",)),
 }
 GAUGES: Final[dict[str, tuple[str, Labels]]] = {
@@ -37,6 +38,7 @@ GAUGES: Final[dict[str, tuple[str, Labels]]] = {
     "postino_outbound_destinations": ("Destinations with connections, waiting mail or trouble.", ()),
     "postino_outbound_messages": ("Messages taken from the queue to be sent now.", ()),
     "postino_queue_recipients": ("Recipients that wait in the queue, counted once a minute.", ()),
+    "postino_script_cache_octets": ("Memory compiled Sieve scripts take.", ()),
     "postino_workers": ("Workers that answered.", ()),
 }
 SIZE_BUCKETS: Final = (4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
@@ -104,6 +106,14 @@ class Metrics:
     def message_refused(self, reason: str) -> None:
         """A message or a recipient was refused."""
         self._count("postino_messages_refused", reason)
+
+    def script_found(self, how: str) -> None:
+        """Scripts of an account were asked for: `hit`, or `miss` when the store was."""
+        self._count("postino_script_lookups", how)
+
+    def scripts_kept(self, octets: int) -> None:
+        """How much memory compiled scripts take."""
+        self.gauges["postino_script_cache_octets", ()] = octets
 
     def recipient_settled(self, result: str, seconds: int) -> None:
         """An attempt for a recipient elsewhere ended so, that long after its message entered the queue."""
