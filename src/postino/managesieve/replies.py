@@ -50,6 +50,10 @@ def string(octets: bytes) -> bytes:
         quoted = b'"%s"' % _SPECIAL.sub(rb"\\\1", octets)
         if len(quoted) <= _MAX_QUOTED + 2:
             return quoted
+    return _literal(octets)
+
+
+def _literal(octets: bytes) -> bytes:
     return b"{%d}\r\n%s" % (len(octets), octets)
 
 
@@ -92,12 +96,17 @@ def challenge(octets: bytes) -> bytes:
 
 def script(source: bytes) -> bytes:
     """The content of a script, always as a literal, as clients know it."""
-    return b"{%d}\r\n%s\r\n" % (len(source), source)
+    return _literal(source) + b"\r\n"
 
 
 def listing(names: Iterable[str], active: str) -> bytes:
     """The lines of LISTSCRIPTS; `active` is empty when no script is."""
-    return b"".join(string(name.encode()) + (b" ACTIVE\r\n" if name == active else b"\r\n") for name in names)
+    return b"".join(_name(name.encode()) + (b" ACTIVE\r\n" if name == active else b"\r\n") for name in names)
+
+
+def _name(octets: bytes) -> bytes:
+    # QUIRK(sievelib): it undoes no backslashes in a listing; a literal it reads (RFC 5804 §2.7 has one, too).
+    return _literal(octets) if _SPECIAL.search(octets) else string(octets)
 
 
 def capabilities(facts: Facts) -> bytes:

@@ -79,7 +79,7 @@ def test_strings(octets: bytes, sent: bytes) -> None:
         # §2.7
         (
             listing(["summer_script", 'clever"script', "main_script"], "main_script"),
-            b'"summer_script"\r\n"clever\\"script"\r\n"main_script" ACTIVE\r\n',
+            b'"summer_script"\r\n{13}\r\nclever"script\r\n"main_script" ACTIVE\r\n',
         ),
     ],
 )
