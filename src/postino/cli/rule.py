@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from postino.cli.options import data_options, now, open_data, require_account, show_table
+from postino.cli.options import data_options, find_configuration, now, open_data, require_account, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -251,17 +251,17 @@ def _change(
 
     from postino.sieve import compile_script
     from postino.sieve.rules import write_rules
-    from postino.store.scripts import ScriptLimits, put_script, set_active
+    from postino.store.scripts import put_script, set_active
 
-    moment = now()
+    moment, settings = now(), find_configuration(data, config).settings.sieve
 
     def write(tx: "Tx") -> str:
         account = require_account(tx, address)
         name, ruled = _read(tx, account, outgoing=outgoing)
         rules, said = change(ruled.rules)
         source = write_rules(msgspec.structs.replace(ruled, rules=rules))
-        script = compile_script(source, name=name)
-        put_script(tx, account.id, name, source, script.stored, now=moment, limits=ScriptLimits())
+        script = compile_script(source, name=name, budget=settings)
+        put_script(tx, account.id, name, source, script.stored, now=moment, limits=settings.script_limits)
         if not outgoing:
             set_active(tx, account.id, name)
         return said

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from postino.cli.sieve_replay import apply, replay, undo
+
 if TYPE_CHECKING:
     from postino.sieve import Evaluation, Script, SieveMessage
 
@@ -133,3 +135,7 @@ def _show_actions(evaluation: "Evaluation") -> None:
 def _one_line(text: str) -> str:
     # SECURITY: what others wrote moves no cursor and turns no text around.
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+for _command in (replay, apply, undo):
+    sieve.add_command(_command)

@@ -8,30 +8,31 @@ Not here: deciding (mailbox_events.py), what is sent (sendings, as for mail that
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from postino.core.errors import PostinoError
+from postino.core.errors import PostinoError, StoreError
 from postino.core.flags import NO_FLAGS, FlagSet, flag_set
-from postino.core.ids import MailboxId
 from postino.core.limits import Limits
+from postino.core.mailbox_name import INBOX
 from postino.core.numset import NumberSet
 from postino.core.ports import Clock
+from postino.delivery.filing import find_target
 from postino.delivery.incoming import IncomingMessage
 from postino.delivery.mailbox_events import Decided
-from postino.sieve.actions import Action, Edited, FileInto, Keep, Redirect, SendNotification, Target
+from postino.delivery.script_plans import usable_flags
+from postino.sieve.actions import Action, Edited, FileInto, Keep, Redirect, SendNotification
 from postino.store import messages
 from postino.store.content import NewEmail
+from postino.store.mailboxes import mailbox_by_name
 from postino.store.messages import FlagChange, FlagMode, store_flags
 from postino.store.store import Store
 from postino.store.tx import Tx
 
 _DELETED: Final = flag_set(["\\Deleted"])
 
-Place = Callable[[Tx, Decided, Target], MailboxId | None]
-"""The mailbox a fileinto means; None where it cannot be had."""
 Send = Callable[[Decided, Sequence[Action]], Awaitable[None]]
 """Sends on and notifies, durably."""
 
@@ -46,14 +47,12 @@ class EventActions:
         limits: Callable[[], Limits],
         clock: Clock,
         log: FilteringBoundLogger,
-        place: Place,
         send: Send,
     ) -> None:
         self._store = store
         self._limits = limits
         self._clock = clock
         self._log = log
-        self._place = place
         self._send = send
 
     async def do(self, decided: Sequence[Decided]) -> None:
@@ -99,7 +98,7 @@ class EventActions:
         for action in decided.evaluation.actions:
             if isinstance(action, Keep):
                 is_kept = True
-                _give_flags(tx, decided, flags_of(action.flags))
+                _give_flags(tx, decided, usable_flags(action.flags))
             elif isinstance(action, FileInto):
                 # One that cannot be had becomes a keep.
                 is_kept |= not self._file(tx, decided, action, edited.get(id(action)))
@@ -109,18 +108,29 @@ class EventActions:
 
     def _file(self, tx: Tx, decided: Decided, action: FileInto, edited: NewEmail | None) -> bool:
         event, now = decided.event, self._clock.now()
-        target = self._place(tx, decided, action.target)
-        if target is None:
+        octets = decided.message.size if edited is None else edited.facts.size
+        try:
+            owner, found, _ = find_target(tx, event.account_id, action.target, octets, self._limits(), now)
+        except StoreError as error:
+            self._log.info("imapsieve.not-filed", login=decided.login, uid=decided.uid, error=str(error))
             return False
+        target = mailbox_by_name(tx, owner, INBOX).id if found is None else found
         if edited is None:
-            uid = NumberSet.of([decided.uid])
-            copied = messages.copy(tx, event.account_id, event.mailbox_id, uid, target, now=now)
+            copied = messages.copy(
+                tx,
+                event.account_id,
+                event.mailbox_id,
+                NumberSet.of([decided.uid]),
+                target,
+                target_account=owner,
+                now=now,
+            )
             filed = copied.target_uids
         else:
-            filed = NumberSet.of([messages.append(tx, event.account_id, target, edited, now=now).uid])
+            filed = NumberSet.of([messages.append(tx, owner, target, edited, now=now).uid])
         if filed:
-            change = FlagChange(FlagMode.SET, flags_of(action.target.flags))
-            store_flags(tx, event.account_id, target, filed, change)
+            change = FlagChange(FlagMode.SET, usable_flags(action.target.flags))
+            store_flags(tx, owner, target, filed, change)
         return True
 
 
@@ -130,7 +140,7 @@ def _changes_something(decided: Decided) -> bool:
     if any(isinstance(each, FileInto) for each in actions):
         return True
     kept = [each for each in actions if isinstance(each, Keep)]
-    return not kept or any(flags_of(each.flags) != decided.flags for each in kept)
+    return not kept or any(usable_flags(each.flags) != decided.flags for each in kept)
 
 
 def _give_flags(tx: Tx, decided: Decided, wanted: FlagSet) -> None:
@@ -143,14 +153,3 @@ def _give_flags(tx: Tx, decided: Decided, wanted: FlagSet) -> None:
     ):
         if flags != NO_FLAGS:
             store_flags(tx, event.account_id, event.mailbox_id, uid, FlagChange(mode, flags))
-
-
-def flags_of(names: Iterable[str]) -> FlagSet:
-    r"""The flags a script named; what cannot be one, such as \Recent, is left out."""
-    found = NO_FLAGS
-    for name in names:
-        try:
-            found = found.union(flag_set([name]))
-        except ValueError:
-            continue
-    return found

@@ -156,7 +156,7 @@ def test_a_block_changed_by_hand_is_refused(data: Path) -> None:
         (["add", ANN, "--move-to", "Boss"], "--every"),
         (["add", ANN, "--every", "--from", "x", "--stop"], "--every"),
         (["add", ANN, "--from", "x"], "does nothing"),
-        (["add", ANN, "--from", "x", "--forward-to", "no address"], "line 3"),
+        (["add", ANN, "--from", "x", "--forward-to", "no address"], "is not an address"),
         (["add", ANN, "--from", "x", "--keyword", "two words"], "$Work"),
         (["add", ANN, "--larger", "big", "--flag"], "is not a size"),
         (["add", "eve@example.org", "--from", "x", "--flag"], "There is no account"),
