@@ -104,6 +104,7 @@ class Worker:
                 clock=time,
                 limits=lambda: LIMITS,
                 separator=lambda: "+",
+                filtering=lambda: None,
             )
 
         def note_tls(outcome: Any) -> None:

@@ -153,6 +153,7 @@ class SendingWorld:
                 clock=self.time,
                 limits=lambda: self.limits,
                 separator=lambda: "+",
+                filtering=lambda: None,
             ),
             chance=self.chance.random,
             network=network or self.network,

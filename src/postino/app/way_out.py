@@ -71,6 +71,7 @@ def build_outbound(
             clock=clock,
             limits=lambda: context.limits,
             separator=lambda: context.subaddress_separator,
+            filtering=lambda: context.filtering,
         )
 
     outbound = Outbound(

@@ -19,7 +19,7 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from postino.core.address import Address
-from postino.core.flags import FlagSet, flag_set
+from postino.core.flags import NO_FLAGS, FlagSet, flag_set
 from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
@@ -44,7 +44,7 @@ from postino.smtp.paths import ReversePath, path_text
 from postino.smtp.received import Arrival, delivered_to_field, received_field, return_path_field
 from postino.store import messages, sent_copy
 from postino.store.accounts import ResolvedRecipient
-from postino.store.content import Appended, ContentFacts, NewEmail
+from postino.store.content import Appended, Body, ContentFacts, NewEmail
 from postino.store.mailboxes import junk_mailbox
 from postino.store.queue.enqueue import enqueue_message
 from postino.store.queue.room import require_room
@@ -121,6 +121,8 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     expires_at: Instant
     top: bytes = b""
     """Fields above our Received."""
+    held: bool = False
+    """Wait until somebody releases it."""
     content: Content | None = None
     """Instead of the message as it came."""
 
@@ -131,6 +133,10 @@ class OwnCopy:
 
     header: bytes
     facts: ContentFacts
+    flags: FlagSet = NO_FLAGS
+    """Beside those that every such copy has."""
+    body: Body | None = None
+    """Instead of the message's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,8 @@ class Delivery:
         self.disk_room = DiskRoom(store.blobs.root.parent, lambda: self.limits.free_octets, time.monotonic)
         self.junk_marks = junk_marks
         """By which fields a scanner in front of us marks junk."""
+        self.seen_seconds = 7 * 86_400
+        """How long ids that scripts have seen are remembered at most."""
 
     async def accept(
         self,
@@ -239,7 +247,16 @@ class Delivery:
         news = [_new_queued(out, inbound, received) for out in inbound.outgoing]
         leases = dispatcher is not None and bool(news) and dispatcher.may_take()
         written = await self.store.write(
-            _Acceptance(inbound, emails, news, dispatcher if leases else None, now, filings, self.limits),
+            _Acceptance(
+                inbound,
+                emails,
+                news,
+                dispatcher if leases else None,
+                now,
+                filings,
+                self.limits,
+                self.seen_seconds,
+            ),
             short=len(emails) + len(filings) <= _FEW_RECIPIENTS
             and sum([len(new.recipients) for new in news]) <= _FEW_RECIPIENTS,
         )
@@ -269,7 +286,8 @@ class Delivery:
         envelope, content = inbound.envelope, inbound.content
         size = content.facts.size if isinstance(content, Content) else content.size
         outside = sum([len(out.recipients) for out in inbound.outgoing])
-        self.metrics.message_accepted(size, len(envelope.recipients) + len(inbound.filtered) + outside)
+        here = len(envelope.recipients) + sum([not one.is_outgoing for one in inbound.filtered])
+        self.metrics.message_accepted(size, here + outside)
         reverse_path = path_text(envelope.reverse_path)
         for out, queued in zip(inbound.outgoing, written.queued, strict=True):
             log.info(
@@ -287,7 +305,7 @@ class Delivery:
                 log.warning(
                     "script.fault", message=inbound.message_id, account=one.recipient.login, reason=one.fault
                 )
-        if envelope.recipients or inbound.filtered:
+        if envelope.recipients or written.filed:
             log.info(
                 "message.delivered",
                 message=inbound.message_id,
@@ -336,6 +354,9 @@ class Delivery:
         self, inbound: Inbound, one: Filtered, filing: Filing, received: bytes, now: Instant
     ) -> NewEmail:
         """The message as a script has it filed."""
+        if filing.is_own:
+            content = filing.content
+            return NewEmail(content.header, content.body, content.facts, now, filing.flags)
         recipient = Envelope(inbound.envelope.reverse_path, [one.recipient])
         return msgspec.structs.replace(
             self._copies(recipient, filing.content, received, now)[0], flags=filing.flags
@@ -358,6 +379,7 @@ def _new_queued(out: Outgoing, inbound: Inbound, received: bytes) -> NewQueued:
         options=out.options,
         release_at=out.release_at,
         expires_at=out.expires_at,
+        held=out.held,
     )
 
 
@@ -372,6 +394,7 @@ class _Acceptance:
     now: Instant
     filings: Sequence[tuple[Filtered, Sequence[NewEmail]]]
     limits: Limits
+    seen_seconds: int
 
     def __call__(self, tx: Tx) -> _Written:
         inbound, now = self.inbound, self.now
@@ -418,7 +441,7 @@ class _Acceptance:
         if reports:
             tell(tx, reports, now)
         for one, _, lines in filed:
-            note_decisions(tx, one, inbound.message_id, lines, now)
+            note_decisions(tx, one, inbound.message_id, lines, now, seen_seconds=self.seen_seconds)
         if inbound.also is not None:
             inbound.also(tx)
         return _Written(appended[: len(self.emails)], queued, self._shown(filed, appended))
@@ -444,7 +467,7 @@ class _Acceptance:
             login = one.recipient.login
             for copy, at in zip(copies, places, strict=False):
                 shown.append(f"{login}/{copy.mailbox}/{at.uid}" + (f" ({copy.place})" if copy.place else ""))
-            if not copies:
+            if not (copies or one.is_outgoing):
                 last = one.lines[-1] if one.lines else None
                 shown.append(f"{login}: {last.words} ({last.place})" if last else f"{login}: nowhere")
         return shown
@@ -469,5 +492,6 @@ class _Acceptance:
         )
         if mailbox_id is None:
             return []
-        email = NewEmail(own.header, self.inbound.content.body, own.facts, self.now, _SENT_FLAGS)
+        flags = _SENT_FLAGS if own.flags is NO_FLAGS else _SENT_FLAGS.union(own.flags)
+        email = NewEmail(own.header, own.body or self.inbound.content.body, own.facts, self.now, flags)
         return [(submission.account_id, mailbox_id, email)]

@@ -31,8 +31,25 @@ _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
 _MOST_TO: Final = 10
 # RFC 5436 §2.7: what a URI must not set, and what only we do.
 _OURS: Final = frozenset(
-    "from sender reply-to to cc bcc subject body date message-id received return-path auto-submitted"
-    " references in-reply-to mime-version delivered-to".split()
+    {
+        "from",
+        "sender",
+        "reply-to",
+        "to",
+        "cc",
+        "bcc",
+        "subject",
+        "body",
+        "date",
+        "message-id",
+        "received",
+        "return-path",
+        "auto-submitted",
+        "references",
+        "in-reply-to",
+        "mime-version",
+        "delivered-to",
+    }
 )
 
 

@@ -1,7 +1,7 @@
 """Write down what scripts decided for an account: copies in its mailboxes, answers, ids, the trace.
 
-RFC: 5228 §2.10.3 (one copy in a mailbox), §4.1 (fileinto), 5490 §3.2 (:create), 8579 §4 (:specialuse), 9042 §4
-    (:mailboxid), 4314 §4 (the right to insert), 5230 §4.2 (whom was answered), 7352 §3.1 (what was seen).
+RFC: 5228 §2.10.3 (one copy in a mailbox), §4.1 (fileinto), 5490 §3.2 (:create), 8579 §4 (:specialuse),
+    9042 §4 (:mailboxid), 4314 §4 (the right to insert), 5230 §4.2 (whom was answered), 7352 §3.1 (what was seen).
 Invariants: a copy whose mailbox cannot be had lies in the INBOX instead, and the trace says why; whatever is
     written here is written with the message, or not at all; it may be run twice.
 Not here: deciding (filtering.py), the rest of the write (accept.py).
@@ -33,8 +33,6 @@ from postino.store.tx import Tx
 from postino.store.vacation import may_answer
 
 _JUNK: Final = "Junk"
-MOST_SEEN_SECONDS: Final = 90 * 86_400
-"""How long an id that a script saw is kept at most, whatever the script says (RFC 7352 §3.1)."""
 
 
 class Filing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -48,6 +46,8 @@ class Filing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     flags: FlagSet = NO_FLAGS
     place: Place | None = None
     """What in a script says so; None when no script had its way."""
+    is_own: bool = False
+    """Its author's: it has no trace fields."""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +91,8 @@ class Filtered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     lines: Sequence[Line] = ()
     fault: str = ""
     """Why its scripts had to be ended early."""
+    is_outgoing: bool = False
+    """The account sends the message."""
 
 
 class Filed(msgspec.Struct, frozen=True, gc=False):
@@ -218,10 +220,12 @@ def answer_due(tx: Tx, one: Filtered, limits: Limits, now: Instant) -> Written:
     return Written(told, lines)
 
 
-def note_decisions(tx: Tx, one: Filtered, message_id: str, lines: Sequence[Line], now: Instant) -> None:
-    """Write down the ids the account saw, and why the message is where it is."""
+def note_decisions(
+    tx: Tx, one: Filtered, message_id: str, lines: Sequence[Line], now: Instant, *, seen_seconds: int
+) -> None:
+    """Write down the ids the account saw, for `seen_seconds` at most, and why the message is where it is."""
     account_id = one.recipient.account_id
     if one.remembered:
-        remember(tx, account_id, one.remembered, now=now, most_seconds=MOST_SEEN_SECONDS)
+        remember(tx, account_id, one.remembered, now=now, most_seconds=seen_seconds)
     events = [TraceEvent(line.place.script, line.place.line, line.words) for line in lines]
     note_trace(tx, account_id, message_id, events, now)

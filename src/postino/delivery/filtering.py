@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from postino.core.ids import AccountId, Instant
 from postino import __version__
+from postino.core.ids import AccountId, Instant
 from postino.delivery.incoming import Content
 from postino.sieve import run_sequence
 from postino.sieve.actions import Keep, Place

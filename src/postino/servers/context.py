@@ -23,6 +23,7 @@ from postino.store.scripts import ScriptLimits
 
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery, Dispatcher
+    from postino.delivery.filtering import Filtering
     from postino.delivery.forwarding import Forwarding
     from postino.delivery.mailbox_events import MailboxEvents
     from postino.outbound.cut_through import CutThrough
@@ -87,6 +88,8 @@ class ServerContext:
     """Whom users of this machine may send as, USER:ADDRESS or USER:DOMAIN."""
     outbound: "Outbound | None" = None
     """The way to other servers; None where mail is not sent there."""
+    filtering: "Filtering | None" = None
+    """Runs accounts' scripts over mail; None where there are none."""
     offer: Offer | None = None
     """What the web service tells mail programs; None where there is none."""
     budget: Budget = DEFAULT_BUDGET

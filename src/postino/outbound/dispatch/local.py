@@ -15,15 +15,20 @@ from postino.core.errors import NoSuchAccount, OverQuota, TemporarilyUnavailable
 from postino.core.ids import AccountId, BlobId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
-from postino.delivery.accept import Delivery, Envelope, Inbound
+from postino.delivery.accept import Delivery, Envelope, Inbound, Outgoing
 from postino.delivery.facts import derive_facts
+from postino.delivery.filing import Filtered
+from postino.delivery.filtering import Arriving, Filtering
 from postino.delivery.forwarding import Accepted, Arrived, Forwarding, Refusal
 from postino.delivery.incoming import Content
+from postino.delivery.message_filter import MessageFilter
+from postino.delivery.script_plans import never_forged
 from postino.outbound.dispatch.attempt import Judge
 from postino.outbound.dispatch.work import NOBODY, Work
 from postino.smtp.envelope import RcptOptions
 from postino.smtp.paths import parse_path
 from postino.smtp.received import Arrival
+from postino.store.accounts import ResolvedRecipient
 from postino.store.blobs import BlobStore
 from postino.store.content import InlineBody
 from postino.store.queue.rows import NotInQueue
@@ -84,6 +89,7 @@ class LocalDelivery:
         clock: Clock,
         limits: Callable[[], Limits],
         separator: Callable[[], str],
+        filtering: Callable[[], Filtering | None],
     ) -> None:
         self._delivery = delivery
         self._forwarding = forwarding
@@ -92,6 +98,7 @@ class LocalDelivery:
         self._clock = clock
         self._limits = limits
         self._separator = separator
+        self._filtering = filtering
 
     def is_here(self, domain: str) -> bool:
         """Whether the domain is ours."""
@@ -166,14 +173,28 @@ class LocalDelivery:
             accounts = [
                 account for account in (*found.accounts, *plan.kept) if account.account_id not in served
             ]
+            filtered: list[Filtered] = []
+            sent_on: list[Outgoing] = []
+            plain, arrival = accounts, Arrival(hostname, "", "LMTP")
+            message_filter = self._filter(accounts, arrived, content, arrival, now)
+            if message_filter is not None:
+                pairs = [(account, Accepted(path, found, options)) for account in accounts]
+                if not found.forwards:
+                    refusal = await message_filter.refusal(pairs)
+                    if refusal is not None:
+                        reason = " ".join(refusal.reason.split())
+                        sentence = f"The recipient's mail filter refused it: {reason}"
+                        return self._failed(message, recipient, "5.7.1", sentence)
+                plain, filtered, sent_on = await message_filter.plan(pairs)
             await self._delivery.accept(
                 Inbound(
-                    Envelope(reverse_path, accounts, path),
+                    Envelope(reverse_path, plain, path),
                     content,
-                    Arrival(hostname, "", "LMTP"),
+                    arrival,
                     message.message_id,
-                    outgoing=plan.outgoing,
+                    outgoing=[*plan.outgoing, *sent_on],
                     reports=plan.reports,
+                    filtered=filtered,
                     also=leaving,
                 )
             )
@@ -190,6 +211,32 @@ class LocalDelivery:
             await asyncio.to_thread(self._delete, leaving.blobs)
         served.update([account.account_id for account in accounts])
         return leaving.outcome
+
+    def _filter(
+        self,
+        accounts: Sequence[ResolvedRecipient],
+        arrived: Arrived,
+        content: Content,
+        arrival: Arrival,
+        now: Instant,
+    ) -> MessageFilter | None:
+        """For the scripts of these accounts; None when they have none."""
+        filtering = self._filtering()
+        if filtering is None or not any(filtering.incoming(account) for account in accounts):
+            return None
+        submitted_by = arrived.account_id
+        arriving = Arriving(
+            reverse_path=arrived.reverse_path,
+            options=arrived.options,
+            message_id=arrived.message_id,
+            content=content,
+            arrival=arrival,
+            submitted_by=submitted_by,
+            auth=self._delivery.senders.sender(submitted_by).login if submitted_by != _NOBODY else "",
+        )
+        return MessageFilter(
+            filtering, self._delivery, self._forwarding, arriving, is_forged=never_forged, now=now
+        )
 
     def _delete(self, blobs: Sequence[BlobId]) -> None:
         for blob_id in blobs:

@@ -95,7 +95,7 @@ def _is_all(inbound: Inbound) -> bool:
         len(inbound.outgoing) == 1
         and inbound.outgoing[0].kind is QueueKind.FORWARDED
         and len(inbound.outgoing[0].recipients) == 1
-        and not inbound.envelope.recipients
+        and not (inbound.envelope.recipients or inbound.filtered)
         and not inbound.reports
     )
 

@@ -25,6 +25,7 @@ class Reason(Enum):
     JUNK = "junk"
     FORGED = "forged-author"
     NEXT_SERVER = "next-server"
+    SCRIPT = "script"
     SENDING_LIMIT = "sending-limit"
     TOO_LARGE = "too-large"
     BARE_LINE_END = "bare-line-end"

@@ -16,9 +16,13 @@ import msgspec
 from postino.core.address import Address, domain_key, parse_address
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Envelope, Inbound, Outgoing, OwnCopy, Submission
+from postino.delivery.filing import Filtered
+from postino.delivery.filtering import Arriving
 from postino.delivery.forwarding import Accepted, Arrived, Plan, Refusal, concerns
 from postino.delivery.incoming import Content, IncomingMessage, UnreadContent
 from postino.delivery.junk import is_junk
+from postino.delivery.message_filter import MessageFilter, reply_lines
+from postino.delivery.outgoing_scripts import Sending, plan_sending
 from postino.delivery.submission import Mended, facts_of_own, mend, read_fields, without_mbox_line
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy
@@ -26,8 +30,10 @@ from postino.servers.smtp.authorship import would_pass_as_ours
 from postino.servers.smtp.events import Reason
 from postino.servers.smtp.submitter import Submitter
 from postino.servers.smtp.transaction import MailTransaction, Taken
+from postino.sieve.actions import Reject
+from postino.sieve.script import Script
 from postino.smtp import replies
-from postino.smtp.envelope import BodyType, ByMode, MailOptions
+from postino.smtp.envelope import NO_RCPT_OPTIONS, BodyType, ByMode, MailOptions
 from postino.smtp.received import Arrival
 from postino.smtp.reply import Reply
 from postino.store.accounts import Resolved, ResolvedRecipient
@@ -49,6 +55,8 @@ class Refused(msgspec.Struct, frozen=True):
 
     reason: Reason
     reply: Reply
+    script: str = ""
+    """Which line of a script refuses it."""
 
 
 class Intake:
@@ -76,6 +84,10 @@ class Intake:
         self._content: Content | UnreadContent | None = None
         self._own_copy: OwnCopy | None = None
         self._is_junk = False
+        self._filter: MessageFilter | None = None
+        self._sending: Sending | None = None
+        self._more: list[Taken] = []
+        """Recipients that a script has added."""
 
     async def read(self, message: IncomingMessage) -> Refused | None:
         """Look at the message and put it where it is to lie. Raises TemporarilyUnavailable."""
@@ -94,8 +106,68 @@ class Intake:
         if self._submitter.account_id is not None:
             self._sender = self._context.delivery.senders.sender(self._submitter.account_id)
         self._release_at = self._release()
-        await self._keep(message, mended)
+        scripts = self._outgoing_scripts()
+        await self._keep(message, mended, is_read=bool(scripts))
+        return await self._ask_script(scripts, mended) if scripts else None
+
+    def _outgoing_scripts(self) -> Sequence[Script]:
+        filtering, sender = self._context.filtering, self._sender
+        if filtering is None or sender is None:
+            return ()
+        return filtering.outgoing(sender.account_id, sender.login)
+
+    async def _ask_script(self, scripts: Sequence[Script], mended: Mended) -> Refused | None:
+        """Have the author's script decide about its copy, about more recipients and a hold."""
+        context, sender, content = self._context, self._sender, self._content
+        filtering = context.filtering
+        assert filtering is not None
+        assert sender is not None
+        assert isinstance(content, Content)
+        own = OwnCopy(mended.own, facts_of_own(content.facts, mended, context.limits))
+        arriving = self._arriving(Content(own.header, content.body, own.facts))
+        account = ResolvedRecipient(sender.account_id, sender.login, 0, 0)
+        first = self._transaction.taken[0]
+        evaluation = await filtering.evaluate(
+            scripts,
+            arriving,
+            account_id=sender.account_id,
+            login=sender.login,
+            envelope_to=str(first.forward_path),
+            rcpt=first.options,
+            now=self._now,
+            is_outgoing=True,
+        )
+        sending = await plan_sending(
+            evaluation,
+            context.delivery,
+            context.outbound.forwarding if context.outbound is not None else None,
+            arriving,
+            account,
+            own if sender.save_sent else None,
+            separator=context.subaddress_separator,
+            now=self._now,
+        )
+        if sending.refused is not None:
+            return _refused_by(sending.refused)
+        self._sending, self._own_copy = sending, sending.own_copy
+        if sending.hold is not None and sending.hold.seconds is not None:
+            self._release_at = max(self._release_at, Instant(self._now + sending.hold.seconds))
+        self._add_recipients(sending)
         return None
+
+    def _add_recipients(self, sending: Sending) -> None:
+        known = {one.forward_path.key for one in self._transaction.taken}
+        for address, _ in sending.more:
+            if address.key in known:
+                continue
+            found = policy.resolve_recipient(self._context, address, octets=0, may_relay=True)
+            if isinstance(found, policy.RecipientRefused):
+                self._context.log.info(
+                    "script.recipient-refused", message=self._transaction.message_id, to=str(address)
+                )
+                continue
+            known.add(address.key)
+            self._more.append(Taken(address, NO_RCPT_OPTIONS, found))
 
     def _release(self) -> Instant:
         """When a submitted message goes: as MAIL said, and not while its author may take it back."""
@@ -109,11 +181,16 @@ class Intake:
 
     @property
     def _is_held(self) -> bool:
-        return self._release_at > self._now
+        return self._release_at > self._now or self._waits_for_release
 
-    async def _keep(self, message: IncomingMessage, mended: Mended) -> None:
+    @property
+    def _waits_for_release(self) -> bool:
+        hold = self._sending.hold if self._sending is not None else None
+        return hold is not None and hold.seconds is None
+
+    async def _keep(self, message: IncomingMessage, mended: Mended, *, is_read: bool) -> None:
         saves = self._sender is not None and self._sender.save_sent
-        if not saves and (self._is_held or not self._transaction.accounts):
+        if not (saves or is_read) and (self._is_held or not self._transaction.accounts):
             # PERF: what only passes through is not looked into: half of the time (bench: submission).
             self._content = await message.finish_unread(mended.sent)
             return
@@ -129,6 +206,10 @@ class Intake:
         content = self._content
         assert content is not None
         plan = _NOTHING
+        if self._more:
+            taken = [*taken, *self._more]
+            added = [one for more in self._more if more.resolved for one in more.resolved.accounts]
+            accounts = list({one.account_id: one for one in (*accounts, *added)}.values())
         if self._is_held:
             accounts = ()
         else:
@@ -136,6 +217,18 @@ class Intake:
             if plan.refused is not None:
                 return Refused(*_REFUSALS[plan.refused])
             accounts = [*accounts, *plan.kept]
+        filtered: list[Filtered] = []
+        sent_on: list[Outgoing] = []
+        if accounts and self._is_filtered(accounts):
+            pairs = _by_account(taken, accounts)
+            message_filter = self._message_filter(content)
+            if all(one.resolved is not None and not one.resolved.forwards for one in taken):
+                refusal = await message_filter.refusal(pairs)
+                if refusal is not None:
+                    return _refused_by(refusal)
+            accounts, filtered, sent_on = await message_filter.plan(pairs)
+        if self._sending is not None:
+            filtered.append(self._sending.filtered)
         transaction, outbound = self._transaction, self._context.outbound
         envelope = Envelope(transaction.mail.reverse_path, accounts, transaction.for_address)
         return Inbound(
@@ -143,12 +236,60 @@ class Intake:
             content,
             self._arrival,
             transaction.message_id,
-            outgoing=[*self._outgoing(taken), *plan.outgoing],
+            outgoing=[*self._outgoing(taken), *plan.outgoing, *sent_on],
             submission=self._submission(taken),
             reports=plan.reports,
+            filtered=filtered,
             priority=self._options.priority,
             is_junk=self._is_junk,
             waiting_octets=outbound.settings.waiting_octets if outbound is not None else 0,
+        )
+
+    def _is_filtered(self, accounts: Sequence[ResolvedRecipient]) -> bool:
+        filtering = self._context.filtering
+        # PERF: what accounts without scripts cost is this.
+        return filtering is not None and any(filtering.incoming(account) for account in accounts)
+
+    def _message_filter(self, content: Content | UnreadContent) -> MessageFilter:
+        context, outbound = self._context, self._context.outbound
+        if self._filter is None:
+            assert context.filtering is not None
+            assert isinstance(content, Content)
+
+            async def is_forged(accepted: Sequence[Accepted]) -> bool:
+                path = self._transaction.mail.reverse_path
+                return self._is_stranger and await would_pass_as_ours(context, path, accepted, content)
+
+            self._filter = MessageFilter(
+                context.filtering,
+                context.delivery,
+                outbound.forwarding if outbound is not None else None,
+                self._arriving(content),
+                is_forged=is_forged,
+                now=self._now,
+            )
+        return self._filter
+
+    def _arriving(self, content: Content) -> Arriving:
+        return Arriving(
+            reverse_path=self._transaction.mail.reverse_path,
+            options=self._options,
+            message_id=self._transaction.message_id,
+            content=content,
+            arrival=self._arrival,
+            submitted_by=self._account_id,
+            auth=self._sender.login if self._sender is not None else "",
+            is_junk=self._is_junk,
+        )
+
+    async def is_refused_by_some(self, taken: Sequence[Taken], accounts: Sequence[ResolvedRecipient]) -> bool:
+        """Whether scripts of some recipients refuse it, which LMTP can say of each."""
+        content = self._content
+        if self._is_held or not accounts or content is None or not self._is_filtered(accounts):
+            return False
+        message_filter = self._message_filter(content)
+        return any(
+            [await message_filter.refusal([pair]) is not None for pair in _by_account(taken, accounts)]
         )
 
     def forget(self) -> None:
@@ -205,6 +346,7 @@ class Intake:
                 options=self._options,
                 release_at=self._release_at,
                 expires_at=Instant(self._release_at + int(outbound.settings.lifetime_seconds)),
+                held=self._waits_for_release,
             )
         ]
 
@@ -239,6 +381,27 @@ def _as_sent(options: MailOptions, message: IncomingMessage) -> MailOptions:
         return options
     body = BodyType.SEVEN_BIT if message.is_ascii else BodyType.EIGHT_BIT_MIME
     return options if options.body is body else msgspec.structs.replace(options, body=body)
+
+
+def _by_account(
+    taken: Sequence[Taken], accounts: Sequence[ResolvedRecipient]
+) -> list[tuple[ResolvedRecipient, Accepted]]:
+    """Each account with the first recipient that leads to it."""
+    found: dict[AccountId, Accepted] = {}
+    for one in taken:
+        if one.resolved is not None:
+            accepted = Accepted(one.forward_path, one.resolved, one.options)
+            for account_id in (
+                *one.account_ids,
+                *(forward.account_id for forward in one.resolved.forwards if forward.account_id),
+            ):
+                found.setdefault(account_id, accepted)
+    return [(account, found[account.account_id]) for account in accounts]
+
+
+def _refused_by(refusal: Reject) -> Refused:
+    reply = Reply(550, "5.7.1", *reply_lines(refusal))
+    return Refused(Reason.SCRIPT, reply, str(refusal.place))
 
 
 def _ways_to(found: Resolved) -> list[Address]:

@@ -137,7 +137,8 @@ class MessageReceiver:
         intake = Intake(self._context, transaction, arrival, submitter, is_trusted=self._is_lmtp)
         refused = await intake.read(message)
         if refused is not None:
-            return self._refused(transaction, refused.reason, refused.reply)
+            intake.forget()
+            return self._told_why(transaction, refused)
         is_kept = False
         try:
             outcome = await self._accept_all(transaction, intake)
@@ -156,12 +157,19 @@ class MessageReceiver:
         message = transaction.message
         assert message is not None
         accounts = list(transaction.accounts.values())
+        is_several = self._is_lmtp and len(transaction.taken) > 1
+        if is_several and await intake.is_refused_by_some(transaction.taken, accounts):
+            return await self._accept_apart(transaction, intake)
         try:
             return await self._accept(transaction, intake, transaction.taken, accounts)
         except OverQuota:
-            if self._is_lmtp and len(transaction.taken) > 1:
+            if is_several:
                 return await self._accept_apart(transaction, intake)
             return self._full(transaction, message.octets, accounts)
+
+    def _told_why(self, transaction: MailTransaction, refused: Refused) -> Reply:
+        fields = {"script": refused.script} if refused.script else {}
+        return self._refused(transaction, refused.reason, refused.reply, **fields)
 
     async def _accept_apart(self, transaction: MailTransaction, intake: Intake) -> list[Reply]:
         """LMTP can say who has no room, so the others get their mail now (RFC 2033 §4.2)."""
@@ -196,7 +204,7 @@ class MessageReceiver:
     ) -> Reply:
         inbound = await intake.inbound(taken, accounts)
         if isinstance(inbound, Refused):
-            return self._refused(transaction, inbound.reason, inbound.reply)
+            return self._told_why(transaction, inbound)
         passed = await pass_on(self._context, transaction, inbound, self._events)
         if passed is not None:
             return passed
@@ -233,7 +241,7 @@ def _kept(transaction: MailTransaction, inbound: Inbound, queued: Sequence[Queue
     """What it is called here: by the queue's number, with which it can be taken back, where it has one."""
     for out, entry in zip(inbound.outgoing, queued, strict=True):
         if out.kind is QueueKind.SUBMITTED:
-            later = ""
+            later = ", to wait until it is released" if out.held else ""
             if out.release_at > entry.created_at:
                 later = f", to go at {datetime.fromtimestamp(out.release_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
             return Reply(250, "2.0.0", f"Queued as {entry.queue_id} ({transaction.message_id}){later}")
