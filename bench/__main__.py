@@ -20,12 +20,15 @@ from bench.drivers.ceiling import driver_ceiling
 from bench.drivers.sink import Sink
 from bench.drivers.smtp import ready_to_send
 from bench.merge import merge
+from bench.micro.filters import filter_figures
+from bench.micro.script_cache import cache_figures
 from bench.micro.signing import signing_milliseconds
 from bench.peers.debian import DebianPair, install_peers
 from bench.peers.debian_sending import DebianSending
 from bench.peers.postino import PostinoServer
 from bench.peers.server import Ports, Server, ServerProblem
 from bench.runner import Runner
+from bench.suites.filters import SCRIPTS, FilterSuite
 from bench.suites.growth import GrowthSuite
 from bench.suites.idle import IdleSuite
 from bench.suites.imap import ImapSuite
@@ -38,7 +41,11 @@ from bench.suites.suite import FULL, QUICK, Scale, Suite
 
 ROOT: Final = Path(__file__).resolve().parent
 PAGE: Final = ROOT.parent / "docs" / "benchmarks.md"
-SUITES: Final = ("smtp", "sending", "imap", "search", "mixed", "growth", "pop3", "idle")
+SUITES: Final = ("smtp", "sending", "sieve", "imap", "search", "mixed", "growth", "pop3", "idle")
+_LEFT: Final = (
+    *("debian", "debian-sending", "debian-sieve"),
+    *("postino", "postino-1-worker", "postino-sending", "postino-sieve"),
+)
 _NOTES: Final = """\
 The peers are Debian's packages with their own configuration: Dovecot with sdbox and reused login processes, Postfix
 delivering by LMTP with default process limits, no DNS look-ups, no client limits, no in-flow delay and no map of
@@ -51,6 +58,9 @@ Sending: Postino and Postfix with opendkim each take submissions, sign them with
 on to one sink, which counts them; both keep their connections to it. Postino has the driver log in, once a connection;
 Postfix trusts this machine. Limits of what an account may send are off. *At the far server* counts until the sink has every
 accepted message, signed. For *waiting*, messages due tomorrow lie in Postino's queue.
+
+Sieve: a script of a hundred rules for each of a hundred accounts, whose last rule files; messages of 4 KB through LMTP
+into Postino and into Dovecot with Pigeonhole, which keeps its scripts compiled beside them.
 
 IMAP: the driver reads to the tagged answer and looks at nothing else; only the first answer to each FETCH is counted
 and its octets are checked. Figures other than *the first time* are with warm caches on both sides.
@@ -148,7 +158,7 @@ def _measure(options: argparse.Namespace, runner: Runner, console: Console) -> l
             debian.append(DebianPair(options.work, Ports.from_base(base)))
         postino = [] if options.only_peers else [PostinoServer(options.work, Ports.from_base(base + 1000))]
         servers: list[Server] = [*postino, *debian]
-        if not set(names) - {"idle", "sending"}:
+        if not set(names) - {"idle", "sending", "sieve"}:
             servers = debian if "idle" in names else []
         for server in servers:
             _start(server, stack, console)
@@ -156,6 +166,9 @@ def _measure(options: argparse.Namespace, runner: Runner, console: Console) -> l
             console.rule(name)
             if name == "sending":
                 versions += _measure_sending(options, runner, console, scale)
+                continue
+            if name == "sieve":
+                _measure_filters(options, runner, console, scale)
                 continue
             if name == "idle" and postino:
                 postino[0].stop()
@@ -194,6 +207,25 @@ def _measure_sending(
     return [server.version() for server in servers[1:]]
 
 
+def _measure_filters(options: argparse.Namespace, runner: Runner, console: Console, scale: Scale) -> None:
+    """Servers of their own, whose accounts have scripts."""
+    with ExitStack() as stack:
+        servers: list[Server] = []
+        if not options.only_peers:
+            ports = Ports.from_base(options.base_port + 2000)
+            servers.append(PostinoServer(options.work, ports, scripts=SCRIPTS))
+        if not options.without_peers:
+            # Ports of nobody else, as the pair without scripts may be running.
+            ports = Ports.from_base(options.base_port + 1500)
+            servers.append(DebianPair(options.work, ports, scripts=SCRIPTS))
+        for server in servers:
+            _start(server, stack, console)
+        runner.run(FilterSuite(scale), servers)
+    if not options.only_peers:
+        for key, value in (filter_figures() | cache_figures(options.work)).items():
+            runner.note(PostinoServer.name, key, value)
+
+
 def main() -> int:
     """Exit code 0 when everything was measured, whatever the ratios; 1 when something failed."""
     options = _arguments()
@@ -226,7 +258,7 @@ def main() -> int:
     finally:
         runner.close()
         if not options.keep and not runner.samples.failures:
-            for directory in ("debian", "debian-sending", "postino", "postino-1-worker", "postino-sending"):
+            for directory in _LEFT:
                 shutil.rmtree(options.work / directory, ignore_errors=True)
 
     rows = runner.samples.rows(PostinoServer.name, DebianPair.name)

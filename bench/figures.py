@@ -126,6 +126,27 @@ def _sending() -> list[Figure]:
     ]
 
 
+FILTERS: Final = "Sieve, a hundred rules"
+
+
+def _filters() -> list[Figure]:
+    figures = []
+    for connections in (1, 10, 50):
+        where = f"{connections} connection{'s' * (connections > 1)}"
+        title = f"LMTP to the mailbox, {where} to hundred accounts"
+        figures.append(Figure(f"sieve.lmtp.c{connections}", FILTERS, title, "/s", ratio=5))
+    less = Better.LESS
+    return [
+        *figures,
+        Figure("sieve.run", FILTERS, "running it on 16 KB", "ms", less, limit=0.3),
+        Figure("sieve.compile", FILTERS, "compiling it, at upload", "ms", less),
+        Figure("sieve.load", FILTERS, "loading it as it is stored", "ms", less),
+        Figure("sieve.memory", FILTERS, "memory it takes in a worker", "KB", less),
+        Figure("sieve.cache.memory", FILTERS, "memory for 10,000 accounts' scripts, bounded", "KB", less),
+        Figure("sieve.cache.hits", FILTERS, "found in the cache, of the messages to them", "%"),
+    ]
+
+
 _MS: Final = "ms"
 _LESS: Final = Better.LESS
 _SEARCHING: Final = "IMAP, searching and sorting"
@@ -174,6 +195,7 @@ def _growth() -> list[Figure]:
 FIGURES: Final[tuple[Figure, ...]] = (
     *_smtp(),
     *_sending(),
+    *_filters(),
     Figure("imap.append.serial", "IMAP, writing", "APPEND one after the other", "/s", ratio=1),
     Figure("imap.append.pipelined", "IMAP, writing", "APPEND pipelined", "/s", ratio=5),
     Figure("imap.copy", "IMAP, writing", "COPY half of the mailbox", "/s", ratio=10),

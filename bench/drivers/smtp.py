@@ -31,6 +31,8 @@ class SmtpLoad:
     sender: str = "sender@client.example"
     login: tuple[str, str] | None = None
     """User and password, where the server wants them (once a connection)."""
+    greeting: bytes = b"EHLO"
+    """LHLO for LMTP, where each message goes to one recipient: there an answer comes for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def _open(load: SmtpLoad) -> socket.socket:
         greeting = connection.recv(_GREETING_OCTETS)
         if not greeting.startswith(b"220"):
             raise DriverError(f"SMTP greeting refused: {greeting!r}")
-        _converse(connection, b"EHLO client.bench.example", b"250")
+        _converse(connection, load.greeting + b" client.bench.example", b"250")
         if load.login is not None:
             secret = base64.b64encode(b"\0" + "\0".join(load.login).encode())
             _converse(connection, b"AUTH PLAIN " + secret, b"235")

@@ -1,11 +1,11 @@
 """`python -m bench.micro`: prints a line for each hot pure function."""
 
-from bench.micro import commands, messages
+from bench.micro import commands, filters, messages
 
 
 def main() -> None:
     """All of them; under a minute."""
-    for timings in (messages.timings, commands.timings):
+    for timings in (messages.timings, commands.timings, filters.timings):
         for timing in timings():
             print(timing.line(), flush=True)
 

@@ -31,6 +31,7 @@ _PACKAGES: Final = {
     "dovecot-imapd": "/usr/lib/dovecot/imap",
     "dovecot-pop3d": "/usr/lib/dovecot/pop3",
     "dovecot-lmtpd": "/usr/lib/dovecot/lmtp",
+    "dovecot-sieve": "/usr/bin/sievec",
 }
 POSTFIX_PROGRAMS: Final = "/usr/lib/postfix/sbin"
 _MAIL_USER: Final = "mail"  # every Debian has it; the peers' mailboxes belong to it
@@ -83,6 +84,16 @@ service lmtp {{
   inet_listener lmtp {{
     port = {lmtp}
   }}
+}}
+"""
+
+# Compiled at the first delivery and kept beside the script, as Pigeonhole does by itself.
+_PIGEONHOLE: Final = """\
+protocol lmtp {{
+  mail_plugins = sieve
+}}
+plugin {{
+  sieve = file:{root}/mail/%n/main.sieve
 }}
 """
 
@@ -160,9 +171,11 @@ class DebianPair:
 
     name = "Postfix + Dovecot"
 
-    def __init__(self, work: Path, ports: Ports) -> None:
+    def __init__(self, work: Path, ports: Ports, *, scripts: Mapping[str, bytes] | None = None) -> None:
+        """`scripts` by login: Pigeonhole then filters what LMTP brings."""
         self.ports = ports
-        self._root = work / "debian"
+        self._scripts = scripts or {}
+        self._root = work / ("debian-sieve" if scripts else "debian")
 
     def start(self) -> None:
         """Start both with empty mailboxes; needs root, because Postfix does."""
@@ -232,7 +245,14 @@ class DebianPair:
             "pop3": self.ports.pop3,
             "lmtp": self.ports.lmtp,
         }
-        (self._root / "dovecot/dovecot.conf").write_text(_DOVECOT.format(**values))
+        configuration = _DOVECOT + (_PIGEONHOLE if self._scripts else "")
+        (self._root / "dovecot/dovecot.conf").write_text(configuration.format(**values))
+        for login, script in self._scripts.items():
+            home = self._root / "mail" / login.partition("@")[0]
+            home.mkdir()
+            (home / "main.sieve").write_bytes(script)
+            for owned in (home, home / "main.sieve"):
+                shutil.chown(owned, _MAIL_USER, _MAIL_USER)
         conf = self._root / "postfix/conf"
         (conf / "main.cf").write_text(_POSTFIX_MAIN.format(**values))
         (conf / "master.cf").write_text(_POSTFIX_MASTER.format(**values))

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
@@ -42,6 +43,27 @@ for address in addresses:
     except SystemExit as end:
         if end.code:
             raise
+"""
+
+_PUT_SCRIPTS: Final = """\
+import sys, time
+from pathlib import Path
+from postino.core.ids import Instant
+from postino.sieve import compile_script
+from postino.store.accounts import account_by_login
+from postino.store.scripts import ScriptLimits, put_script, set_active
+from postino.store.store import open_store
+data, folder = map(Path, sys.argv[1:])
+store = open_store(data, first=True)
+def put(tx):
+    for path in folder.iterdir():
+        source = path.read_bytes()
+        account = account_by_login(tx, path.name).id
+        compiled = compile_script(source, name="main").stored
+        put_script(tx, account, "main", source, compiled, now=Instant(int(time.time())), limits=ScriptLimits())
+        set_active(tx, account, "main")
+store.write_now(put)
+store.close_now()
 """
 
 _FILL_QUEUE: Final = """\
@@ -79,12 +101,22 @@ class PostinoServer:
     name = "Postino"
 
     def __init__(
-        self, work: Path, ports: Ports, *, workers: int | None = None, relay: int | None = None
+        self,
+        work: Path,
+        ports: Ports,
+        *,
+        workers: int | None = None,
+        relay: int | None = None,
+        scripts: Mapping[str, bytes] | None = None,
     ) -> None:
+        """`relay`: a port that everything outgoing is sent to; `scripts` by login: Sieve for what comes in."""
         self.ports = ports
         self._workers = workers
         self._relay = relay
         name = "postino" if workers is None else f"postino-{workers}-worker"
+        if scripts:
+            name += "-sieve"
+        self._scripts = scripts or {}
         self._data = work / (name if relay is None else f"{name}-sending")
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
@@ -98,6 +130,12 @@ class PostinoServer:
         self._cli("-m", "postino", "init", DOMAIN, "--data", str(self._data), "--generate", *user)
         (self._data / "postino.toml").write_text(self._settings())
         self._cli("-c", _ADD_ACCOUNTS, str(self._data), PASSWORD, *ACCOUNTS)
+        if self._scripts:
+            folder = self._data / "bench-scripts"
+            folder.mkdir()
+            for login, script in self._scripts.items():
+                (folder / login).write_bytes(script)
+            self._cli("-c", _PUT_SCRIPTS, str(self._data), str(folder))
         if self._relay is not None:
             for arguments in (
                 ("add", DOMAIN, "--algorithm", "rsa", "--selector", "bench"),
