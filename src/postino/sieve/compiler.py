@@ -15,10 +15,18 @@ from postino.sieve.faults import Fault
 from postino.sieve.folding import FOLDS
 from postino.sieve.language.printer import show_command, show_test
 from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Test, Text
-from postino.sieve.texts import BadCharacter, TextValue, decode_characters, made_of
+from postino.sieve.texts import (
+    VARIABLE_NAME,
+    BadCharacter,
+    TextValue,
+    decode_characters,
+    made_of,
+    variables_in,
+)
 from postino.sieve.vocabulary import (
     Check,
     CommandSpec,
+    EnvelopePart,
     Extension,
     Matching,
     MatchSpec,
@@ -55,6 +63,8 @@ class Vocabulary:
         self.tests: dict[str, TestSpec] = {}
         self.tags: dict[str, dict[str, TagSpec]] = {}
         self.match_types: dict[str, MatchType] = {}
+        self.envelope_parts: dict[str, tuple[str, EnvelopePart]] = {}
+        """By lower-case name, with the extension that has it."""
         self.owners: dict[tuple[str, str], str] = {}
         """The extension of each ("command" | "test" | "match", name)."""
         for extension in extensions:
@@ -66,6 +76,8 @@ class Vocabulary:
                 self.tests[test.name] = test
                 self.owners["test", test.name] = test.extension or extension.name
                 self._add_tags(test.name, test.tags, "")
+            for part in extension.envelope_parts:
+                self.envelope_parts[part.name] = (extension.name, part)
             for match_type in extension.match_types:
                 self.match_types[match_type.name] = match_type
                 self.owners["match", match_type.name] = extension.name
@@ -92,8 +104,14 @@ class Compiling:
         self.required: set[str] = set()
         self.enabled: set[str] = {"", *_ALWAYS}
         self.vocabulary = vocabulary
-        self.loop_depth = 0
-        """How many foreverypart loops we are in."""
+        self.loops: list[str] = []
+        """The names of the foreverypart loops we are in; empty for those without."""
+        self.shared: set[str] = set()
+        """Variables that `global` declared (extensions/include.py)."""
+        self.set_names: set[str] = set()
+        """Variables that were set, as stored."""
+        self.is_lenient = False
+        """An ihave asked for what there is not: what is unknown from there on fails when it is run."""
         self._traced = traced
 
     # What extensions call.
@@ -124,13 +142,39 @@ class Compiling:
                 value = decode_characters(value)
             except BadCharacter as bad:
                 self.fault(node, f"{bad} is no Unicode character.")
-        return made_of(value) if self.has("variables") else value
+        if not self.has("variables"):
+            return value
+        for name in variables_in(value):
+            if "." in name and not self._is_shared(name):
+                self.fault(node, f"There are no variables called {name}; write a name without a full stop.")
+        return made_of(value, self.stored_name)
+
+    def stored_name(self, name: str) -> str:
+        """Under which name a variable's value is kept while the script runs (RFC 6609 §3.4)."""
+        name = name.lower()
+        return f"global.{name}" if name in self.shared else name
+
+    def settable(self, node: Command | Test | Argument, name: str) -> str:
+        """The stored name of a variable to be set; notes a name that cannot be set."""
+        if VARIABLE_NAME.fullmatch(name) is None:
+            if not self._is_shared(name.lower()):
+                self.fault(node, f"{name!r} cannot be a variable: letters, digits and _, no digit first.")
+            return name.lower()
+        stored = self.stored_name(name)
+        self.set_names.add(stored)
+        return stored
+
+    def _is_shared(self, name: str) -> bool:
+        space, _, rest = name.partition(".")
+        return space == "global" and self.has("include") and VARIABLE_NAME.fullmatch(rest) is not None
 
     def matching(self, bound: Bound, keys: Sequence[TextValue]) -> Matching:
         """How the test compares values with its keys."""
         given = next((name for name in bound.tags if name in self.vocabulary.match_types), "is")
         match_type = self.vocabulary.match_types[given]
         comparator = bound.tags.get("comparator")
+        if comparator is not None and not match_type.has_comparator:
+            self.fault(comparator, f":{given} compares in its own way; remove :comparator.")
         name = comparator.value if isinstance(comparator, Text) else "i;ascii-casemap"
         needed = _COMPARATORS.get(name)
         if needed is None and comparator is not None:
@@ -212,6 +256,11 @@ class Compiling:
             near = get_close_matches(name, self.vocabulary.extensions, 1)
             advice = f"; did you mean {near[0]}?" if near else "; remove it, and what uses it."
             self.fault(given, f"This server has no extension {name!r}{advice}")
+        fresh = {item.value for item in names}
+        for name in sorted(self.required & self.vocabulary.extensions.keys()):
+            for other in self.vocabulary.extensions[name].excludes:
+                if other in self.required and fresh & {name, other}:
+                    self.fault(given, f"{other} cannot be used together with {name}; remove one of them.")
 
     def _chain(self, command: Command, waiting: Iterator[Command]) -> tuple[Op, Command | None]:
         branches: list[tuple[Place, Check, Op]] = []
@@ -224,9 +273,7 @@ class Compiling:
             if otherwise is not None:
                 self.fault(following, f"Nothing of an if may follow its else; remove this {name}.")
             checks = self._conditions(following)
-            before = set(self.enabled)
             block = executed(self.block(following.block or ()))
-            self.enabled = before
             if name == "else":
                 otherwise = block
             elif checks:
@@ -312,14 +359,15 @@ class Compiling:
         self._bind_positional(node, spec, rest, bound)
         self._bind_tests(node, spec, bound)
         if isinstance(node, Command) and spec_has_block(spec) and node.block is not None:
-            self.loop_depth += 1
+            name = bound.texts.get("name", [""])[0]
+            self.loops.append(name if isinstance(name, str) else "")
             bound.block = self.block(node.block)
-            self.loop_depth -= 1
+            self.loops.pop()
         return bound if len(self.faults) == faults else None
 
     def _bind_tags(self, node: Command | Test, spec: CommandSpec | TestSpec, bound: Bound) -> list[Argument]:
         allowed = self.vocabulary.tags[spec.name]
-        matches = isinstance(spec, TestSpec) and spec.matches
+        matches = spec.matches
         groups: dict[str, str] = {}
         arguments = list(node.arguments)
         positional: list[Argument] = []
@@ -361,6 +409,9 @@ class Compiling:
             if name == "comparator":
                 return _COMPARATOR
             match_type = self.vocabulary.match_types.get(name)
+            if match_type is not None and match_type.tests and of not in match_type.tests:
+                words = f":{name} is for {', '.join(match_type.tests)}, not for {of}."
+                self.fault(argument, words)
             if match_type is not None:
                 owner = self.vocabulary.owners["match", name]
                 tag = TagSpec(name=name, takes=match_type.takes, extension=owner, group="match type")
@@ -403,6 +454,8 @@ class Compiling:
         bound: Bound,
     ) -> None:
         params = list(spec.params)
+        if isinstance(spec, CommandSpec) and spec.optional_last and len(given) == len(params) - 1:
+            params.pop()
         least = len(params) - spec.optional
         if not least <= len(given) <= len(params):
             self.fault(node, f"{spec.name} takes {_listed(params, spec.optional)}, and {_counted(given)}.")

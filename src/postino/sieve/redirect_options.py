@@ -1,6 +1,6 @@
 """What redirect's tags ask of the way on: delivery reports and a time by which to be there.
 
-RFC: 6009 §4 (:notify, :ret; :bytimerelative, :bytimeabsolute, :bymode, :bytrace).
+RFC: 6009 §6 (:notify, :ret) and §7 (:bytimerelative, :bytimeabsolute, :bymode, :bytrace).
 Not here: declaring the tags (extensions/redirect_tags.py).
 """
 
@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from postino.sieve.texts import TextValue, value_of
+
 if TYPE_CHECKING:
     from postino.sieve.bound import Bound
     from postino.sieve.compiler import Compiling
     from postino.sieve.run import Run
 
 _NOTIFY: Final = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.IGNORECASE)
+_TIMES: Final = frozenset({"bytimerelative", "bytimeabsolute"})
 
 
 class RedirectOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,14 +29,17 @@ class RedirectOptions(msgspec.Struct, frozen=True, kw_only=True):
     by_mode: str = ""
     by_trace: bool = False
     seconds: int | None = None
-    until: float | None = None
-    """Since 1970, in place of `seconds`."""
+    until: TextValue | None = None
+    """A date and time, in place of `seconds`."""
 
     def by_seconds(self, run: "Run") -> int | None:
-        """How long it may take from now on."""
-        if self.until is not None:
-            return int(self.until - run.circumstances.now)
-        return self.seconds
+        """How long it may take from now on. Raises RunTimeFault when a made time is none."""
+        if self.until is None:
+            return self.seconds
+        instant = _instant(value_of(self.until, run))
+        if instant is None:
+            raise run.fault(":bytimeabsolute was made into something that is no date and time")
+        return int(instant - run.circumstances.now)
 
 
 _NONE: Final = RedirectOptions()
@@ -49,15 +55,20 @@ def redirect_options(compiling: "Compiling", bound: "Bound") -> RedirectOptions:
     ret = _constant(compiling, bound, "ret")
     if ret is not None and ret.upper() not in {"FULL", "HDRS"}:
         compiling.fault(bound.node, ":ret is FULL or HDRS.")
-    if "bymode" in bound.tags and not bound.tags.keys() & {"bytimerelative", "bytimeabsolute"}:
-        compiling.fault(bound.node, ":bymode counts for :bytimerelative or :bytimeabsolute; add one of them.")
+    for name in ("bymode", "bytrace"):
+        if name in bound.tags and not bound.tags.keys() & _TIMES:
+            words = f":{name} counts for :bytimerelative or :bytimeabsolute; add one of them."
+            compiling.fault(bound.node, words)
+    until = bound.text("bytimeabsolute") if "bytimeabsolute" in bound.tags else None
+    if isinstance(until, str) and _instant(until) is None:
+        compiling.fault(bound.node, ":bytimeabsolute is a date and time like 2026-12-24T18:00:00+01:00.")
     return RedirectOptions(
         notify=notify.upper() if notify is not None else None,
         ret=(ret or "").upper(),
         by_mode=_mode(compiling, bound),
         by_trace="bytrace" in bound.tags,
         seconds=bound.numbers.get("bytimerelative"),
-        until=_instant(compiling, bound),
+        until=until,
     )
 
 
@@ -72,23 +83,18 @@ def _constant(compiling: "Compiling", bound: "Bound", name: str) -> str | None:
 
 
 def _mode(compiling: "Compiling", bound: "Bound") -> str:
-    if not bound.tags.keys() & {"bytimerelative", "bytimeabsolute"}:
+    if not bound.tags.keys() & _TIMES:
         return ""
-    mode = (_constant(compiling, bound, "bymode") or "notify").lower()
+    mode = (_constant(compiling, bound, "bymode") or "return").lower()
     if mode not in {"notify", "return"}:
         compiling.fault(bound.node, ":bymode is notify or return.")
     return mode[:1].upper()
 
 
-def _instant(compiling: "Compiling", bound: "Bound") -> float | None:
-    text = _constant(compiling, bound, "bytimeabsolute")
-    if text is None:
-        return None
+def _instant(text: str) -> float | None:
+    # Python takes the zone with and without its colon, as the RFC's own example needs.
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        compiling.fault(bound.node, ":bytimeabsolute is a date and time like 2026-12-24T18:00:00+01:00.")
         return None
-    return instant.timestamp()
+    return instant.timestamp() if instant.tzinfo is not None else None

@@ -13,6 +13,7 @@ from postino.sieve.actions import (
     Discard,
     Edited,
     FileInto,
+    Hold,
     Keep,
     Place,
     Redirect,
@@ -46,19 +47,24 @@ class Run:
         "circumstances",
         "edited",
         "flags",
+        "included",
         "includes",
+        "is_answered",
         "is_kept",
         "is_returning",
+        "leaving",
         "left",
+        "loops",
         "match_values",
         "message",
-        "part",
         "place",
         "redirects",
         "remembered",
+        "sent_on",
         "surroundings",
         "trace",
         "variables",
+        "whole_message",
     )
 
     def __init__(
@@ -78,6 +84,8 @@ class Run:
         self.actions: list[Action] = []
         self.is_kept = True
         """The implicit keep is in effect."""
+        self.is_answered = False
+        """`vacation` was run, which it may be once (RFC 5230 §4.7)."""
         self.is_returning = False
         """`return` was run: only the included script ends (extensions/include.py)."""
         self.flags: list[str] = list(circumstances.flags)
@@ -88,10 +96,18 @@ class Run:
         self.remembered: list[Remembered] = []
         self.edited: Edited | None = None
         """What the message has become; None: as it came."""
-        self.part: object = None
-        """The part foreverypart is at (extensions/mime_parts.py)."""
+        self.sent_on: SieveMessage | None = None
+        """What redirect sends: the message before it was enclosed (RFC 5703 §6); None: it was not."""
+        self.whole_message: SieveMessage | None = None
+        """The message while an included script sees one part of it as `message` (RFC 6609 §3.5)."""
+        self.loops: list[Loop] = []
+        """The foreverypart loops that run, inner ones last (extensions/foreverypart.py)."""
+        self.leaving = 0
+        """How many loops a break has still to end."""
         self.includes: list[str] = []
-        """Scripts being run, and those run once already (extensions/include.py)."""
+        """Scripts being run, inner ones last (extensions/include.py)."""
+        self.included: list[str] = []
+        """Scripts that were included so far, each time."""
         self.redirects = 0
         self.place = Place("", 1)
         self.trace: list[TraceLine] | None = [] if traced else None
@@ -149,13 +165,17 @@ class Run:
         if ends_keep:
             self.is_kept = False
         if isinstance(action, Reject) and any(
-            isinstance(known, Keep | FileInto | Redirect | Vacation | Reject) for known in self.actions
+            isinstance(known, Keep | FileInto | Redirect | Vacation | Reject | Hold) for known in self.actions
         ):
-            raise self.fault("a message that was kept, filed, sent on or answered cannot be refused too")
-        if isinstance(action, Keep | FileInto | Vacation | Redirect) and any(
+            raise self.fault(
+                "a message that was kept, filed, sent on, answered or held cannot be refused too"
+            )
+        if isinstance(action, Keep | FileInto | Vacation | Redirect | Hold) and any(
             isinstance(known, Reject) for known in self.actions
         ):
-            raise self.fault("a message that was refused cannot be kept, filed, sent on or answered too")
+            raise self.fault(
+                "a message that was refused cannot be kept, filed, sent on, answered or held too"
+            )
         for number, known in enumerate(self.actions):
             if is_same(known, action):
                 # The later one says which flags (RFC 5232 §5.1).
@@ -164,11 +184,25 @@ class Run:
                 return
         if len(self.actions) >= self.budget.actions:
             raise self.fault(f"more than {self.budget.actions} actions were taken for this message")
-        if isinstance(action, Redirect):
+        if isinstance(action, Redirect) and not self._is_of_list(action):
             self.redirects += 1
             if self.redirects > self.budget.redirects:
                 raise self.fault(f"the message was sent on more than {self.budget.redirects} times")
         self.actions.append(action)
+
+    def _is_of_list(self, action: Redirect) -> bool:
+        # A whole list counts as one; how many it may have, the number of actions says.
+        return bool(action.list_name) and any(
+            isinstance(known, Redirect) and known.list_name == action.list_name for known in self.actions
+        )
+
+    def during_imap(self) -> bool:
+        """Whether the script runs because of what IMAP did to a message, not of a delivery (RFC 6785)."""
+        return bool(self.circumstances.environment.get("imap.cause"))
+
+    def is_outgoing(self) -> bool:
+        """Whether the message is one that the account submits."""
+        return self.circumstances.environment.get("vnd.postino.direction") == "outgoing"
 
     def current_flags(self) -> tuple[str, ...]:
         """The internal variable's."""

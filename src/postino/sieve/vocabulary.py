@@ -58,9 +58,13 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     params: Sequence[tuple[str, Takes]] = ()
     optional: int = 0
     """How many of the first of `params` may be missing."""
+    optional_last: bool = False
+    """The last of `params` may be missing."""
     tags: Sequence[TagSpec] = ()
     tests: Tests = Tests.NONE
     has_block: bool = False
+    matches: bool = False
+    """It takes a match type and a comparator."""
     extension: str = ""
     compile: "Callable[[Compiling, Bound], Op]"
 
@@ -117,6 +121,18 @@ class MatchType(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     takes: Takes | None = None
     make: Callable[[MatchSpec], Matching]
+    tests: Sequence[str] = ()
+    """The only tests that have it; empty: all that compare."""
+    has_comparator: bool = True
+    """:comparator may stand beside it."""
+
+
+class EnvelopePart(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the envelope test can ask for that is no address."""
+
+    name: str
+    values: "Callable[[Run, int], Sequence[str]]"
+    """Those there are, for a time zone in minutes east of UTC; none when it was not given."""
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,5 +143,8 @@ class Extension(msgspec.Struct, frozen=True, kw_only=True):
     tests: Sequence[TestSpec] = ()
     more_tags: Sequence[MoreTags] = ()
     match_types: Sequence[MatchType] = ()
+    envelope_parts: Sequence[EnvelopePart] = ()
+    excludes: Sequence[str] = ()
+    """Others that must not be required beside it."""
     implies: Sequence[str] = ()
     """Others that need not be required beside it."""

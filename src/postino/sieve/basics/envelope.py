@@ -1,15 +1,16 @@
 """The envelope test: what MAIL and RCPT said.
 
-RFC: 5228 §5.4.
-Not here: DSN and DELIVERBY parts (extensions/redirect_options.py).
+RFC: 5228 §5.4, 6009 §4 and §5 (parts that are no addresses), 6785 §4.6 (not for what IMAP does).
+Not here: those other parts (extensions/envelope_parts.py).
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from postino.sieve.parts import PART_TAGS, part_of
-from postino.sieve.texts import values_of
+from postino.sieve.parts import PART_NAMES, PART_TAGS, part_of
+from postino.sieve.texts import value_of, values_of
 from postino.sieve.vocabulary import Check, Extension, Takes, TestSpec
+from postino.sieve.zones import check_zone, zone_minutes
 
 if TYPE_CHECKING:
     from postino.sieve.bound import Bound
@@ -22,32 +23,48 @@ ENVELOPE_PARTS: Final[dict[str, Callable[["Run"], str]]] = {
     "auth": lambda run: run.circumstances.envelope_auth,
 }
 """Parts that hold an address. An empty one is the null reverse-path, or was not given."""
-OTHER_PARTS: Final[dict[str, tuple[str, Callable[["Run"], list[str]]]]] = {}
-"""Parts by (extension, values), which are no addresses."""
+
+
+def _check_parts(compiling: "Compiling", bound: "Bound") -> None:
+    others = compiling.vocabulary.envelope_parts
+    for text in bound.texts["envelope_part"]:
+        if not isinstance(text, str) or text.lower() in ENVELOPE_PARTS:
+            continue
+        known = others.get(text.lower())
+        if known is None:
+            names = ", ".join([*ENVELOPE_PARTS, *others])
+            compiling.fault(bound.node, f"The envelope has no part {text!r}; it has {names}.")
+        elif not compiling.has(known[0]):
+            compiling.fault(bound.node, f'The part {text!r} needs require "{known[0]}"; at the top.')
+        elif part := bound.one_of(*PART_NAMES):
+            compiling.fault(bound.node, f"The part {text!r} is no address and has no :{part}; remove it.")
 
 
 def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
     matching = compiling.matching(bound, bound.texts["keys"])
+    _check_parts(compiling, bound)
     texts = bound.texts["envelope_part"]
-    for text in texts:
-        if isinstance(text, str) and text.lower() not in ENVELOPE_PARTS:
-            known = OTHER_PARTS.get(text.lower())
-            if known is None:
-                names = ", ".join([*ENVELOPE_PARTS, *OTHER_PARTS])
-                compiling.fault(bound.node, f"The envelope has no part {text!r}; it has {names}.")
-            elif not compiling.has(known[0]):
-                compiling.fault(bound.node, f'The part {text!r} needs require "{known[0]}"; at the top.')
+    others = {
+        name: part for name, (extension, part) in compiling.vocabulary.envelope_parts.items()
+        if compiling.has(extension)
+    }  # fmt: skip
+    zone = bound.text("zone") if "zone" in bound.tags else None
+    check_zone(compiling, bound)
     part = part_of(bound)
     compare = matching.values
 
     def envelope(run: "Run") -> bool:
+        if run.during_imap():
+            run.place = bound.place
+            raise run.fault("envelope tests what was said at delivery; it cannot be used on what IMAP does")
         found: list[str] = []
         for name in values_of(texts, run):
             address_of = ENVELOPE_PARTS.get(name.lower())
             if address_of is None:
-                other = OTHER_PARTS.get(name.lower())
+                other = others.get(name.lower())
                 if other is not None:
-                    found += other[1](run)
+                    minutes = zone_minutes(value_of(zone, run)) if zone is not None else None
+                    found += other.values(run, run.circumstances.zone_minutes if minutes is None else minutes)
                 continue
             address = address_of(run)
             if not address:

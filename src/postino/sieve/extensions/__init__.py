@@ -10,6 +10,13 @@ from postino.sieve.basics.headers import HEADERS
 from postino.sieve.extensions.comparators import NUMERIC, UNICODE
 from postino.sieve.extensions.copy import COPY
 from postino.sieve.extensions.encoded_character import ENCODED_CHARACTER
+from postino.sieve.extensions.envelope_parts import ENVELOPE_DELIVERBY, ENVELOPE_DSN
+from postino.sieve.extensions.imapsieve import IMAPSIEVE
+from postino.sieve.extensions.mailboxes import MAILBOX, MAILBOXID, SPECIAL_USE
+from postino.sieve.extensions.metadata import MBOXMETADATA, SERVERMETADATA
+from postino.sieve.extensions.redirect_tags import REDIRECT_DELIVERBY, REDIRECT_DSN
+from postino.sieve.extensions.reject import EREJECT, REJECT
+from postino.sieve.extensions.scores import SPAMTEST, SPAMTESTPLUS, VIRUSTEST
 from postino.sieve.matching import MATCH_TYPES
 from postino.sieve.vocabulary import Extension
 
@@ -24,4 +31,19 @@ ALL: Final[Sequence[Extension]] = (
     NUMERIC,
     UNICODE,
     COPY,
+    REDIRECT_DSN,
+    REDIRECT_DELIVERBY,
+    ENVELOPE_DSN,
+    ENVELOPE_DELIVERBY,
+    REJECT,
+    EREJECT,
+    IMAPSIEVE,
+    MAILBOX,
+    MAILBOXID,
+    SPECIAL_USE,
+    MBOXMETADATA,
+    SERVERMETADATA,
+    SPAMTEST,
+    SPAMTESTPLUS,
+    VIRUSTEST,
 )
