@@ -7,12 +7,13 @@ Not here: which tags there are (extensions/), doing it (delivery/).
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from postino.core.address import BadAddress, parse_address
 from postino.sieve.actions import Discard, FileInto, Keep, Redirect, Target
 from postino.sieve.redirect_options import redirect_options
-from postino.sieve.texts import value_of, values_of
+from postino.sieve.texts import TextValue, value_of, values_of
 from postino.sieve.vocabulary import CommandSpec, Extension, Op, Takes
 
 if TYPE_CHECKING:
@@ -24,27 +25,31 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 MAX_MAILBOX: Final = 1000
 
 
-def flags_of(bound: "Bound", run: "Run") -> tuple[str, ...]:
+def flags_of(given: Sequence[TextValue] | None, run: "Run") -> tuple[str, ...]:
     """The flags that go with what is kept: those of :flags, else the internal variable's."""
-    given = bound.texts.get("flags")
     if given is None:
         return run.current_flags()
     return tuple(dict.fromkeys(flag for text in values_of(given, run) for flag in text.split()))
 
 
 def _keep(compiling: "Compiling", bound: "Bound") -> Op:
+    # PERF: here and below, functions hold what they need, not `bound`, which holds a part of the tree.
+    place, flags = bound.place, bound.texts.get("flags")
+
     def keep(run: "Run") -> bool:
-        run.place = bound.place
-        run.add(Keep(place=bound.place, flags=flags_of(bound, run), edited=run.edited))
+        run.place = place
+        run.add(Keep(place=place, flags=flags_of(flags, run), edited=run.edited))
         return False
 
     return keep
 
 
 def _discard(compiling: "Compiling", bound: "Bound") -> Op:
+    place = bound.place
+
     def discard(run: "Run") -> bool:
-        run.place = bound.place
-        run.add(Discard(place=bound.place))
+        run.place = place
+        run.add(Discard(place=place))
         return False
 
     return discard
@@ -65,20 +70,23 @@ def _fileinto(compiling: "Compiling", bound: "Bound") -> Op:
         compiling.fault(bound.node, f"This is no name to file under: {wrong}.")
     ends_keep = "copy" not in bound.tags
     create = "create" in bound.tags
+    mailbox_id = bound.text("mailboxid") if "mailboxid" in bound.tags else ""
+    special_use = bound.text("specialuse") if "specialuse" in bound.tags else ""
+    place, flags = bound.place, bound.texts.get("flags")
 
     def fileinto(run: "Run") -> bool:
-        run.place = bound.place
+        run.place = place
         name = value_of(mailbox, run)
         if wrong := bad_mailbox(name):
             raise run.fault(f"the message cannot be filed: {wrong}")
         target = Target(
             mailbox=name,
             create=create,
-            mailbox_id=value_of(bound.text("mailboxid"), run) if "mailboxid" in bound.tags else "",
-            special_use=value_of(bound.text("specialuse"), run) if "specialuse" in bound.tags else "",
-            flags=flags_of(bound, run),
+            mailbox_id=value_of(mailbox_id, run),
+            special_use=value_of(special_use, run),
+            flags=flags_of(flags, run),
         )
-        run.add(FileInto(place=bound.place, target=target, edited=run.edited), ends_keep=ends_keep)
+        run.add(FileInto(place=place, target=target, edited=run.edited), ends_keep=ends_keep)
         return False
 
     return fileinto
@@ -101,13 +109,14 @@ def _redirect(compiling: "Compiling", bound: "Bound") -> Op:
         )
     ends_keep = "copy" not in bound.tags
     options = redirect_options(compiling, bound)
+    place, is_list = bound.place, "list" in bound.tags
 
     def redirect(run: "Run") -> bool:
-        run.place = bound.place
+        run.place = place
         given = value_of(text, run)
         members: tuple[str, ...] = (given,)
         list_name = ""
-        if "list" in bound.tags:
+        if is_list:
             list_name, members = given, run.surroundings.list_members(given)
         for member in members:
             address = good_address(member)
@@ -115,7 +124,7 @@ def _redirect(compiling: "Compiling", bound: "Bound") -> Op:
                 raise run.fault(f"{member!r} is not an address mail can be sent to")
             run.add(
                 Redirect(
-                    place=bound.place,
+                    place=place,
                     address=address,
                     list_name=list_name,
                     edited=run.edited,

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 def _stop(compiling: "Compiling", bound: "Bound") -> Op:
+    place = bound.place
+
     def stop(run: "Run") -> bool:
-        run.place = bound.place
+        run.place = place
         return True
 
     return stop
