@@ -3,6 +3,7 @@
 The grammar of refusals is in the transcripts; here it is size, silence and numbers.
 """
 
+import base64
 import imaplib
 import socket
 import ssl
@@ -17,7 +18,7 @@ from tests.support.live_server import LiveServer
 
 MEBIBYTE = 1024 * 1024
 MEMORY_GROWTH_OCTETS = 60 * MEBIBYTE
-SETTINGS = "[limits]\nmessage_octets = 20000000\nlogin_seconds = 2.0\nsmtp_idle_seconds = 2.0\npop3_idle_seconds = 2.0\n"
+SETTINGS = "[limits]\nmessage_octets = 20000000\nlogin_seconds = 2.0\nsmtp_idle_seconds = 2.0\npop3_idle_seconds = 2.0\nmanagesieve_idle_seconds = 2.0\n"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,9 @@ class Client:
         )
         self.file = self.socket.makefile("rb")
         self.greeting = self.line()
+        while self.greeting.startswith(b'"'):
+            # ManageSieve tells its capabilities first.
+            self.greeting = self.line()
 
     def send(self, octets: bytes) -> None:
         self.socket.sendall(octets)
@@ -122,12 +126,12 @@ def mail_session(server: LiveServer) -> Iterator[Client]:
         yield smtp
 
 
-@pytest.mark.parametrize("service", ["smtp", "imap", "pop3"])
+@pytest.mark.parametrize("service", ["smtp", "imap", "pop3", "managesieve"])
 def test_a_line_without_end_is_refused_and_not_kept(server: LiveServer, service: str) -> None:
     with client(server, service) as hostile:
         hostile.flood(b"A" * MEBIBYTE, 200)
-        hostile.socket.shutdown(socket.SHUT_WR) if service != "imap" else None
-        assert hostile.line()[:3] in (b"500", b"* B", b"-ER", b"")
+        hostile.socket.shutdown(socket.SHUT_WR) if service not in ("imap", "managesieve") else None
+        assert hostile.line()[:3] in (b"500", b"* B", b"-ER", b"BYE", b"")
 
 
 def test_an_announced_size_is_refused_before_it_is_sent(server: LiveServer) -> None:
@@ -143,6 +147,23 @@ def test_a_literal_before_login_is_small(server: LiveServer) -> None:
     with client(server, "imap") as imap:
         imap.flood(b"a LOGIN {60000+}\r\n" + b"x" * 60000, 2000)
         assert imap.line()[:1] in (b"a", b"*", b"")
+
+
+def test_scripts_larger_than_allowed_are_refused_and_not_kept(server: LiveServer) -> None:
+    with client(server, "managesieve") as stranger:
+        stranger.flood(b'AUTHENTICATE "PLAIN" {60000+}\r\n' + b"x" * 60000 + b"\r\n", 2000)
+        assert stranger.line()[:3] in (b"NO ", b"BYE", b"")
+    with client(server, "managesieve") as sieve:
+        plain = base64.b64encode(b"\0ann@example.org\0" + PASSWORD.encode())
+        sieve.send(b'AUTHENTICATE "PLAIN" "%b"\r\n' % plain)
+        assert sieve.line().startswith(b"OK")
+        for _ in range(20):
+            sieve.send(b'PUTSCRIPT "large" {16000000+}\r\n')
+            sieve.flood(b"x" * 100_000, 160)
+            sieve.send(b"\r\n")
+            assert sieve.line().startswith(b"NO (QUOTA/MAXSIZE)")
+        sieve.send(b'PUTSCRIPT "huge" {4294967295+}\r\n')
+        assert sieve.line().startswith(b"BYE")
 
 
 def test_an_append_larger_than_allowed_is_refused(server: LiveServer) -> None:
@@ -192,6 +213,7 @@ def test_only_crlf_dot_crlf_ends_a_message(server: LiveServer, end: bytes) -> No
         ("submission", b"EHLO c.example\r\n", b"STARTTLS\r\n"),
         ("imap", b"", b"a STARTTLS\r\n"),
         ("pop3", b"", b"STLS\r\n"),
+        ("managesieve", b"", b"STARTTLS\r\n"),
     ],
 )
 def test_what_comes_behind_starttls_is_forgotten(
@@ -202,24 +224,27 @@ def test_what_comes_behind_starttls_is_forgotten(
         "submission": b"NOOP INJECTED\r\n",
         "imap": b"i NOOP\r\n",
         "pop3": b"NOOP\r\n",
+        "managesieve": b'NOOP "INJECTED"\r\n',
     }
     with client(server, service) as plain:
         if hello:
             plain.say(hello.rstrip())
         plain.send(start_tls + injected[service] * 50)
-        assert plain.line()[:4] in (b"220 ", b"a OK", b"+OK ")
+        assert plain.line()[:4] in (b"220 ", b"a OK", b"+OK ", b'OK "')
         context = client_tls(server)
         tls = context.wrap_socket(plain.socket, server_hostname="localhost")
-        tls.sendall({"imap": b"z LOGOUT\r\n"}.get(service, b"QUIT\r\n"))
+        tls.sendall({"imap": b"z LOGOUT\r\n", "managesieve": b"LOGOUT\r\n"}.get(service, b"QUIT\r\n"))
         received = b""
         while piece := tls.recv(4096):
             received += piece
         tls.close()
         assert b"i OK" not in received
-        assert received.count(b"\r\n") == (2 if service == "imap" else 1), received
+        assert b"INJECTED" not in received
+        if service != "managesieve":
+            assert received.count(b"\r\n") == (2 if service == "imap" else 1), received
 
 
-@pytest.mark.parametrize("service", ["smtp", "submission", "imap", "imaps", "pop3", "pop3s"])
+@pytest.mark.parametrize("service", ["smtp", "submission", "imap", "imaps", "pop3", "pop3s", "managesieve"])
 def test_half_a_command_and_silence_end_the_session(server: LiveServer, service: str) -> None:
     with client(server, service) as silent:
         silent.send(b"NOO")
@@ -228,7 +253,7 @@ def test_half_a_command_and_silence_end_the_session(server: LiveServer, service:
             # RFC 1939 §3: close without a response.
             assert rest == b""
         else:
-            assert {"s": b"421 ", "i": b"* BYE"}[service[0]] in rest
+            assert {"s": b"421 ", "i": b"* BYE", "m": b"BYE "}[service[0]] in rest
 
 
 def send_message(server: LiveServer, octets: bytes) -> bytes:

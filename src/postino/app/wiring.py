@@ -150,6 +150,8 @@ def build_context(
         subaddress_separator=configuration.settings.server.subaddress_separator,
         local_senders=configuration.settings.server.local_senders,
         offer=make_offer(configuration),
+        budget=configuration.settings.sieve,
+        script_limits=configuration.settings.sieve.script_limits,
         list_cache=ListCache(configuration.settings.store.list_cache_octets),
     )
 
@@ -180,6 +182,8 @@ def change_settings(context: "ServerContext", level: "LogLevel", configuration: 
     context.subaddress_separator = configuration.settings.server.subaddress_separator
     context.local_senders = configuration.settings.server.local_senders
     context.offer = make_offer(configuration)
+    context.budget = configuration.settings.sieve
+    context.script_limits = configuration.settings.sieve.script_limits
     level.set(configuration.settings.server.log_level)
 
 

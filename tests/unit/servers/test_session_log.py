@@ -9,7 +9,7 @@ import pytest
 from tests.support.memory_network import MemoryClient
 from tests.support.world import World, open_world, serve_function
 
-KINDS = ("smtp", "submission", "lmtp", "imap", "pop3")
+KINDS = ("smtp", "submission", "lmtp", "imap", "pop3", "managesieve")
 HELLO = {"smtp": b"EHLO c.example\r\n", "submission": b"EHLO c.example\r\n", "lmtp": b"LHLO c.example\r\n"}
 PLAIN = base64.b64encode(b"\0ann@example.org\0secret")
 LOGIN = {
@@ -17,8 +17,9 @@ LOGIN = {
     "submission": b"AUTH PLAIN " + PLAIN,
     "imap": b"a AUTHENTICATE PLAIN " + PLAIN,
     "pop3": b"AUTH PLAIN " + PLAIN,
+    "managesieve": b'AUTHENTICATE "PLAIN" "%b"' % PLAIN,
 }
-QUIT = {"imap": b"b LOGOUT\r\n"}
+QUIT = {"imap": b"b LOGOUT\r\n", "managesieve": b"LOGOUT\r\n"}
 
 
 async def talk(world: World, kind: str, *said: bytes) -> None:
@@ -99,13 +100,19 @@ async def test_a_refused_message_says_whose_it_was(tmp_path: Path) -> None:
         assert (refused["recipients"], refused["octets"]) == (1, 7)
 
 
-@pytest.mark.parametrize("kind", ["submission", "pop3", "imap"])
+@pytest.mark.parametrize("kind", ["submission", "pop3", "imap", "managesieve"])
 async def test_a_password_in_the_wrong_place_is_not_logged(tmp_path: Path, kind: str) -> None:
     async with open_world(tmp_path) as world:
         swapped = base64.b64encode(b"\0hunter2\0ann@example.org")
         wrong = base64.b64encode(b"hunter2")
         verb = b"a AUTHENTICATE PLAIN " if kind == "imap" else b"AUTH PLAIN "
         said = (verb + swapped, b"hunter2", verb + b"hunter2", verb.replace(b"PLAIN", b"hunter2"), wrong)
+        if kind == "managesieve":
+            said = tuple(
+                line.replace(b"AUTH PLAIN ", b'AUTHENTICATE "PLAIN" "').replace(b"AUTH h", b'AUTHENTICATE "h')
+                + b'"'
+                for line in said
+            )
         await talk(world, kind, *(line + b"\r\n" for line in said))
         assert "hunter2" not in repr(world.log.events)
         assert wrong.decode() not in repr(world.log.events)
