@@ -28,6 +28,7 @@ class SieveMessage:
         "_decoded",
         "_fields",
         "_folded",
+        "_part_fields",
         "_root",
         "_whole",
         "body",
@@ -47,6 +48,7 @@ class SieveMessage:
         self._decoded: dict[str, list[str]] = {}
         self._folded: dict[str, list[str]] = {}
         self._addresses: dict[str, list[Mailbox]] = {}
+        self._part_fields: dict[tuple[int, int], dict[str, list[bytes]]] = {}
         self._whole: bytes | None = None
 
     @classmethod
@@ -65,9 +67,7 @@ class SieveMessage:
         """Raw values by lower-case name, in their order."""
         found = self._fields
         if found is None:
-            found = self._fields = {}
-            for _, name, value in raw_fields(self.header):
-                found.setdefault(name.decode("latin-1").lower(), []).append(value)
+            found = self._fields = fields_of(self.header)
         return found
 
     def values(self, name: str) -> list[str]:
@@ -93,6 +93,25 @@ class SieveMessage:
             ]
         return known
 
+    def part_fields(self, part: Part) -> dict[str, list[bytes]]:
+        """fields of one part's header."""
+        if part.header_start == 0:
+            return self.fields
+        key = (part.header_start, part.body_start)
+        known = self._part_fields.get(key)
+        if known is None:
+            known = self._part_fields[key] = fields_of(self.octets(*key))
+        return known
+
+    def octets(self, start: int, end: int) -> bytes:
+        """Those of a range, as `root` counts them."""
+        shift = len(self.header)
+        if start >= shift:
+            return bytes(self.body[start - shift : end - shift])
+        if end <= shift:
+            return self.header[start:end]
+        return self.header[start:] + bytes(self.body[: end - shift])
+
     @property
     def whole(self) -> bytes:
         """Header and body in one piece."""
@@ -106,6 +125,14 @@ class SieveMessage:
         if self._root is None:
             self._root = index_split(self.header, self.body, self.limits)
         return self._root
+
+
+def fields_of(header: bytes) -> dict[str, list[bytes]]:
+    """The raw values of a header by lower-case name, in their order."""
+    found: dict[str, list[bytes]] = {}
+    for _, name, value in raw_fields(header):
+        found.setdefault(name.decode("latin-1").lower(), []).append(value)
+    return found
 
 
 def decoded_value(value: bytes) -> str:

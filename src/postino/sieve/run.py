@@ -28,6 +28,7 @@ from postino.sieve.faults import RunTimeFault
 from postino.sieve.message import SieveMessage
 
 if TYPE_CHECKING:
+    from postino.sieve.loop import Loop
     from postino.sieve.script import Script
 
 _BETWEEN_LOOKS: Final = 2000
@@ -43,12 +44,14 @@ class Run:
         "_granted",
         "_steady",
         "actions",
+        "before_enclose",
         "budget",
         "circumstances",
         "edited",
         "flags",
         "included",
         "includes",
+        "is_enclosed",
         "is_answered",
         "is_kept",
         "is_returning",
@@ -57,10 +60,10 @@ class Run:
         "loops",
         "match_values",
         "message",
+        "original",
         "place",
         "redirects",
         "remembered",
-        "sent_on",
         "surroundings",
         "trace",
         "variables",
@@ -78,6 +81,8 @@ class Run:
         traced: bool,
     ) -> None:
         self.message = message
+        self.original = message
+        """As it came."""
         self.circumstances = circumstances
         self.surroundings = surroundings
         self.budget = budget
@@ -96,8 +101,9 @@ class Run:
         self.remembered: list[Remembered] = []
         self.edited: Edited | None = None
         """What the message has become; None: as it came."""
-        self.sent_on: SieveMessage | None = None
-        """What redirect sends: the message before it was enclosed (RFC 5703 §6); None: it was not."""
+        self.is_enclosed = False
+        self.before_enclose: Edited | None = None
+        """With `is_enclosed`, what `edited` was then."""
         self.whole_message: SieveMessage | None = None
         """The message while an included script sees one part of it as `message` (RFC 6609 §3.5)."""
         self.loops: list[Loop] = []
@@ -203,6 +209,10 @@ class Run:
     def is_outgoing(self) -> bool:
         """Whether the message is one that the account submits."""
         return self.circumstances.environment.get("vnd.postino.direction") == "outgoing"
+
+    def edited_to_send(self) -> Edited | None:
+        """What redirect sends; enclosing a message does not change it (RFC 5703 §6)."""
+        return self.before_enclose if self.is_enclosed else self.edited
 
     def current_flags(self) -> tuple[str, ...]:
         """The internal variable's."""

@@ -16,6 +16,7 @@ MadeText = Callable[["Run"], str]
 TextValue = str | MadeText
 
 VARIABLE: Final = re.compile(r"\$\{(?:(?:[A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*|[0-9]+)\}")
+VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENCODED: Final = re.compile(
     r"\$\{(?P<kind>hex|unicode):[ \t\r\n]*(?P<codes>[0-9a-f]+(?:[ \t\r\n]+[0-9a-f]+)*)[ \t\r\n]*\}",
     re.IGNORECASE,
@@ -61,14 +62,19 @@ def decode_characters(text: str) -> str:
     return _ENCODED.sub(decoded, text)
 
 
-def made_of(text: str) -> TextValue:
-    """The string with its variables; itself when it names none."""
+def variables_in(text: str) -> list[str]:
+    """The names of the variables in a string, in lower case; matched pieces have numbers."""
+    return [found[0][2:-1].lower() for found in VARIABLE.finditer(text)]
+
+
+def made_of(text: str, stored_name: Callable[[str], str] = str) -> TextValue:
+    """The string with its variables; itself when it names none. `stored_name` says where values are kept."""
     if "${" not in text or VARIABLE.search(text) is None:
         return text
     pieces: list[tuple[str, str]] = []
     at = 0
     for found in VARIABLE.finditer(text):
-        pieces.append((text[at : found.start()], found[0][2:-1].lower()))
+        pieces.append((text[at : found.start()], stored_name(found[0][2:-1].lower())))
         at = found.end()
     rest = text[at:]
 

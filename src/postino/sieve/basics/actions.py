@@ -127,7 +127,7 @@ def _redirect(compiling: "Compiling", bound: "Bound") -> Op:
                     place=place,
                     address=address,
                     list_name=list_name,
-                    edited=run.edited,
+                    edited=run.edited_to_send(),
                     notify=options.notify,
                     ret=options.ret,
                     by_seconds=options.by_seconds(run),
