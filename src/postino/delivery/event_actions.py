@@ -4,11 +4,11 @@ RFC: 6785 §2.2.4 (Deleted), §3.1-3.8 (what each action means here): what is ke
     left, what is filed is a copy, what is not kept is marked as deleted and not expunged, so that a script's
     mistake can be taken back; edits are for copies only.
 Invariants: each message's changes are one write, or none of them is done; nothing here is an event.
-Not here: deciding (mailbox_events.py), what is sent (sendings, as for mail that comes in).
+Not here: deciding (mailbox_events.py), what is sent (event_mail.py).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -19,22 +19,21 @@ from postino.core.limits import Limits
 from postino.core.mailbox_name import INBOX
 from postino.core.numset import NumberSet
 from postino.core.ports import Clock
+from postino.delivery.event_mail import NOTHING_SENT, Composed, EventMail
 from postino.delivery.filing import find_target
 from postino.delivery.incoming import IncomingMessage
 from postino.delivery.mailbox_events import Decided
 from postino.delivery.script_plans import usable_flags
-from postino.sieve.actions import Action, Edited, FileInto, Keep, Redirect, SendNotification
+from postino.sieve.actions import Edited, FileInto, Keep, Redirect, SendNotification
 from postino.store import messages
 from postino.store.content import NewEmail
 from postino.store.mailboxes import mailbox_by_name
 from postino.store.messages import FlagChange, FlagMode, store_flags
+from postino.store.queue.settle import tell
 from postino.store.store import Store
 from postino.store.tx import Tx
 
 _DELETED: Final = flag_set(["\\Deleted"])
-
-Send = Callable[[Decided, Sequence[Action]], Awaitable[None]]
-"""Sends on and notifies, durably."""
 
 
 class EventActions:
@@ -47,13 +46,13 @@ class EventActions:
         limits: Callable[[], Limits],
         clock: Clock,
         log: FilteringBoundLogger,
-        send: Send,
+        mail: EventMail,
     ) -> None:
         self._store = store
         self._limits = limits
         self._clock = clock
         self._log = log
-        self._send = send
+        self._mail = mail
 
     async def do(self, decided: Sequence[Decided]) -> None:
         """Do all of it; the messages' writes go to the disk together, and fail alone."""
@@ -68,18 +67,16 @@ class EventActions:
                 raise outcome
 
     async def _do_one(self, decided: Decided) -> None:
-        actions = decided.evaluation.actions
+        actions, now = decided.evaluation.actions, self._clock.now()
         going = [each for each in actions if isinstance(each, Redirect | SendNotification)]
-        if going:
-            # Before the message is marked: what could not be sent stays as it was.
-            await self._send(decided, going)
+        mail = await self._mail.compose(decided, going, now) if going else NOTHING_SENT
         edited = {
             id(each): await self._edited(decided, each.edited)
             for each in actions
             if isinstance(each, FileInto) and each.edited is not None
         }
-        if _changes_something(decided):
-            await self._store.write(lambda tx: self._write(tx, decided, edited))
+        if mail.reports or _changes_something(decided):
+            await self._store.write(lambda tx: self._write(tx, decided, edited, mail))
 
     async def _edited(self, decided: Decided, edited: Edited) -> NewEmail:
         """The message as the script changed it, which is another message."""
@@ -91,10 +88,12 @@ class EventActions:
         content = await message.finish()
         return NewEmail(content.header, content.body, content.facts, decided.internal_date, NO_FLAGS)
 
-    def _write(self, tx: Tx, decided: Decided, edited: dict[int, NewEmail]) -> None:
+    def _write(self, tx: Tx, decided: Decided, edited: dict[int, NewEmail], mail: Composed) -> None:
+        tell(tx, mail.reports, self._clock.now())
         event = decided.event
         uid = NumberSet.of([decided.uid])
-        is_kept = False
+        # What could not be sent on is kept.
+        is_kept = not mail.is_whole
         for action in decided.evaluation.actions:
             if isinstance(action, Keep):
                 is_kept = True
