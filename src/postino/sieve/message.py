@@ -6,7 +6,8 @@ Invariants: asking changes nothing; editing makes another message (edited()).
 Not here: comparing (matching.py), which parts :mime looks at (extensions/).
 """
 
-from typing import Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from postino.core.limits import Limits
 from postino.mime.address import Group, Mailbox, parse_address_list
@@ -17,6 +18,9 @@ from postino.mime.octets import Buffer
 from postino.mime.part import Part
 from postino.sieve.folding import fold_ascii
 
+if TYPE_CHECKING:
+    from postino.sieve.parts import AddressPart
+
 _LIMITS: Final = Limits()
 
 
@@ -24,6 +28,7 @@ class SieveMessage:
     """One message; `body` may be a file's octets that are mapped."""
 
     __slots__ = (
+        "_address_parts",
         "_addresses",
         "_decoded",
         "_fields",
@@ -48,6 +53,7 @@ class SieveMessage:
         self._decoded: dict[str, list[str]] = {}
         self._folded: dict[str, list[str]] = {}
         self._addresses: dict[str, list[Mailbox]] = {}
+        self._address_parts: dict[tuple[str, AddressPart, str, bool], list[str]] = {}
         self._part_fields: dict[tuple[int, int], dict[str, list[bytes]]] = {}
         self._whole: bytes | None = None
 
@@ -93,8 +99,22 @@ class SieveMessage:
             ]
         return known
 
+    def address_parts(
+        self, name: str, part: "AddressPart", separator: str, *, is_folded: bool = False
+    ) -> list[str]:
+        """One part of every address of addresses(); folded as by folded()."""
+        key = (name, part, separator, is_folded)
+        known = self._address_parts.get(key)
+        if known is None:
+            # PERF: scripts ask for the same part of the same addresses again and again.
+            known = parts_of(self.addresses(name), part, separator)
+            if is_folded:
+                known = [fold_ascii(value) for value in known]
+            self._address_parts[key] = known
+        return known
+
     def part_fields(self, part: Part) -> dict[str, list[bytes]]:
-        """fields of one part's header."""
+        """Fields of one part's header."""
         if part.header_start == 0:
             return self.fields
         key = (part.header_start, part.body_start)
@@ -141,6 +161,17 @@ def decoded_value(value: bytes) -> str:
         # PERF: most values are this plain.
         return value.decode("ascii").strip(" \t\r")
     return decode_header_text(unfold(value)).strip(" \t\r\n")
+
+
+def parts_of(mailboxes: Iterable[Mailbox], part: "AddressPart", separator: str) -> list[str]:
+    """One part of each address; those that have none are left out."""
+    found = []
+    for mailbox in mailboxes:
+        local, domain = decode_header_text(mailbox.local_part), decode_header_text(mailbox.domain)
+        value = part(local, domain, separator)
+        if value is not None:
+            found.append(value)
+    return found
 
 
 def addresses_in(value: bytes) -> list[Mailbox]:

@@ -5,14 +5,14 @@ Not here: the envelope (envelope.py), comparing (matching.py), which fields :ind
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from postino.mime.encoded_word import decode_header_text
-from postino.sieve.message import addresses_in, decoded_value
-from postino.sieve.parts import PART_TAGS, part_of
+from postino.sieve.message import addresses_in, decoded_value, parts_of
+from postino.sieve.parts import PART_TAGS, AddressPart, part_of
 from postino.sieve.sources import is_plain, source_of
 from postino.sieve.texts import constants, values_of
-from postino.sieve.vocabulary import Check, Extension, TagSpec, Takes, TestSpec
+from postino.sieve.vocabulary import Check, Extension, Matching, TagSpec, Takes, TestSpec
 
 if TYPE_CHECKING:
     from postino.sieve.bound import Bound
@@ -56,8 +56,8 @@ def _header(compiling: "Compiling", bound: "Bound") -> Check:
     source = source_of(compiling, bound)
 
     def header(run: "Run") -> bool:
-        names = values_of(texts, run)
-        return compare(run, [decoded_value(value) for name in names for value in source(run, name.lower())])
+        names = [name.lower() for name in values_of(texts, run)]
+        return compare(run, [decoded_value(value) for value in source(run, names)])
 
     return header
 
@@ -73,25 +73,41 @@ def _address(compiling: "Compiling", bound: "Bound") -> Check:
             )
     part = part_of(bound)
     compare = matching.values
+    fixed = constants(texts)
+    if fixed is not None and is_plain(bound):
+        return _plain_address([name.lower() for name in fixed], part, matching)
     source = source_of(compiling, bound)
-    plain = is_plain(bound)
 
     def address(run: "Run") -> bool:
         separator = run.circumstances.separator
         found: list[str] = []
         for name in values_of(texts, run):
-            if plain:
-                mailboxes = run.message.addresses(name.lower())
-            else:
-                mailboxes = [one for value in source(run, name.lower()) for one in addresses_in(value)]
-            for mailbox in mailboxes:
-                local = decode_header_text(mailbox.local_part)
-                value = part(local, decode_header_text(mailbox.domain), separator)
-                if value is not None:
-                    found.append(value)
+            for value in source(run, name.lower()):
+                found += parts_of(addresses_in(value), part, separator)
         return compare(run, found)
 
     return address
+
+
+def _plain_address(names: Sequence[str], part: AddressPart, matching: Matching) -> Check:
+    """PERF: of fields known beforehand, the parts are found once for a message, and so is their folding."""
+    compare, compare_folded = matching.values, matching.folded
+
+    def address(run: "Run") -> bool:
+        separator, parts_of_field = run.circumstances.separator, run.message.address_parts
+        return compare(run, [value for name in names for value in parts_of_field(name, part, separator)])
+
+    if compare_folded is None:
+        return address
+
+    def folded(run: "Run") -> bool:
+        separator, message = run.circumstances.separator, run.message
+        for name in names:
+            if compare_folded(run, message.address_parts(name, part, separator, is_folded=True)):
+                return True
+        return False
+
+    return folded
 
 
 def _exists(compiling: "Compiling", bound: "Bound") -> Check:
@@ -100,7 +116,7 @@ def _exists(compiling: "Compiling", bound: "Bound") -> Check:
     source = source_of(compiling, bound)
 
     def exists(run: "Run") -> bool:
-        return all(source(run, name.lower()) for name in values_of(texts, run))
+        return all(source(run, (name.lower(),)) for name in values_of(texts, run))
 
     return exists
 
