@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _MOST_FAULTS: Final = 50
 _MOST_SHOWN: Final = 200
+_MOST_MATCH_DIGITS: Final = 3
 _COMPARATOR: Final = TagSpec(name="comparator", takes=Takes.STRING)
 _NUMERIC: Final = "i;ascii-numeric"
 _COMPARATORS: Final = {
@@ -112,6 +113,8 @@ class Compiling:
         """Variables that were set, as stored."""
         self.is_lenient = False
         """An ihave asked for what there is not: what is unknown from there on fails when it is run."""
+        self._lacks: list[tuple[Command | Test | Argument, str]] = []
+        """What the command being compiled lacks, where that is to be found out when it is run."""
         self._traced = traced
 
     # What extensions call.
@@ -127,6 +130,13 @@ class Compiling:
     def warn(self, node: Command | Test | Argument, words: str) -> None:
         """Note what is allowed and probably not meant."""
         self.warnings.append(Fault(self.place(node), words))
+
+    def _lack(self, node: Command | Test | Argument, words: str, *, is_known: bool) -> None:
+        # RFC 5463 §4 point 2: with ihave, this is a fault when it is run, not before.
+        if self.is_lenient or (is_known and self.has("ihave")):
+            self._lacks.append((node, words))
+        else:
+            self.fault(node, words)
 
     def has(self, extension: str) -> bool:
         """Whether the script required it."""
@@ -147,6 +157,8 @@ class Compiling:
         for name in variables_in(value):
             if "." in name and not self._is_shared(name):
                 self.fault(node, f"There are no variables called {name}; write a name without a full stop.")
+            elif name.isdigit() and len(name.lstrip("0")) > _MOST_MATCH_DIGITS:
+                self.fault(node, f"No pattern has piece {name}; pieces go from ${{0}} to ${{999}}.")
         return made_of(value, self.stored_name)
 
     def stored_name(self, name: str) -> str:
@@ -168,8 +180,8 @@ class Compiling:
         space, _, rest = name.partition(".")
         return space == "global" and self.has("include") and VARIABLE_NAME.fullmatch(rest) is not None
 
-    def matching(self, bound: Bound, keys: Sequence[TextValue]) -> Matching:
-        """How the test compares values with its keys."""
+    def matching(self, bound: Bound, keys: Sequence[TextValue], *, sets_matches: bool = True) -> Matching:
+        """How the test compares values with its keys; `sets_matches` is whether ${1} comes of it."""
         given = next((name for name in bound.tags if name in self.vocabulary.match_types), "is")
         match_type = self.vocabulary.match_types[given]
         comparator = bound.tags.get("comparator")
@@ -178,16 +190,19 @@ class Compiling:
         name = comparator.value if isinstance(comparator, Text) else "i;ascii-casemap"
         needed = _COMPARATORS.get(name)
         if needed is None and comparator is not None:
-            self.fault(comparator, f"There is no comparator {name}; known are {', '.join(_COMPARATORS)}.")
+            words = f"There is no comparator {name}; known are {', '.join(_COMPARATORS)}."
+            self._lack(comparator, words, is_known=False)
         elif needed and comparator is not None and not self.has(needed):
-            self.fault(comparator, f'The comparator {name} needs require "{needed}"; at the top.')
+            self._lack(
+                comparator, f'The comparator {name} needs require "{needed}"; at the top.', is_known=True
+            )
         return match_type.make(
             MatchSpec(
                 keys=keys,
                 comparator=name,
                 fold=None if name == _NUMERIC else FOLDS.get(name, FOLDS["i;octet"]),
                 relation=bound.texts.get(given, ()),
-                keeps_matches=self.has("variables"),
+                keeps_matches=sets_matches and self.has("variables"),
                 fault=lambda words: self.fault(bound.node, words),
             )
         )
@@ -198,14 +213,23 @@ class Compiling:
         for text in names:
             name = text.value
             extension = self.vocabulary.extensions.get(name)
-            if extension is None and name not in _ALWAYS:
+            if not name or (extension is None and name not in _ALWAYS):
                 unknown.append(name)
                 continue
-            self.required.add(name)
-            self.enabled.add(name)
-            if extension is not None:
-                self.enabled.update(extension.implies)
+            self.enable(name)
         return unknown
+
+    def can_enable(self, name: str) -> bool:
+        """Whether this server has an extension."""
+        return bool(name) and (name in self.vocabulary.extensions or name in _ALWAYS)
+
+    def enable(self, name: str) -> None:
+        """Make an extension known from here on."""
+        self.required.add(name)
+        self.enabled.add(name)
+        extension = self.vocabulary.extensions.get(name)
+        if extension is not None:
+            self.enabled.update(extension.implies)
 
     # The tree.
 
@@ -299,11 +323,31 @@ class Compiling:
         return [self.check(command.tests[0])]
 
     def _command(self, command: Command) -> Op | None:
+        faults, lacks = len(self.faults), len(self._lacks)
+        op = self._compiled_command(command)
+        return self._lacking(command, faults, lacks) or op
+
+    def _lacking(self, node: Command | Test, faults: int, lacks: int) -> Op | None:
+        """What stands for a command or test that lacks something; faults may have come of that too."""
+        if len(self._lacks) == lacks:
+            return None
+        words = self._lacks[lacks][1]
+        del self.faults[faults:], self._lacks[lacks:]
+        self.warn(node, f"This ends the script when it is run: {words}")
+        place = self.place(node)
+
+        def lacking(run: "Run") -> bool:
+            run.place = place
+            raise run.fault(words)
+
+        return lacking
+
+    def _compiled_command(self, command: Command) -> Op | None:
         name = command.name
         spec = self.vocabulary.commands.get(name)
         if spec is None or not self._may_use("command", name):
             self._unknown(command, "command", self.vocabulary.commands)
-            if command.block:
+            if command.block and not self._lacks:
                 self.block(command.block)
             return None
         bound = self._bind(command, spec)
@@ -320,6 +364,11 @@ class Compiling:
 
     def check(self, test: Test) -> Check:
         """A compiled test; of one with faults, something that is never run."""
+        faults, lacks = len(self.faults), len(self._lacks)
+        check = self._compiled_test(test)
+        return self._lacking(test, faults, lacks) or check
+
+    def _compiled_test(self, test: Test) -> Check:
         name = test.name
         spec = self.vocabulary.tests.get(name)
         if spec is None or not self._may_use("test", name):
@@ -340,7 +389,7 @@ class Compiling:
         name = node.name
         if name in known:
             owner = self.vocabulary.owners[kind, name]
-            self.fault(node, f'{name} needs require "{owner}"; at the top of the script.')
+            self._lack(node, f'{name} needs require "{owner}"; at the top of the script.', is_known=True)
         elif kind == "command" and name in self.vocabulary.tests:
             self.fault(node, f"{name} is a test; it belongs behind an if.")
         elif kind == "test" and name in self.vocabulary.commands:
@@ -348,7 +397,7 @@ class Compiling:
         else:
             near = get_close_matches(name, [*known, "if", "elsif", "else"] if kind == "command" else known, 1)
             advice = f"; did you mean {near[0]}?" if near else "."
-            self.fault(node, f"There is no {kind} {name}{advice}")
+            self._lack(node, f"There is no {kind} {name}{advice}", is_known=False)
 
     # Arguments.
 
@@ -418,12 +467,11 @@ class Compiling:
         if tag is None:
             near = get_close_matches(name, allowed, 1)
             advice = f"; did you mean :{near[0]}?" if near else "."
-            self.fault(argument, f"{of} has no :{name}{advice}")
+            self._lack(argument, f"{of} has no :{name}{advice}", is_known=False)
             return None
         if tag.extension not in self.enabled:
-            self.fault(
-                argument, f':{name} of {of} needs require "{tag.extension}"; at the top of the script.'
-            )
+            words = f':{name} of {of} needs require "{tag.extension}"; at the top of the script.'
+            self._lack(argument, words, is_known=True)
         return tag
 
     def _takes(self, value: Argument, takes: Takes, of: str) -> bool:
@@ -511,8 +559,8 @@ def spec_has_block(spec: CommandSpec | TestSpec) -> bool:
 
 
 def _never(run: "Run") -> bool:
-    """Stands for a test with faults: such a script is not run, or only where ihave keeps it from running."""
-    raise run.fault("this test needs an extension that this server does not have")
+    """Stands for a test with faults: such a script is not run."""
+    raise run.fault("this test has faults")
 
 
 def executed(ops: Sequence[Op]) -> Op:

@@ -37,12 +37,17 @@ def _domain(local: str, domain: str, separator: str) -> str | None:
 
 
 def _user(local: str, domain: str, separator: str) -> str | None:
-    return local.partition(separator)[0] if domain else None
+    return _divided(local, separator)[0] if domain else None
 
 
 def _detail(local: str, domain: str, separator: str) -> str | None:
-    _, found, detail = local.partition(separator)
-    return detail if found and domain else None
+    return _divided(local, separator)[1] if domain else None
+
+
+def _divided(local: str, separator: str) -> tuple[str, str | None]:
+    # As addresses are looked up: a leading separator is part of the name (core/address.py).
+    user, found, detail = local.partition(separator) if separator else (local, "", "")
+    return (user, detail) if found and user else (local, None)
 
 
 _PARTS: Final[dict[str, AddressPart]] = {

@@ -51,8 +51,8 @@ class Run:
         "flags",
         "included",
         "includes",
-        "is_enclosed",
         "is_answered",
+        "is_enclosed",
         "is_kept",
         "is_returning",
         "leaving",
@@ -159,10 +159,16 @@ class Run:
             return text
         return octets[:most].decode("utf-8", "ignore")
 
+    def assign(self, name: str, value: str) -> None:
+        """Set a variable, by its lower-case name."""
+        if name not in self.variables and len(self.variables) >= self.budget.variables:
+            raise self.fault(f"the script sets more than {self.budget.variables} variables")
+        self.variables[name] = self.bounded(value)
+
     def variable(self, name: str) -> str:
         """A variable's value or the n-th matched piece; empty for what was not set."""
         if name.isdigit():
-            number = int(name) if len(name) < 6 else len(self.match_values)
+            number = int(name)
             return self.match_values[number] if number < len(self.match_values) else ""
         return self.variables.get(name, "")
 
@@ -170,18 +176,7 @@ class Run:
         """Decide something; the same thing twice is done once."""
         if ends_keep:
             self.is_kept = False
-        if isinstance(action, Reject) and any(
-            isinstance(known, Keep | FileInto | Redirect | Vacation | Reject | Hold) for known in self.actions
-        ):
-            raise self.fault(
-                "a message that was kept, filed, sent on, answered or held cannot be refused too"
-            )
-        if isinstance(action, Keep | FileInto | Vacation | Redirect | Hold) and any(
-            isinstance(known, Reject) for known in self.actions
-        ):
-            raise self.fault(
-                "a message that was refused cannot be kept, filed, sent on, answered or held too"
-            )
+        self.conflicts(action)
         for number, known in enumerate(self.actions):
             if is_same(known, action):
                 # The later one says which flags (RFC 5232 §5.1).
@@ -195,6 +190,21 @@ class Run:
             if self.redirects > self.budget.redirects:
                 raise self.fault(f"the message was sent on more than {self.budget.redirects} times")
         self.actions.append(action)
+
+    def conflicts(self, action: Action) -> None:
+        """Raise RunTimeFault when it cannot be done beside what was decided (RFC 5429 §2.4)."""
+        if isinstance(action, Reject) and any(
+            isinstance(known, Keep | FileInto | Redirect | Vacation | Reject | Hold) for known in self.actions
+        ):
+            raise self.fault(
+                "a message that was kept, filed, sent on, answered or held cannot be refused too"
+            )
+        if isinstance(action, Keep | FileInto | Vacation | Redirect | Hold) and any(
+            isinstance(known, Reject) for known in self.actions
+        ):
+            raise self.fault(
+                "a message that was refused cannot be kept, filed, sent on, answered or held too"
+            )
 
     def _is_of_list(self, action: Redirect) -> bool:
         # A whole list counts as one; how many it may have, the number of actions says.

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from postino.sieve.compiler import Compiling
     from postino.sieve.run import Run
 
-Source = Callable[["Run", str], Sequence[bytes]]
-"""(run, lower-case field name) -> raw values."""
+Source = Callable[["Run", Sequence[str]], Sequence[bytes]]
+"""(run, lower-case field names) -> raw values; :index counts through all names in their order."""
 
 
 def is_plain(bound: "Bound") -> bool:
@@ -30,8 +30,9 @@ def source_of(compiling: "Compiling", bound: "Bound") -> Source:
     return _all_fields
 
 
-def _all_fields(run: "Run", name: str) -> Sequence[bytes]:
-    return run.message.fields.get(name, ())
+def _all_fields(run: "Run", names: Sequence[str]) -> Sequence[bytes]:
+    fields = run.message.fields
+    return [value for name in names for value in fields.get(name, ())]
 
 
 def _position(compiling: "Compiling", bound: "Bound") -> int:
@@ -42,8 +43,8 @@ def _position(compiling: "Compiling", bound: "Bound") -> int:
 
 
 def _chosen(source: Source, position: int) -> Source:
-    def chosen(run: "Run", name: str) -> Sequence[bytes]:
-        values = source(run, name)
+    def chosen(run: "Run", names: Sequence[str]) -> Sequence[bytes]:
+        values = source(run, names)
         if -len(values) <= position < len(values):
             return (values[position],)
         return ()

@@ -51,11 +51,11 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
     zone = bound.text("zone") if "zone" in bound.tags else None
     check_zone(compiling, bound)
     part = part_of(bound)
-    compare = matching.values
+    compare, place = matching.values, bound.place
 
     def envelope(run: "Run") -> bool:
         if run.during_imap():
-            run.place = bound.place
+            run.place = place
             raise run.fault("envelope tests what was said at delivery; it cannot be used on what IMAP does")
         found: list[str] = []
         for name in values_of(texts, run):
@@ -69,7 +69,8 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
             address = address_of(run)
             if not address:
                 # RFC 5228 §5.4: the null reverse-path has the empty string for every part.
-                if name.lower() == "from":
+                # RFC 5231 §4.2: it does not count.
+                if name.lower() == "from" and not matching.counts:
                     found.append("")
                 continue
             local, _, domain = address.rpartition("@")

@@ -9,14 +9,22 @@ from postino.sieve.basics.envelope import ENVELOPE
 from postino.sieve.basics.headers import HEADERS
 from postino.sieve.extensions.comparators import NUMERIC, UNICODE
 from postino.sieve.extensions.copy import COPY
+from postino.sieve.extensions.duplicate import DUPLICATE
+from postino.sieve.extensions.editheader import EDITHEADER
 from postino.sieve.extensions.encoded_character import ENCODED_CHARACTER
 from postino.sieve.extensions.envelope_parts import ENVELOPE_DELIVERBY, ENVELOPE_DSN
+from postino.sieve.extensions.ihave import IHAVE
 from postino.sieve.extensions.imapsieve import IMAPSIEVE
+from postino.sieve.extensions.include import INCLUDE
+from postino.sieve.extensions.index import INDEX
 from postino.sieve.extensions.mailboxes import MAILBOX, MAILBOXID, SPECIAL_USE
 from postino.sieve.extensions.metadata import MBOXMETADATA, SERVERMETADATA
 from postino.sieve.extensions.redirect_tags import REDIRECT_DELIVERBY, REDIRECT_DSN
 from postino.sieve.extensions.reject import EREJECT, REJECT
+from postino.sieve.extensions.relational import RELATIONAL
 from postino.sieve.extensions.scores import SPAMTEST, SPAMTESTPLUS, VIRUSTEST
+from postino.sieve.extensions.subaddress import SUBADDRESS
+from postino.sieve.extensions.variables import VARIABLES
 from postino.sieve.matching import MATCH_TYPES
 from postino.sieve.vocabulary import Extension
 
@@ -31,6 +39,10 @@ ALL: Final[Sequence[Extension]] = (
     NUMERIC,
     UNICODE,
     COPY,
+    VARIABLES,
+    RELATIONAL,
+    SUBADDRESS,
+    INDEX,
     REDIRECT_DSN,
     REDIRECT_DELIVERBY,
     ENVELOPE_DSN,
@@ -46,4 +58,8 @@ ALL: Final[Sequence[Extension]] = (
     SPAMTEST,
     SPAMTESTPLUS,
     VIRUSTEST,
+    IHAVE,
+    INCLUDE,
+    DUPLICATE,
+    EDITHEADER,
 )
