@@ -5,12 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from postino.app.filters import build_filtering
 from postino.core.ids import AccountId, Instant
-from postino.delivery.filtering import Filtering
-from postino.delivery.scripts import Scripts
 from postino.delivery.settings import SieveSettings
 from postino.sieve import compile_script
-from postino.sieve.circumstances import NO_SURROUNDINGS
 from postino.store.accounts import account_by_login
 from postino.store.content import InlineBody
 from postino.store.queue.lease import take_due
@@ -22,35 +20,12 @@ from tests.support.memory_network import MemoryClient
 from tests.support.world import NOW, World, open_world, serve_function
 
 
-class NoMetrics:
-    def script_found(self, how: str) -> None: ...
-
-    def scripts_kept(self, octets: int) -> None: ...
-
-
 class Scripted:
     """The world, with ways to say what a test is about."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.settings = SieveSettings()
-        scripts = Scripts(
-            world.store,
-            settings=self.settings,
-            log=world.context.log,
-            metrics=NoMetrics(),
-            bus=world.context.bus,
-        )
-        world.context.filtering = Filtering(
-            world.store,
-            scripts,
-            lambda account_id, login: NO_SURROUNDINGS,
-            addresses=lambda tx, account_id: ["ann@example.org"],
-            budget=lambda: self.settings,
-            separator=lambda: "+",
-            hostname=world.context.hostname,
-            log=world.context.log,
-        )
+        world.context.filtering = build_filtering(SieveSettings(), world.context)
 
     def account(self, login: str) -> AccountId:
         found: AccountId = self.world.store.read_now(lambda tx: account_by_login(tx, login).id)

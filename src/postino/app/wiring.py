@@ -110,6 +110,7 @@ def build_context(
     certificates: "CertificateStore",
 ) -> "ServerContext":
     """What every session of a worker is given."""
+    from postino.app.filters import build_filtering
     from postino.app.offered import make_offer
     from postino.delivery.accept import Delivery
     from postino.servers.authentication import Authentication
@@ -119,7 +120,7 @@ def build_context(
     clock = SystemClock()
     limits = configuration.settings.limits
     hostname = configuration.hostname
-    return ServerContext(
+    context = ServerContext(
         hostname=hostname,
         limits=limits,
         store=store,
@@ -154,6 +155,8 @@ def build_context(
         script_limits=configuration.settings.sieve.script_limits,
         list_cache=ListCache(configuration.settings.store.list_cache_octets),
     )
+    context.filtering = build_filtering(configuration.settings.sieve, context)
+    return context
 
 
 def build_outbound(
@@ -170,6 +173,7 @@ def build_outbound(
 
 def change_settings(context: "ServerContext", level: "LogLevel", configuration: Configuration) -> None:
     """Make new settings hold for what begins from now on; sessions under way keep what they read."""
+    from postino.app.filters import change_filtering
     from postino.app.offered import make_offer
 
     limits: Limits = configuration.settings.limits
@@ -184,6 +188,8 @@ def change_settings(context: "ServerContext", level: "LogLevel", configuration: 
     context.offer = make_offer(configuration)
     context.budget = configuration.settings.sieve
     context.script_limits = configuration.settings.sieve.script_limits
+    if context.filtering is not None:
+        change_filtering(configuration.settings.sieve, context, context.filtering)
     level.set(configuration.settings.server.log_level)
 
 

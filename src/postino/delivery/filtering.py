@@ -10,13 +10,14 @@ Not here: the scripts themselves (sieve/, scripts.py), what becomes of their act
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from postino import __version__
 from postino.core.ids import AccountId, Instant
 from postino.delivery.incoming import Content
+from postino.delivery.scripts import Scripts
 from postino.sieve import run_sequence
 from postino.sieve.actions import Keep, Place
 from postino.sieve.budget import Budget
@@ -38,18 +39,6 @@ if TYPE_CHECKING:
 
 _NOBODY: Final = AccountId(0)
 _ASKS_FOR_ADDRESSES: Final = frozenset({"vacation", "vacation-seconds", "include"})
-
-
-class ScriptSource(Protocol):
-    """Whose scripts are which (scripts.py)."""
-
-    def incoming(self, account_id: AccountId, domain: str) -> Sequence[Script]:
-        """What runs on mail for the account, in order; nothing when it and its domain have none."""
-        ...
-
-    def outgoing(self, account_id: AccountId, domain: str) -> Sequence[Script]:
-        """What runs on mail the account submits."""
-        ...
 
 
 SurroundingsOf = Callable[[AccountId, str], Surroundings]
@@ -76,7 +65,7 @@ class Filtering:
     def __init__(
         self,
         store: Store,
-        scripts: ScriptSource,
+        scripts: Scripts,
         surroundings: SurroundingsOf,
         *,
         addresses: Callable[[Tx, AccountId], Sequence[str]],
@@ -86,9 +75,9 @@ class Filtering:
         log: "FilteringBoundLogger",
     ) -> None:
         self.store = store
+        self.scripts = scripts
         self.hostname = hostname
         self.separator = separator
-        self._scripts = scripts
         self._surroundings = surroundings
         self._addresses = addresses
         self._budget = budget
@@ -96,11 +85,11 @@ class Filtering:
 
     def incoming(self, recipient: ResolvedRecipient) -> Sequence[Script]:
         """What runs on mail for the account."""
-        return self._scripts.incoming(recipient.account_id, recipient.login.rpartition("@")[2])
+        return self.scripts.incoming(recipient.account_id, recipient.login.rpartition("@")[2])
 
     def outgoing(self, account_id: AccountId, login: str) -> Sequence[Script]:
         """What runs on mail the account submits."""
-        return self._scripts.outgoing(account_id, login.rpartition("@")[2])
+        return self.scripts.outgoing(account_id, login.rpartition("@")[2])
 
     async def evaluate(
         self,

@@ -267,3 +267,15 @@ def list_aliases(tx: Tx) -> list[AliasRow]:
         else:
             targets.append(target)
     return [AliasRow(Address(*key), tuple(to), tuple(beyond)) for key, (to, beyond) in found.items()]
+
+
+def addresses_of(tx: Tx, account_id: AccountId) -> list[str]:
+    """The account's own address and the aliases that lead to it, but for catch-alls."""
+    return [
+        f"{local}@{domain}"
+        for local, domain in tx.all(
+            "SELECT a.local_part, d.name FROM address a JOIN domain d ON d.id=a.domain_id"
+            " WHERE a.account_id=? AND a.local_part<>'' ORDER BY a.kind, a.local_part, d.name",
+            (account_id,),
+        )
+    ]
