@@ -17,6 +17,7 @@ from postino.cli.options import data_options, find_configuration, now, open_data
 if TYPE_CHECKING:
     from postino.core.ids import MailboxId
     from postino.delivery.replaying import Account, Judged
+    from postino.delivery.settings import SieveSettings
     from postino.sieve import Script, Surroundings
     from postino.store.store import Store
     from postino.store.tx import Tx
@@ -50,10 +51,11 @@ def replay(
     others: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     total = changed = 0
+    settings = find_configuration(data, config).settings
     with open_data(data, config) as store:
         owner, names, chosen = _choose(store, account, mailbox, last)
-        around = _surroundings(store, owner)
-        for judged in _judge(store, owner, script, chosen, around, data, config):
+        around = _surroundings(store, owner, settings.sieve)
+        for judged in _judge(store, owner, script, chosen, around, settings.sieve):
             total += 1
             here = names[judged.mailbox_id]
             if judged.evaluation.fault is not None:
@@ -95,12 +97,12 @@ def apply(account: str, file: str, mailbox: str, data: Path | None, config: Path
     done = total = 0
     faults: Counter[str] = Counter()
     unsent: Counter[str] = Counter()
+    settings = find_configuration(data, config).settings
     with open_data(data, config) as store:
-        limits = find_configuration(data, config).settings.limits
         owner, _, chosen = _choose(store, account, mailbox, None)
-        around = _surroundings(store, owner)
+        around = _surroundings(store, owner, settings.sieve)
         store.write_now(lambda tx: begin(tx, owner.account_id))
-        judgements = _judge(store, owner, script, chosen, around, data, config)
+        judgements = _judge(store, owner, script, chosen, around, settings.sieve)
         for some in _in_groups(judgements):
             total += len(some)
             for judged in some:
@@ -110,7 +112,7 @@ def apply(account: str, file: str, mailbox: str, data: Path | None, config: Path
             box = some[0].mailbox_id
 
             def write(tx: "Tx", some: "list[Judged]" = some, box: "MailboxId" = box) -> int:
-                wanted = wanted_changes(tx, owner.account_id, box, some, limits, moment)
+                wanted = wanted_changes(tx, owner.account_id, box, some, settings.limits, moment)
                 return apply_changes(tx, owner.account_id, box, wanted, now=moment)
 
             done += store.write_now(write)
@@ -179,14 +181,12 @@ def _judge(
     script: "Script",
     chosen: "list[tuple[MailboxId, int]]",
     around: "Surroundings",
-    data: Path | None,
-    config: Path | None,
+    settings: "SieveSettings",
 ) -> "Iterator[Judged]":
     """Run the script, showing how far it is."""
     from postino.delivery.replaying import judge
 
-    budget = find_configuration(data, config).settings.sieve
-    judgements = judge(store, owner, script, chosen, around, budget=budget, steady=time.monotonic)
+    judgements = judge(store, owner, script, chosen, around, budget=settings, steady=time.monotonic)
     if len(chosen) < _SHOW_PROGRESS_FROM or not sys.stderr.isatty():
         yield from judgements
         return
@@ -194,10 +194,18 @@ def _judge(
         yield from shown
 
 
-def _surroundings(store: "Store", owner: "Account") -> "Surroundings":
-    from postino.delivery.surroundings import StoreSurroundings
+def _surroundings(store: "Store", owner: "Account", settings: "SieveSettings") -> "Surroundings":
+    """What scripts of the account may look up: its mailboxes, its lists, other scripts."""
+    import structlog
 
-    return StoreSurroundings(store, owner.account_id, owner.login)
+    from postino.delivery.scripts import Scripts
+    from postino.delivery.surroundings import StoreSurroundings
+    from postino.net.bus import LocalBus
+    from postino.servers.metrics import Metrics
+
+    log = structlog.get_logger()
+    scripts = Scripts(store, settings=settings, log=log, metrics=Metrics(), bus=LocalBus())
+    return StoreSurroundings(store, scripts, owner.account_id, owner.login)
 
 
 def _in_groups(judgements: "Iterable[Judged]") -> "Iterator[list[Judged]]":
