@@ -7,6 +7,7 @@ Invariants: what is given was so within the last REMEMBER_SECONDS; a change made
 Not here: the table (store/scripts.py), running them (sieve/), what they may look up (surroundings.py).
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -86,6 +87,8 @@ class Scripts:
         self._log = log
         self._metrics = metrics
         self._steady = steady
+        self._lock = threading.RLock()
+        """Scripts of large messages run, and include others, in threads."""
         self._entries: dict[_Key, _Entry] = {}
         """The one used last at the end."""
         self._octets = 0
@@ -98,40 +101,45 @@ class Scripts:
 
     def incoming(self, account_id: AccountId, domain: str) -> Sequence[Script]:
         """What runs on mail for an address at `domain`: the account's, between the others."""
-        own = self._own(account_id, _ACTIVE)
-        return self._between(ScriptPlace.BEFORE, domain, own, ScriptPlace.AFTER)
+        with self._lock:
+            own = self._own(account_id, _ACTIVE)
+            return self._between(ScriptPlace.BEFORE, domain, own, ScriptPlace.AFTER)
 
     def outgoing(self, account_id: AccountId, domain: str) -> Sequence[Script]:
         """What runs on what the account, whose own address is at `domain`, submits."""
-        own = self._own(account_id, f"={OUTGOING_NAME}")
-        return self._between(ScriptPlace.BEFORE_OUTGOING, domain, own, ScriptPlace.AFTER_OUTGOING)
+        with self._lock:
+            own = self._own(account_id, f"={OUTGOING_NAME}")
+            return self._between(ScriptPlace.BEFORE_OUTGOING, domain, own, ScriptPlace.AFTER_OUTGOING)
 
     def imap(self, account_id: AccountId, domain: str) -> Sequence[Script]:
         """What runs on every event of the account's mailboxes (RFC 6785): the server's, then the domain's."""
-        self._refresh()
-        if not self._site_version:
-            return ()
-        return (
-            *self._site(SERVER, ScriptPlace.IMAP).scripts,
-            *(self._site(domain, ScriptPlace.IMAP).scripts if domain else ()),
-        )
+        with self._lock:
+            self._refresh()
+            if not self._site_version:
+                return ()
+            return (
+                *self._site(SERVER, ScriptPlace.IMAP).scripts,
+                *(self._site(domain, ScriptPlace.IMAP).scripts if domain else ()),
+            )
 
     def named(self, account_id: AccountId, name: str) -> Script | None:
         """The account's script of this name, active or not."""
-        found = self._own(account_id, f"={name}")
+        with self._lock:
+            found = self._own(account_id, f"={name}")
         return found[0] if found else None
 
     def included(self, account_id: AccountId, domain: str, name: str, *, is_global: bool) -> Script | None:
         """What `include` means: the account's, or with `is_global` the domain's, else the server's."""
         if not is_global:
             return self.named(account_id, name)
-        self._refresh()
-        if not self._site_version:
-            return None
-        for where in dict.fromkeys((domain, SERVER)):
-            for script in self._site(where, ScriptPlace.GLOBAL).scripts:
-                if script.name == name:
-                    return script
+        with self._lock:
+            self._refresh()
+            if not self._site_version:
+                return None
+            for where in dict.fromkeys((domain, SERVER)):
+                for script in self._site(where, ScriptPlace.GLOBAL).scripts:
+                    if script.name == name:
+                        return script
         return None
 
     def _hear(self, change: MailboxChange) -> None:
@@ -143,7 +151,7 @@ class Scripts:
         if now < self._check_at:
             return
         # Only this one read is made each second, however many accounts get mail.
-        version, site_version = self._store.read_now(versions)
+        version, site_version = self._store.read_here(versions)
         self._check_at = now + REMEMBER_SECONDS
         if version != self._version:
             self._version, self._site_version = version, site_version
@@ -180,7 +188,7 @@ class Scripts:
                 return version, active_script(tx, account_id)
             return version, script_to_run(tx, account_id, what[1:])
 
-        version, found = self._store.read_now(look)
+        version, found = self._store.read_here(look)
         if entry is not None and entry.version == version:
             entry.checked = self._generation
             self._entries[key] = entry
@@ -195,7 +203,7 @@ class Scripts:
         if entry is not None and entry.version == self._site_version:
             self._entries[key] = entry
             return entry
-        found = self._store.read_now(lambda tx: site_scripts_to_run(tx, domain, place))
+        found = self._store.read_here(lambda tx: site_scripts_to_run(tx, domain, place))
         return self._keep(key, entry, self._site_version, found)
 
     def _keep(self, key: _Key, old: _Entry | None, version: int, found: Sequence[StoredScript]) -> _Entry:
@@ -231,5 +239,5 @@ class Scripts:
     def _source(self, key: _Key, name: str) -> bytes:
         account_id, domain, _ = key
         if account_id != EVERYBODY:
-            return self._store.read_now(lambda tx: get_script(tx, AccountId(account_id), name))
-        return self._store.read_now(lambda tx: get_site_script(tx, domain, name))
+            return self._store.read_here(lambda tx: get_script(tx, AccountId(account_id), name))
+        return self._store.read_here(lambda tx: get_site_script(tx, domain, name))

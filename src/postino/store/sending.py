@@ -165,6 +165,11 @@ def _known(tx: Tx, account_id: AccountId, recipients: Collection[str]) -> dict[i
     return known
 
 
+def wrote_to(tx: Tx, account_id: AccountId, key: str) -> bool:
+    """Whether the account has written to this address (Address.key) within KNOWN_DAYS."""
+    return bool(_known(tx, account_id, [key]))
+
+
 @lru_cache(maxsize=_MOST_IN_LIST + 1)
 def _find(count: int) -> str:
     members = ", ".join("?" * count)

@@ -45,6 +45,7 @@ class Store:
         self.write = engine.write
         self.write_now = engine.write_now
         self.read_now = engine.read_now
+        self.read_here = engine.read_here
         self.mark = engine.mark
         self.spare_moment = engine.spare_moment
         self.read = engine.read

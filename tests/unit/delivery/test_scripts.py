@@ -38,13 +38,13 @@ class Worker:
         self.metrics = Metrics()
         self.seconds = 1000.0
         self.reads = 0
-        read_now = self.store.read_now
+        read_here = self.store.read_here
 
         def counted(fn):
             self.reads += 1
-            return read_now(fn)
+            return read_here(fn)
 
-        self.store.read_now = counted
+        self.store.read_here = counted
         self.logged = []
         self.scripts = Scripts(
             self.store,

@@ -50,6 +50,9 @@ class SqliteEngine:
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._read_tx: SqliteTx | None = None
+        self._read_thread = 0
+        """Whose `_read_tx` is; other threads have their own."""
+        self._own = threading.local()
         self._mark: CommitMark | None = None
         self.own_marks = NO_MARK, NO_MARK
         """Just before and after the last short write without a sync; nothing else lies between them."""
@@ -236,6 +239,16 @@ class SqliteEngine:
         tx = self._read_tx
         if tx is None:
             tx = self._read_tx = self._open_reader()
+            self._read_thread = threading.get_ident()
+        return tx.read(fn)
+
+    def read_here(self, fn: TxFunction[T]) -> T:
+        """As `read_now`, for what may run in any thread, also within a long read of that thread."""
+        if self._read_tx is None or self._read_thread == threading.get_ident():
+            return self.read_now(fn)
+        tx: SqliteTx | None = getattr(self._own, "tx", None)
+        if tx is None:
+            tx = self._own.tx = self._open_reader()
         return tx.read(fn)
 
     def mark(self) -> bytes:
