@@ -55,13 +55,29 @@ def parse_date(value: bytes) -> tuple[Instant, int] | None:
         digits, month, year, hour, minute, second, zone_hours, zone_minutes = usual.groups()
         east_minutes = int(zone_hours) * 60 + int(zone_hours[:1] + zone_minutes)
         return _moment(int(year), month, int(digits), int(hour), int(minute), int(second), east_minutes)
+    read = _read(value)
+    return None if read is None else _moment(*read)
+
+
+def parse_zoned_date(value: bytes) -> tuple[Instant, int] | None:
+    """A date's instant, and its zone in minutes east of Greenwich; None if unusable."""
+    read = _read(value)
+    found = None if read is None else _moment(*read)
+    return None if read is None or found is None else (found[0], read[6])
+
+
+_Numbers = tuple[int, bytes, int, int, int, int, int]
+"""Year, month's name, day, hour, minute, second, minutes east."""
+
+
+def _read(value: bytes) -> _Numbers | None:
     value = value[:_LOOKED_AT]
     found = _DATE.match(value)
     if b"(" in value and (found is None or (found[7] is None and found[10] is None)):
         value = strip_comments(value)
         found = _DATE.match(value)
     if found is None:
-        return _parse_c_date(value)
+        return _read_c_date(value)
     day, month, year, hour, minute, second, sign, zone_hours, zone_minutes, zone = found.groups()
     east_minutes = 0
     if sign is not None:
@@ -70,9 +86,7 @@ def parse_date(value: bytes) -> tuple[Instant, int] | None:
             east_minutes = -east_minutes
     elif zone is not None:
         east_minutes = _ZONES.get(zone.upper(), 0) * 60
-    return _moment(
-        _year(year), month, int(day), int(hour or 0), int(minute or 0), int(second or 0), east_minutes
-    )
+    return _year(year), month, int(day), int(hour or 0), int(minute or 0), int(second or 0), east_minutes
 
 
 def format_date(instant: Instant, east_minutes: int = 0) -> str:
@@ -87,7 +101,7 @@ def format_date(instant: Instant, east_minutes: int = 0) -> str:
     )
 
 
-def _parse_c_date(value: bytes) -> tuple[Instant, int] | None:
+def _read_c_date(value: bytes) -> _Numbers | None:
     found = _C_DATE.match(value)
     if found is None:
         return None
@@ -98,7 +112,7 @@ def _parse_c_date(value: bytes) -> tuple[Instant, int] | None:
             east_minutes = int(zone[:3]) * 60 + int(zone[:1] + zone[3:])
         else:
             east_minutes = _ZONES.get(zone.upper(), 0) * 60
-    return _moment(int(year), month, int(day), int(hour), int(minute), int(second or 0), east_minutes)
+    return int(year), month, int(day), int(hour), int(minute), int(second or 0), east_minutes
 
 
 def _year(digits: bytes) -> int:

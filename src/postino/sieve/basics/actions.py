@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from postino.core.address import BadAddress, parse_address
 from postino.sieve.actions import Discard, FileInto, Keep, Redirect, Target
+from postino.sieve.flags import flags_in
 from postino.sieve.redirect_options import redirect_options
 from postino.sieve.texts import TextValue, value_of, values_of
 from postino.sieve.vocabulary import CommandSpec, Extension, Op, Takes
@@ -29,7 +30,7 @@ def flags_of(given: Sequence[TextValue] | None, run: "Run") -> tuple[str, ...]:
     """The flags that go with what is kept: those of :flags, else the internal variable's."""
     if given is None:
         return run.current_flags()
-    return tuple(dict.fromkeys(flag for text in values_of(given, run) for flag in text.split()))
+    return tuple(flags_in(values_of(given, run)))
 
 
 def _keep(compiling: "Compiling", bound: "Bound") -> Op:

@@ -9,11 +9,14 @@ from postino.sieve.basics.envelope import ENVELOPE
 from postino.sieve.basics.headers import HEADERS
 from postino.sieve.extensions.comparators import NUMERIC, UNICODE
 from postino.sieve.extensions.copy import COPY
+from postino.sieve.extensions.date import DATE
 from postino.sieve.extensions.duplicate import DUPLICATE
 from postino.sieve.extensions.editheader import EDITHEADER
 from postino.sieve.extensions.encoded_character import ENCODED_CHARACTER
 from postino.sieve.extensions.envelope_parts import ENVELOPE_DELIVERBY, ENVELOPE_DSN
+from postino.sieve.extensions.environment import ENVIRONMENT
 from postino.sieve.extensions.ihave import IHAVE
+from postino.sieve.extensions.imap4flags import IMAP4FLAGS
 from postino.sieve.extensions.imapsieve import IMAPSIEVE
 from postino.sieve.extensions.include import INCLUDE
 from postino.sieve.extensions.index import INDEX
@@ -43,6 +46,9 @@ ALL: Final[Sequence[Extension]] = (
     RELATIONAL,
     SUBADDRESS,
     INDEX,
+    DATE,
+    ENVIRONMENT,
+    IMAP4FLAGS,
     REDIRECT_DSN,
     REDIRECT_DELIVERBY,
     ENVELOPE_DSN,
