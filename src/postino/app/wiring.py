@@ -111,6 +111,7 @@ def build_context(
 ) -> "ServerContext":
     """What every session of a worker is given."""
     from postino.app.filters import build_filtering
+    from postino.app.mailbox_scripts import build_mailbox_events
     from postino.app.offered import make_offer
     from postino.delivery.accept import Delivery
     from postino.servers.authentication import Authentication
@@ -156,6 +157,7 @@ def build_context(
         list_cache=ListCache(configuration.settings.store.list_cache_octets),
     )
     context.filtering = build_filtering(configuration.settings.sieve, context)
+    context.mailbox_events = build_mailbox_events(context, context.filtering.scripts)
     return context
 
 

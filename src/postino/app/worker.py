@@ -168,6 +168,8 @@ class _Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             seconds = self.configuration.settings.server.shutdown_seconds
             await asyncio.gather(listeners.close(seconds), self._stop_sending(seconds))
+            if self.context.mailbox_events is not None:
+                await self.context.mailbox_events.close(seconds)
             self.context.authentication.close()
             if self.start.first and self.start.workers > 1:
                 # Closing notes that the run ended in order, which nothing may be written after.

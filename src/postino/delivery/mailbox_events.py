@@ -183,6 +183,15 @@ class MailboxEvents:
         if runner is not None:
             await asyncio.wait([runner])
 
+    async def close(self, seconds: float) -> None:
+        """End: let the scripts of what happened run, for so long at most."""
+        runner = self._runner
+        if runner is not None and not runner.done():
+            await asyncio.wait([runner], timeout=seconds)
+            if not runner.done():
+                self._log.warning("imapsieve.unfinished", events=len(self._waiting) + 1)
+                runner.cancel()
+
     # The task
 
     def _look(self, account_id: AccountId, mailbox_id: MailboxId) -> tuple[str, list[Script]]:

@@ -12,6 +12,7 @@ from postino.core.ids import AccountId
 from postino.delivery.scripts import Scripts
 from postino.delivery.settings import SieveSettings
 from postino.sieve import compile_script
+from postino.store.accounts import set_admin
 from postino.store.queue.operate import Choice, chosen_messages, list_queue
 from postino.store.scripts import SERVER, ScriptLimits, ScriptPlace, put_script, put_site_script
 from tests.support.memory_network import MemoryClient
@@ -213,13 +214,8 @@ async def test_the_mailbox_decides_before_the_server_and_nothing_stands_in_for_i
     async with open_box(tmp_path) as box:
         await box.script("mark", b'require ["imapsieve", "imap4flags"]; addflag "m";')
         await box.script("none", b"keep;", b"Trash")
-        await box.world.store.write(
-            lambda tx: tx.run(
-                "INSERT INTO annotation (account_id, mailbox_id, viewer_id, entry, mod_seq, value)"
-                " VALUES (0, 0, 0, '/shared/imapsieve/script', 1, CAST('mark' AS BLOB))"
-            )
-        )
-        box.world.context.mailbox_events.forget()
+        await box.world.store.write(lambda tx: set_admin(tx, ANN, is_admin=True))
+        await box.ask(b'SETMETADATA "" (/shared/imapsieve/script "mark")')
         await box.append(b"INBOX")
         await box.append(b"Trash")
         assert await box.flags(b"INBOX") == [b"(m)"]
