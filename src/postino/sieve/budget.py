@@ -24,6 +24,9 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seconds: Annotated[Seconds, about("Time a script may take for one message.")] = 2.0
     actions: Annotated[Count, about("Actions a script may take for one message (Pigeonhole: 32).")] = 32
     redirects: Annotated[Count, about("Addresses a script may send one message on to (Pigeonhole: 4).")] = 4
+    body_octets: Annotated[
+        Octets, about("Octets of a message's body that the body test of Sieve looks at.")
+    ] = 1024 * 1024
     variable_octets: Annotated[Octets, about("Longest value of a Sieve variable (RFC 5229 §3).")] = 64 * 1024
     variables: Annotated[Count, about("Most variables of a Sieve script.")] = 256
     include_depth: Annotated[Count, about("Deepest chain of scripts that include others (RFC 6609).")] = 10

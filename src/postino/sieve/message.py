@@ -36,6 +36,7 @@ class SieveMessage:
         "_part_fields",
         "_root",
         "_whole",
+        "bodies",
         "body",
         "header",
         "limits",
@@ -56,6 +57,8 @@ class SieveMessage:
         self._address_parts: dict[tuple[str, AddressPart, str, bool], list[str]] = {}
         self._part_fields: dict[tuple[int, int], dict[str, list[bytes]]] = {}
         self._whole: bytes | None = None
+        self.bodies: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        """What the body test found already, by transform and types (extensions/body.py)."""
 
     @classmethod
     def of(cls, octets: bytes) -> "SieveMessage":

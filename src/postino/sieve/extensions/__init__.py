@@ -7,6 +7,7 @@ from postino.sieve.basics.actions import ACTIONS, FILEINTO
 from postino.sieve.basics.control import CONTROL
 from postino.sieve.basics.envelope import ENVELOPE
 from postino.sieve.basics.headers import HEADERS
+from postino.sieve.extensions.body import BODY
 from postino.sieve.extensions.comparators import NUMERIC, UNICODE
 from postino.sieve.extensions.copy import COPY
 from postino.sieve.extensions.date import DATE
@@ -49,6 +50,7 @@ ALL: Final[Sequence[Extension]] = (
     DATE,
     ENVIRONMENT,
     IMAP4FLAGS,
+    BODY,
     REDIRECT_DSN,
     REDIRECT_DELIVERBY,
     ENVELOPE_DSN,
