@@ -89,6 +89,8 @@ class SendingWorld:
         self.delivery.recipients = Recipients(store, lambda: self.limits.message_octets, time.monotonic, time)
         self.delivery.senders = Senders(store, time.monotonic)
         self.outbounds: list[Outbound] = []
+        self.filtering: Any = None
+        """Runs scripts, where a test has some."""
 
     def far_server(self, address: str, habits: Habits | None = None) -> FarServer:
         """Have a server there from now on."""
@@ -153,7 +155,7 @@ class SendingWorld:
                 clock=self.time,
                 limits=lambda: self.limits,
                 separator=lambda: "+",
-                filtering=lambda: None,
+                filtering=lambda: self.filtering,
             ),
             chance=self.chance.random,
             network=network or self.network,
