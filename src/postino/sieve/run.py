@@ -193,8 +193,9 @@ class Run:
 
     def conflicts(self, action: Action) -> None:
         """Raise RunTimeFault when it cannot be done beside what was decided (RFC 5429 §2.4)."""
-        if isinstance(action, Reject) and any(
-            isinstance(known, Keep | FileInto | Redirect | Vacation | Reject | Hold) for known in self.actions
+        if isinstance(action, Reject) and (
+            self.is_answered
+            or any(isinstance(known, Keep | FileInto | Redirect | Reject | Hold) for known in self.actions)
         ):
             raise self.fault(
                 "a message that was kept, filed, sent on, answered or held cannot be refused too"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from postino.core.address import BadAddress, parse_address
 from postino.sieve.actions import Discard, FileInto, Keep, Redirect, Target
 from postino.sieve.flags import flags_in
+from postino.sieve.list_names import check_list_names, known_list
 from postino.sieve.redirect_options import redirect_options
 from postino.sieve.texts import TextValue, value_of, values_of
 from postino.sieve.vocabulary import CommandSpec, Extension, Op, Takes
@@ -104,7 +105,10 @@ def good_address(text: str) -> str | None:
 
 def _redirect(compiling: "Compiling", bound: "Bound") -> Op:
     text = bound.text("address")
-    if isinstance(text, str) and "list" not in bound.tags and good_address(text) is None:
+    if "list" in bound.tags:
+        if wrong := check_list_names([text]):
+            compiling.fault(bound.node, wrong)
+    elif isinstance(text, str) and good_address(text) is None:
         compiling.fault(
             bound.node, f"{text!r} is not an address mail can be sent to; write user@example.org."
         )
@@ -118,7 +122,8 @@ def _redirect(compiling: "Compiling", bound: "Bound") -> Op:
         members: tuple[str, ...] = (given,)
         list_name = ""
         if is_list:
-            list_name, members = given, run.surroundings.list_members(given)
+            list_name = known_list(run, given)
+            members = run.surroundings.list_members(list_name)
         for member in members:
             address = good_address(member)
             if address is None:

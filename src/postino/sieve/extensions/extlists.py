@@ -1,0 +1,67 @@
+"""extlists: lists that are kept outside of scripts, such as an address book.
+
+RFC: 6134 §2.2 (:list in tests), §2.3 (redirect :list), §2.7 (valid_ext_list).
+Not here: which lists there are and who is on them (Surroundings).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from postino.sieve.list_names import check_list_names, known_list, list_name
+from postino.sieve.texts import values_of
+from postino.sieve.vocabulary import (
+    Check,
+    Extension,
+    Matching,
+    MatchSpec,
+    MatchType,
+    MoreTags,
+    TagSpec,
+    Takes,
+    TestSpec,
+)
+
+if TYPE_CHECKING:
+    from postino.sieve.bound import Bound
+    from postino.sieve.compiler import Compiling
+    from postino.sieve.run import Run
+
+_TESTS: Final = ("address", "envelope", "header", "string", "currentdate", "date")
+
+
+def _list(spec: MatchSpec) -> Matching:
+    if wrong := check_list_names(spec.keys):
+        spec.fault(wrong)
+
+    def compare(run: "Run", values: Sequence[str]) -> bool:
+        names = [known_list(run, text) for text in values_of(spec.keys, run)]
+        for name in names:
+            for value in values:
+                run.spend(1)
+                if run.surroundings.in_list(name, value.strip()):
+                    if spec.keeps_matches:
+                        run.match_values = [value.strip()]
+                    return True
+        return False
+
+    return Matching(compare)
+
+
+def _valid_ext_list(compiling: "Compiling", bound: "Bound") -> Check:
+    texts = bound.texts["list_names"]
+
+    def valid_ext_list(run: "Run") -> bool:
+        names = [list_name(text) for text in values_of(texts, run)]
+        return all(name is not None and run.surroundings.has_list(name) for name in names)
+
+    return valid_ext_list
+
+
+EXTLISTS: Final = Extension(
+    name="extlists",
+    match_types=(MatchType(name="list", make=_list, tests=_TESTS, has_comparator=False),),
+    more_tags=(MoreTags(to=("redirect",), tags=(TagSpec(name="list"),)),),
+    tests=(
+        TestSpec(name="valid_ext_list", params=(("list_names", Takes.STRINGS),), compile=_valid_ext_list),
+    ),
+)
