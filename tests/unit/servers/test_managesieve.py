@@ -17,6 +17,7 @@ from postino.servers.managesieve import scripts
 from postino.sieve import DEFAULT_BUDGET
 from postino.store.scripts import ScriptLimits, active_script, list_scripts
 from tests.support.memory_network import MemoryClient
+from tests.support.scram_client import ScramClient
 from tests.support.world import World, open_world, serve_function
 
 PLAIN = base64.b64encode(b"\0ann@example.org\0secret")
@@ -46,6 +47,19 @@ async def test_a_script_is_stored_compiled_and_the_active_one_found(tmp_path: Pa
         assert found is not None
         assert (found.name, found.octets) == ("main", 7)
         assert found.compiled
+
+
+async def test_scram_proves_both_sides(tmp_path: Path) -> None:
+    """§2.1: the last word of the server is a challenge, which the client answers with an empty string."""
+    async with open_world(tmp_path) as world, session(world, login=False) as client:
+        scram = ScramClient("ann@example.org", "secret")
+        first = base64.b64encode(scram.first())
+        answer = await client.ask(b'AUTHENTICATE "SCRAM-SHA-256" "%b"\r\n' % first)
+        server_first = base64.b64decode(answer.strip().strip(b'"'))
+        final = base64.b64encode(scram.final(server_first))
+        answer = await client.ask(b"{%d+}\r\n%b\r\n" % (len(final), final))
+        assert scram.trusts(base64.b64decode(answer.strip().strip(b'"')))
+        assert await client.ask(b'""\r\n') == b'OK "Logged in as ann@example.org"\r\n'
 
 
 async def test_quotas(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ _SHORT_OCTETS: Final = 4 * 1024
 _MOST_FAULTS: Final = 50
 _EMPTY: Final = 'A script has at least one octet; to filter no mail, send SETACTIVE ""'
 _OUTGOING_NOTE: Final = (
-    f'The script called "{stored.OUTGOING_NAME}" runs on the mail you send, without being active; '
+    f'The script called "{stored.OUTGOING_NAME}" runs on the mail you send, active or not; '
     "give it another name if that is not meant"
 )
 
@@ -62,7 +62,8 @@ async def run_command(session: "ManageSieveSession", account_id: AccountId, comm
             return await _check(session, source)
         case commands.SetActive(name):
             await store.write(lambda tx: stored.set_active(tx, account_id, name))
-            return ok("It filters your mail from now on" if name else "No script filters your mail now")
+            text = "It filters your mail from now on" if name else "No script filters your mail now"
+            return _done((), text, _notes(name))
         case commands.DeleteScript(name):
             await store.write(lambda tx: stored.delete_script(tx, account_id, name))
             return ok("Deleted")
