@@ -8,6 +8,8 @@ Not here: the rules of the store (store/scripts.py), the language (sieve/).
 
 import asyncio
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from postino.core.errors import (
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _SHORT_OCTETS: Final = 4 * 1024
 """A script so short is compiled before a thread would have begun."""
+# SECURITY: one long script at a time (a MiB takes seconds), so that whoever sends many slows down only those.
+_COMPILING: Final = ThreadPoolExecutor(1, "sieve")
 _MOST_FAULTS: Final = 50
 _EMPTY: Final = 'A script has at least one octet; to filter no mail, send SETACTIVE ""'
 _OUTGOING_NOTE: Final = (
@@ -104,7 +108,8 @@ async def _check(session: "ManageSieveSession", source: bytes) -> bytes:
 async def _compiled(session: "ManageSieveSession", source: bytes, name: str) -> Script:
     if len(source) <= _SHORT_OCTETS:
         return compile_script(source, name=name, budget=session.budget)
-    return await asyncio.to_thread(compile_script, source, name=name, budget=session.budget)
+    compile_it = partial(compile_script, source, name=name, budget=session.budget)
+    return await asyncio.get_running_loop().run_in_executor(_COMPILING, compile_it)
 
 
 def _notes(name: str) -> list[str]:
