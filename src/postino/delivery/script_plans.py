@@ -121,6 +121,8 @@ class Planner:
         self._answers: list[Answer] = []
         self._lines: list[Line] = []
         self._outgoing: list[Outgoing] = []
+        self._reached: set[str] = set()
+        """Whom the message, or a notification of it, goes to already."""
         self._mail = ScriptMail(
             delivery,
             recipient,
@@ -217,6 +219,10 @@ class Planner:
             self._say(action.place, f"kept instead of sent on to {action.address}: {stopped}")
             self._keep(action.place, content)
             return
+        if target.key in self._reached:
+            self._say(action.place, f"sent on to {target} already")
+            return
+        self._reached.add(target.key)
         arriving, forwarding = self._arriving, self._forwarding
         assert forwarding is not None
         via = parse_address(self._recipient.login)
@@ -333,7 +339,11 @@ class Planner:
             self._say(action.place, "told nobody: the message was sent automatically")
         elif self._forwarding is None:
             self._say(action.place, "told nobody: this server sends no mail elsewhere")
+        elif action.method in self._reached:
+            # RFC 5436 §2.7: no duplicates for one message.
+            self._say(action.place, "told nobody: they were told already")
         elif action.method.lower().startswith("mailto:"):
+            self._reached.add(action.method)
             told, copies, words = self._mail.notify(action)
             self._told += told
             self._copies += copies
