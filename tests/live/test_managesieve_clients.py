@@ -1,6 +1,8 @@
 """sieve-connect and sievelib keep scripts on the server, over STARTTLS."""
 
+import imaplib
 import re
+import smtplib
 import socket
 import subprocess
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 from sievelib.managesieve import Client
 
-from tests.live.mail_programs import ANN, PASSWORD, require_program, running_server
+from tests.live.mail_programs import ANN, PASSWORD, client_tls, require_program, running_server
 from tests.support.live_server import LiveServer
 
 SCRIPT = 'require ["fileinto"];\nif header :contains "subject" "offer" {\n  fileinto "Junk";\n}\n'
@@ -97,6 +99,38 @@ def test_sievelib(tmp_path: Path, mechanism: str, monkeypatch: pytest.MonkeyPatc
         assert client.deletescript("other")
         assert client.listscripts() == (None, ['a "clever" name'])
         client.logout()
+
+
+def test_a_script_decides_about_the_next_message_in_every_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_server(tmp_path, workers=2) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.cafile))
+        client = connected(server, "PLAIN")
+        assert client.putscript("main", SCRIPT)
+        assert client.setactive("main")
+        for number in range(4):
+            # Each connection may be another worker's.
+            send(server, f"An offer, number {number}")
+        assert (count(server, "Junk"), count(server, "INBOX")) == (4, 0)
+        assert client.putscript("main", "keep;\n")
+        for number in range(4):
+            send(server, f"An offer again, number {number}")
+        assert (count(server, "Junk"), count(server, "INBOX")) == (4, 4)
+        client.logout()
+
+
+def send(server: LiveServer, subject: str) -> None:
+    with smtplib.SMTP("localhost", server.ports["smtp"]) as smtp:
+        smtp.sendmail("x@elsewhere.example", [ANN], f"Subject: {subject}\r\n\r\nHello\r\n")
+
+
+def count(server: LiveServer, mailbox: str) -> int:
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=client_tls(server)) as imap:
+        imap.login(ANN, PASSWORD)
+        status, found = imap.select(mailbox, readonly=True)
+        assert status == "OK"
+        return int(found[0] or 0)
 
 
 def test_large_scripts_come_back_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
