@@ -37,7 +37,7 @@ def _percent(percent: float) -> int:
 
 
 def _compared(compiling: "Compiling", bound: "Bound", value: "Callable[[Run], int | None]") -> Check:
-    matching = compiling.matching(bound, bound.texts["value"])
+    matching = compiling.matching(bound, bound.texts["score"])
     compare = matching.values
     untested = () if matching.counts else ("0",)
 
@@ -66,7 +66,7 @@ def _virustest(compiling: "Compiling", bound: "Bound") -> Check:
     return _compared(compiling, bound, value)
 
 
-_PARAMS: Final = (("value", Takes.STRING),)
+_PARAMS: Final = (("score", Takes.STRING),)
 SPAMTEST: Final = Extension(
     name="spamtest",
     tests=(TestSpec(name="spamtest", params=_PARAMS, matches=True, compile=_spamtest),),
