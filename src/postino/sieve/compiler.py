@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from postino.sieve.actions import Place
 from postino.sieve.bound import Bound
+from postino.sieve.compiled import branching, counted, executed, kind_of, listed, short
 from postino.sieve.faults import Fault
 from postino.sieve.folding import FOLDS
 from postino.sieve.language.printer import show_command, show_test
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from postino.sieve.run import Run
 
 _MOST_FAULTS: Final = 50
-_MOST_SHOWN: Final = 200
 _MOST_MATCH_DIGITS: Final = 3
 _COMPARATOR: Final = TagSpec(name="comparator", takes=Takes.STRING)
 _NUMERIC: Final = "i;ascii-numeric"
@@ -155,7 +155,7 @@ class Compiling:
         if not self.has("variables"):
             return value
         for name in variables_in(value):
-            if "." in name and not self._is_shared(name):
+            if "." in name and not self._is_shared(name) and not self._is_item(name):
                 self.fault(node, f"There are no variables called {name}; write a name without a full stop.")
             elif name.isdigit() and len(name.lstrip("0")) > _MOST_MATCH_DIGITS:
                 self.fault(node, f"No pattern has piece {name}; pieces go from ${{0}} to ${{999}}.")
@@ -179,6 +179,9 @@ class Compiling:
     def _is_shared(self, name: str) -> bool:
         space, _, rest = name.partition(".")
         return space == "global" and self.has("include") and VARIABLE_NAME.fullmatch(rest) is not None
+
+    def _is_item(self, name: str) -> bool:
+        return name.startswith("env.") and self.has("vnd.dovecot.environment")
 
     def matching(self, bound: Bound, keys: Sequence[TextValue], *, sets_matches: bool = True) -> Matching:
         """How the test compares values with its keys; `sets_matches` is whether ${1} comes of it."""
@@ -303,7 +306,7 @@ class Compiling:
             elif checks:
                 branches.append((self.place(following), checks[0], block))
             following = next(waiting, None)
-        return _branching(branches, otherwise), following
+        return branching(branches, otherwise), following
 
     def _conditions(self, command: Command) -> list[Check]:
         name = command.name
@@ -480,7 +483,7 @@ class Compiling:
         else:
             fits = isinstance(value, Text) or (takes is Takes.STRINGS and isinstance(value, Strings))
         if not fits:
-            self.fault(value, f"{of} takes {takes.value} here, not {_kind_of(value)}.")
+            self.fault(value, f"{of} takes {takes.value} here, not {kind_of(value)}.")
         return fits
 
     def _keep(self, name: str, value: Argument, bound: Bound) -> None:
@@ -506,7 +509,7 @@ class Compiling:
             params.pop()
         least = len(params) - spec.optional
         if not least <= len(given) <= len(params):
-            self.fault(node, f"{spec.name} takes {_listed(params, spec.optional)}, and {_counted(given)}.")
+            self.fault(node, f"{spec.name} takes {listed(params, spec.optional)}, and {counted(given)}.")
             return
         for (name, takes), value in zip(params[len(params) - len(given) :], given, strict=True):
             if self._takes(value, takes, spec.name):
@@ -531,7 +534,7 @@ class Compiling:
     # Telling.
 
     def _told(self, command: Command, op: Op) -> Op:
-        place, words = self.place(command), _short(show_command(command))
+        place, words = self.place(command), short(show_command(command))
 
         def told(run: "Run") -> bool:
             run.place = place
@@ -541,7 +544,7 @@ class Compiling:
         return told
 
     def _told_check(self, test: Test, check: Check) -> Check:
-        place, words = self.place(test), _short(show_test(test))
+        place, words = self.place(test), short(show_test(test))
 
         def told(run: "Run") -> bool:
             run.place = place
@@ -561,78 +564,3 @@ def spec_has_block(spec: CommandSpec | TestSpec) -> bool:
 def _never(run: "Run") -> bool:
     """Stands for a test with faults: such a script is not run."""
     raise run.fault("this test has faults")
-
-
-def executed(ops: Sequence[Op]) -> Op:
-    """One op of many; ends when one of them ends the script."""
-    if len(ops) == 1:
-        return ops[0]
-    row = tuple(ops)
-
-    def execute(run: "Run") -> bool:
-        for op in row:  # noqa: SIM110
-            if op(run):
-                return True
-        return False
-
-    return execute
-
-
-def _branching(branches: Sequence[tuple[Place, Check, Op]], otherwise: Op | None) -> Op:
-    if len(branches) == 1 and otherwise is None:
-        place, check, block = branches[0]
-
-        def decide(run: "Run") -> bool:
-            # PERF: the most usual form: a hundred of them are run for one message.
-            run.place = place
-            run.left -= 1
-            if run.left < 0:
-                run.look()
-            return block(run) if check(run) else False
-
-        return decide
-    row = tuple(branches)
-
-    def decide_between(run: "Run") -> bool:
-        for place, check, block in row:
-            run.place = place
-            run.left -= 1
-            if run.left < 0:
-                run.look()
-            if check(run):
-                return block(run)
-        return otherwise(run) if otherwise is not None else False
-
-    return decide_between
-
-
-def _kind_of(value: Argument) -> str:
-    match value:
-        case Text():
-            return "a string"
-        case Strings():
-            return "a list of strings"
-        case Number():
-            return "a number"
-        case Tag():
-            return f":{value.name}"
-
-
-def _listed(params: Sequence[tuple[str, Takes]], optional: int) -> str:
-    if not params:
-        return "no arguments"
-    words = [
-        f"{name.replace('_', ' ')} ({takes.value}{', may be missing' if number < optional else ''})"
-        for number, (name, takes) in enumerate(params)
-    ]
-    return " and ".join(words)
-
-
-def _counted(given: Sequence[Argument]) -> str:
-    if not given:
-        return "there is none"
-    return "there is one" if len(given) == 1 else f"there are {len(given)}"
-
-
-def _short(words: str) -> str:
-    return words if len(words) <= _MOST_SHOWN else words[:_MOST_SHOWN] + "..."

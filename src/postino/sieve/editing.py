@@ -1,9 +1,9 @@
-"""Make another message of the one that is filtered: fields added and taken out, parts exchanged, all enclosed.
+"""Make another message of the filtered one: fields added and taken out, parts exchanged, all enclosed.
 
 RFC: 5293 §4-§7, 5703 §5 and §6; 2045 §6.7 and 2046 §5.1 (what is written), 5322 §2.2.
 Exposure: texts of scripts, which hold pieces of strangers' messages.
-Invariants: every octet that is not edited stays as it was; what is put in cannot end its part early; each edit
-    costs steps by the size of what it makes, and a message does not grow without end.
+Invariants: every octet that is not edited stays as it was; what is put in cannot end its part early; each
+    edit costs steps by the size of what it makes, and a message does not grow without end.
 Not here: the commands (extensions/editheader.py, extensions/replace.py, extensions/enclose.py).
 """
 
@@ -28,7 +28,7 @@ _MOST_ADDED: Final = 1024 * 1024
 
 
 def may_edit(run: "Run") -> bool:
-    """Whether `message` is the whole message: a script included in a loop sees a part, which it cannot change."""
+    """Whether `message` is the whole one: a script included in a loop sees a part, and cannot change it."""
     if run.whole_message is None:
         return True
     run.note("not done: a script that is included in foreverypart cannot change the message")
@@ -36,17 +36,14 @@ def may_edit(run: "Run") -> bool:
 
 
 def edit(run: "Run", header: bytes, body: bytes | None = None) -> None:
-    """Go on with another header, and another body when one is given. Raises RunTimeFault when it is too large."""
+    """Go on with another header, and body when one is given. Raises RunTimeFault when it grows too large."""
     old = run.message
     size = len(header) + (len(old.body) if body is None else len(body))
     before = len(run.original.header) + len(run.original.body)
     if size > 2 * before + _MOST_ADDED:
         raise run.fault("the script made the message much larger than it was")
     run.spend((len(header) >> 6) + (len(body) >> 8 if body is not None else 0))
-    if body is None and run.edited is not None:
-        kept = run.edited.body
-    else:
-        kept = body
+    kept = run.edited.body if body is None and run.edited is not None else body
     run.edited = Edited(header, kept)
     run.message = SieveMessage(header, old.body if body is None else body, limits=old.limits)
 

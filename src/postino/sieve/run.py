@@ -170,6 +170,10 @@ class Run:
         if name.isdigit():
             number = int(name)
             return self.match_values[number] if number < len(self.match_values) else ""
+        if name.startswith("env."):
+            # Of vnd.dovecot.environment: items of the environment, whose dashes no variable can have.
+            items, item = self.circumstances.environment, name[len("env.") :]
+            return items.get(item) or items.get(item.replace("_", "-"), "")
         return self.variables.get(name, "")
 
     def add(self, action: Action, *, ends_keep: bool = True) -> None:

@@ -29,6 +29,7 @@ from postino.sieve.extensions.mailboxes import MAILBOX, MAILBOXID, SPECIAL_USE
 from postino.sieve.extensions.metadata import MBOXMETADATA, SERVERMETADATA
 from postino.sieve.extensions.outgoing import OUTGOING
 from postino.sieve.extensions.redirect_tags import REDIRECT_DELIVERBY, REDIRECT_DSN
+from postino.sieve.extensions.regex import REGEX
 from postino.sieve.extensions.reject import EREJECT, REJECT
 from postino.sieve.extensions.relational import RELATIONAL
 from postino.sieve.extensions.scores import SPAMTEST, SPAMTESTPLUS, VIRUSTEST
@@ -52,6 +53,7 @@ ALL: Final[Sequence[Extension]] = (
     VARIABLES,
     RELATIONAL,
     SUBADDRESS,
+    REGEX,
     INDEX,
     DATE,
     ENVIRONMENT,
