@@ -228,8 +228,13 @@ async def sweep(configuration: Configuration, context: "ServerContext") -> None:
     """Remove what is no longer needed: expunged messages past their time, blobs nobody names."""
     from postino.store.sweep import sweep_store
 
-    kept = int(configuration.settings.store.expunged_seconds)
-    await sweep_store(context.store, now=context.clock.now(), retention_seconds=kept)
+    settings = configuration.settings
+    await sweep_store(
+        context.store,
+        now=context.clock.now(),
+        retention_seconds=int(settings.store.expunged_seconds),
+        trace_seconds=int(settings.sieve.trace_seconds),
+    )
 
 
 async def index(context: "ServerContext") -> None:

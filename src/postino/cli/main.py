@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "domain": "Add, list and remove domains.",
     "alias": "Add, list and remove further addresses.",
     "dkim": "Show, make and change the keys that sign mail.",
+    "trace": "Tell why a message is where it is: what scripts did with it.",
     "acl": "Share mailboxes between accounts.",
     "sieve": "Check Sieve scripts, try them on messages, put them in force.",
     "rule": "File, flag and forward an account's mail by simple rules.",

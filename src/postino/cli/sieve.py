@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from postino.cli.sieve_replay import apply, replay, undo
+from postino.cli.sieve_scripts import activate, deactivate, delete, get, list_, put
 
 if TYPE_CHECKING:
-    from postino.sieve import Evaluation, Script, SieveMessage
+    from postino.sieve import Budget, Evaluation, Script, SieveMessage
 
 _STDIN: Final = "-"
 _LINE_END: Final = re.compile(rb"\r?\n|\r(?!\n)")
@@ -59,7 +60,7 @@ def test(file: str, message: str, trace: bool, from_: str | None, to: str | None
     if file == message == _STDIN:
         raise click.UsageError("The script and the message cannot both come on standard input")
     script = compile_file(file)
-    read = SieveMessage.of(_message_octets(_read(message)))
+    read = SieveMessage.of(_message_octets(read_file(message)))
     sender = from_ if from_ is not None else first_address(read, "return-path", "from")
     recipient = to if to is not None else first_address(read, "delivered-to", "to")
     circumstances = Circumstances(
@@ -79,11 +80,15 @@ def test(file: str, message: str, trace: bool, from_: str | None, to: str | None
 
 def compile_file(file: str) -> "Script":
     """The script of a file; shows what is wrong with it, and ends the command if that is too much."""
-    from postino.sieve import BadScript, compile_script
+    return compile_source(read_file(file), "standard input" if file == _STDIN else file)
 
-    name = "standard input" if file == _STDIN else file
+
+def compile_source(source: bytes, name: str, budget: "Budget | None" = None) -> "Script":
+    """As compile_file(), of what was read already."""
+    from postino.sieve import DEFAULT_BUDGET, BadScript, compile_script
+
     try:
-        script = compile_script(_read(file), name=name)
+        script = compile_script(source, name=name, budget=budget or DEFAULT_BUDGET)
     except BadScript as error:
         for fault in error.faults:
             click.echo(f"{name}:{fault.place.line}:{fault.place.column}: {fault.words}", err=True)
@@ -104,7 +109,8 @@ def first_address(message: "SieveMessage", *fields: str) -> str:
     return ""
 
 
-def _read(file: str) -> bytes:
+def read_file(file: str) -> bytes:
+    """Its octets, or those of standard input."""
     return sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
 
 
@@ -137,5 +143,5 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-for _command in (replay, apply, undo):
+for _command in (put, get, list_, activate, deactivate, delete, replay, apply, undo):
     sieve.add_command(_command)
