@@ -41,11 +41,11 @@ class Offer:
     hostname: str
     """A-labels."""
     services: tuple[MailService, ...] = ()
-    managesieve_port: int = 0
-    """Where programs keep a user's filters; 0 when they cannot."""
     sts_mode: str = "testing"
     sts_mx: tuple[str, ...] = ()
     sts_max_age: int = 604_800
+    managesieve_port: int = 0
+    """Where programs keep a user's filters; 0 when they cannot."""
 
     @cached_property
     def policy(self) -> bytes:
