@@ -1,0 +1,1 @@
+"""Regular expressions that no pattern and no text can hang: POSIX extended ones, in linear time."""
