@@ -21,7 +21,7 @@ _LIST_FIELDS: Final = (
 )  # fmt: skip
 _MACHINES: Final = re.compile(
     r"mailer-daemon|listserv|majordomo|mailman|bounces?(?:[-+=].*)?|owner-.*|.*-(?:request|owner|bounces?)(?:[+=].*)?"
-    r"|(?:.*[-._+])?(?:no|do-?not|dont)[-._]?reply(?:[-._+].*)?",
+    r"|(?:.*[-._+])?(?:no|do[-_]?not|dont)[-._]?reply(?:[-._+].*)?",
     re.IGNORECASE | re.DOTALL,
 )
 _BULK: Final = frozenset({"bulk", "junk", "list"})

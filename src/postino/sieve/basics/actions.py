@@ -124,6 +124,9 @@ def _redirect(compiling: "Compiling", bound: "Bound") -> Op:
         if is_list:
             list_name = known_list(run, given)
             members = run.surroundings.list_members(list_name)
+            if not members:
+                # RFC 6134 §2.3: also where the list can be asked, and not read.
+                raise run.fault(f"the list {given!r} names nobody the message could be sent to")
         for member in members:
             address = good_address(member)
             if address is None:

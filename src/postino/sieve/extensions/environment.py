@@ -22,6 +22,7 @@ _USUAL: Final = {
     "location": "MDA",
     "phase": "during",
     "remote-host": "",
+    "vnd.dovecot.default-mailbox": "INBOX",
 }
 """What holds unless the circumstances say something else."""
 

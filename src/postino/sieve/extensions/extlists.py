@@ -7,6 +7,7 @@ Not here: which lists there are and who is on them (Surroundings).
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from postino.mime.address import Group, parse_address_list
 from postino.sieve.list_names import check_list_names, known_list, list_name
 from postino.sieve.texts import values_of
 from postino.sieve.vocabulary import (
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
     from postino.sieve.compiler import Compiling
     from postino.sieve.run import Run
 
+_MOST_ADDRESSES: Final = 1000
 _TESTS: Final = ("address", "envelope", "header", "string", "currentdate", "date")
+
+
+def _candidates(value: str) -> list[str]:
+    """What to look up: the value, and the addresses in it, as of a whole From field (RFC 6134 §2.9.3)."""
+    found = [value.strip()]
+    if "@" in value and ("<" in value or "," in value):
+        for one in parse_address_list(value)[:_MOST_ADDRESSES]:
+            found += [each.addr_spec for each in (one.members if isinstance(one, Group) else (one,))]
+    return found
 
 
 def _list(spec: MatchSpec) -> Matching:
@@ -35,12 +46,12 @@ def _list(spec: MatchSpec) -> Matching:
 
     def compare(run: "Run", values: Sequence[str]) -> bool:
         names = [known_list(run, text) for text in values_of(spec.keys, run)]
-        for name in names:
-            for value in values:
-                run.spend(1)
-                if run.surroundings.in_list(name, value.strip()):
+        for value in values:
+            for candidate in _candidates(value):
+                run.spend(len(names))
+                if any(run.surroundings.in_list(name, candidate) for name in names):
                     if spec.keeps_matches:
-                        run.match_values = [value.strip()]
+                        run.match_values = [candidate]
                     return True
         return False
 
