@@ -148,6 +148,22 @@ def test_large_scripts_come_back_as_they_were(tmp_path: Path, monkeypatch: pytes
             client.logout()
 
 
+def test_openssl_finds_starttls(tmp_path: Path) -> None:
+    openssl = require_program("openssl")
+    with running_server(tmp_path) as server:
+        where = ["-connect", f"localhost:{server.ports['managesieve']}", "-CAfile", str(server.cafile)]
+        done = subprocess.run(
+            [openssl, "s_client", "-starttls", "sieve", "-verify_return_error", "-quiet", "-crlf", *where],
+            input=b"LOGOUT\n",
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    assert b'"OWNER"' not in done.stdout
+    assert b"PLAIN" in done.stdout, done
+    assert done.stdout.endswith(b'OK "Goodbye"\r\n')
+
+
 def test_what_telnet_shows(tmp_path: Path) -> None:
     """Anybody may look at the greeting, and leaves without a login."""
     with (

@@ -13,7 +13,7 @@ from typing import Final
 from postino.core.errors import ProtocolViolation
 
 MAX_CHARACTERS: Final = 128
-_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def script_name(octets: bytes) -> str:

@@ -129,7 +129,6 @@ def test_commands(octets: bytes, command: Command) -> None:
         'GETSCRIPT "a\u2028b"\r\n'.encode(),
         'GETSCRIPT "a\u2029b"\r\n'.encode(),
         "\ufeffNOOP\r\n".encode(),
-        'GETSCRIPT "\ufeffa"\r\n'.encode(),
         b'GETSCRIPT "' + b"x" * 129 + b'"\r\n',
         b'GETSCRIPT "' + b"x" * 2000 + b'"\r\n',
         b"GETSCRIPT{1+}\r\na\r\n",
