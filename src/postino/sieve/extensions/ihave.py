@@ -25,7 +25,8 @@ def _ihave(compiling: "Compiling", bound: "Bound") -> Check:
         compiling.fault(bound.node, "ihave takes names as they are, without variables.")
         return lambda run: False
     answer = all(
-        compiling.has(name) or (compiling.can_enable(name) and name not in _CHANGING) for name in names
+        name and (compiling.has(name) or (compiling.can_enable(name) and name not in _CHANGING))
+        for name in names
     )
     if answer:
         for name in names:
