@@ -43,6 +43,7 @@ DEFINED_IN = {
     "LOGINDISABLED": 9051,
     "MESSAGELIMIT": 9738,
     "METADATA": 5464,
+    "IMAPSIEVE": 6785,
     "METADATA-SERVER": 5464,
     "MOVE": 6851,
     "MULTIAPPEND": 3502,
@@ -79,7 +80,7 @@ DEFINED_IN = {
     "UTF8=ACCEPT": 6855,
     "WITHIN": 5032,
 }
-WITH_A_VALUE = ("APPENDLIMIT", "MESSAGELIMIT", "RIGHTS")
+WITH_A_VALUE = ("APPENDLIMIT", "IMAPSIEVE", "MESSAGELIMIT", "RIGHTS")
 
 
 def announced() -> set[str]:
@@ -87,7 +88,7 @@ def announced() -> set[str]:
     mechanisms = [name.removeprefix("AUTH=") for name in DEFINED_IN if name.startswith("AUTH=")]
     named = {
         *before_login(starttls=True, mechanisms=mechanisms, login=False),
-        *after_login(compress=True, append_octets=1000, messages=1000),
+        *after_login(compress=True, append_octets=1000, messages=1000, sieve_host="mail.example.org"),
     }
     return {name.partition("=")[0] if name.startswith(WITH_A_VALUE) else name for name in named}
 
