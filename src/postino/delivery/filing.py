@@ -17,12 +17,13 @@ from postino.core.flags import NO_FLAGS, FlagSet
 from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.limits import Limits
 from postino.core.mailbox_name import INBOX
-from postino.core.rights import Rights
+from postino.core.rights import Rights, permitted_flags
 from postino.delivery.incoming import Content
 from postino.imap.object_id import ObjectKind, parse_object_id
 from postino.sieve.actions import Place, Remembered, Target
 from postino.store.access import reach_mailbox
 from postino.store.accounts import ResolvedRecipient
+from postino.store.acl import rights_of
 from postino.store.content import NewEmail
 from postino.store.mailboxes import create_mailbox, junk_mailbox, mailbox_by_id
 from postino.store.messages import Delivery
@@ -130,11 +131,16 @@ def place_copies(
             name = INBOX if mailbox_id is None else _JUNK
         if name == INBOX and owner == account_id:
             mailbox_id = None
+        if owner != account_id and mailbox_id is not None:
+            # RFC 4314 §4: flags that it may not set there are left out.
+            rights = rights_of(tx, account_id, owner, mailbox_id)
+            flags = permitted_flags(rights, filing.flags)
+            email = msgspec.structs.replace(email, flags=flags)
         key = (owner, mailbox_id, id(filing.content))
         before = found.get(key)
         if before is not None:
-            email = before.delivery[2]
-            email = msgspec.structs.replace(email, flags=email.flags.union(filing.flags))
+            flags = before.delivery[2].flags.union(email.flags)
+            email = msgspec.structs.replace(email, flags=flags)
         found[key] = Filed((owner, mailbox_id, email), name, filing.place)
     return list(found.values()), lines
 

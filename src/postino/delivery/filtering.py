@@ -1,6 +1,6 @@
 """Run an account's scripts over a message: which there are, what they are told, how they are kept in bounds.
 
-RFC: 5228 §2.10.6 (errors keep the message), §10 (limits), 5183 §4 (environment), 6009 §3 (envelope-dsn).
+RFC: 5228 §2.10.6 (errors keep the message), §10 (limits), 5183 §4 (environment), 6009 §4 (envelope-dsn).
 Exposure: scripts of users over octets of anybody.
 Invariants: whatever goes wrong in a script, the message is kept; a large message is looked at in a thread;
     an account without scripts costs one look into the cache.

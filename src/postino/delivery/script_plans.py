@@ -1,6 +1,6 @@
 """What becomes of a message that comes in for an account with scripts: their actions as things to write.
 
-RFC: 5228 §4.2 (redirect, loops), §2.10.6 (errors keep), 5429 §2 (refusals), 6009 §4 (redirect's DSN and
+RFC: 5228 §4.2 (redirect, loops), §2.10.6 (errors keep), 5429 §2 (refusals), 6009 §6-§7 (redirect's DSN and
     deadline), 5232 §5 (flags of the copy), 3461 §5.2.7.3 (success is told once, here).
 Invariants: what is not filed, sent on or refused was thrown away by a script; a redirect that may not be is
     a copy in the INBOX; nothing that is junk, forged or was here before is sent on; refusals never answer a

@@ -8,10 +8,19 @@ from typing import Any
 
 import pytest
 
+from postino.core.address import parse_address
+from postino.core.errors import NoSuchMailbox, StoreError
+from postino.core.rights import parse_rights
+from postino.imap.object_id import mailbox_object_id
+from postino.sieve import compile_script
+from postino.smtp.envelope import Notify, Return
 from postino.store.access import reach_mailbox
-from postino.store.mailboxes import create_mailbox
+from postino.store.accounts import add_alias
+from postino.store.acl import set_acl
+from postino.store.mailboxes import create_mailbox, mailbox_by_name
 from postino.store.queue.values import QueueKind
 from postino.store.quota import set_quotas
+from postino.store.scripts import ScriptPlace, put_site_script
 from tests.support.scripted import Scripted, scripted, send
 from tests.support.world import NOW
 
@@ -450,3 +459,134 @@ async def test_a_large_message_is_filtered_from_its_file(tmp_path: Path) -> None
         account_id = place.account("ann@example.org")
         found = place.world.store.read_now(lambda tx: reach_mailbox(tx, account_id, "Archive").mailbox)
         assert found.messages == 1
+
+
+# Whose mailbox, and which
+
+TO_BOB = "Shared/bob@example.org/Common"
+
+
+async def share(place: Scripted, rights: str) -> None:
+    """bob's mailbox Common, in which ann has these rights."""
+    bob = place.account("bob@example.org")
+    await create(place, "Common", "bob@example.org")
+
+    def grant(tx: Any) -> None:
+        mailbox = mailbox_by_name(tx, bob, "Common")
+        set_acl(tx, bob, mailbox.id, "ann@example.org", parse_rights(rights))
+
+    await place.world.store.write(grant)
+
+
+@pytest.mark.parametrize(("rights", "shared"), [("lrip", 1), ("lr", 0), ("i", 1)])
+async def test_fileinto_needs_the_right_to_insert(tmp_path: Path, rights: str, shared: int) -> None:
+    """RFC 4314 §4"""
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await share(place, rights)
+        await place.script(f'require ["fileinto","imap4flags"]; fileinto :flags "\\\\Flagged" "{TO_BOB}";')
+        await send(client, MESSAGE)
+        assert all(flags == 0 for _, flags, _ in place.mail("Common", "bob@example.org"))
+        assert len(place.mail("Common", "bob@example.org")) == shared
+        assert len(place.mail("INBOX")) == 1 - shared
+
+
+async def test_anothers_full_mailbox_does_not_keep_mail_from_the_account(tmp_path: Path) -> None:
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await share(place, "lrip")
+        bob = place.account("bob@example.org")
+        await place.world.store.write(lambda tx: set_quotas(tx, bob, octets=10))
+        await place.script(f'require "fileinto"; fileinto "{TO_BOB}";')
+        answer = await send(client, MESSAGE)
+        assert len(place.mail("INBOX")) == 1
+        assert place.trace(answer.split()[-1])[-1][2].endswith("its owner's quota is used up")
+
+
+async def test_special_use_and_id_come_before_the_name(tmp_path: Path) -> None:
+    """RFC 8579 §4, RFC 9042 §4"""
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await create(place, "Boss")
+        account_id = place.account("ann@example.org")
+        boss = place.world.store.read_now(lambda tx: mailbox_by_name(tx, account_id, "Boss").id)
+        await place.script(
+            'require ["fileinto","special-use","mailboxid"];'
+            'fileinto :specialuse "\\\\Archive" "INBOX";'
+            f'fileinto :mailboxid "{mailbox_object_id(account_id, boss)}" "INBOX";'
+            'fileinto :mailboxid "F1_999" "Trash";'
+        )
+        await send(client, MESSAGE)
+        for name in ("Archive", "Boss", "Trash"):
+            assert len(place.mail(name)) == 1, name
+        assert place.mail("INBOX") == []
+
+
+async def test_duplicates_are_known_once_they_are_delivered(tmp_path: Path) -> None:
+    """RFC 7352 §3.1"""
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await place.script('require "duplicate"; if duplicate { discard; }')
+        for _ in range(3):
+            await send(client, MESSAGE)
+        assert len(place.mail("INBOX")) == 1
+
+
+async def test_redirect_asks_for_what_the_script_says(tmp_path: Path) -> None:
+    """RFC 6009 §6"""
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await place.script('require "redirect-dsn"; redirect :notify "NEVER" :ret "HDRS" "me@else.example";')
+        await send(client, MESSAGE)
+        ((message, _),) = place.queued()
+        assert message.recipients[0].notify is Notify.NEVER
+        assert message.options.ret is Return.HEADERS
+
+
+async def test_all_of_it_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("the disk is gone")
+
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await place.script(
+            'require ["vacation","fileinto","mailbox","copy","duplicate"];'
+            'vacation "Away"; redirect :copy "me@else.example"; fileinto :create "New";'
+            "if duplicate { discard; }"
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr("postino.delivery.accept.note_decisions", fail)
+            assert (await send(client, MESSAGE)).startswith("451")
+        account_id = place.account("ann@example.org")
+        for table in ("message", "vacation_reply", "sieve_seen", "trace_event", "queue_message"):
+            assert (
+                place.world.store.read_now(lambda tx, table=table: tx.one(f"SELECT 1 FROM {table}")) is None
+            )
+        with pytest.raises(NoSuchMailbox):
+            place.world.store.read_now(lambda tx: mailbox_by_name(tx, account_id, "New"))
+        assert (await send(client, MESSAGE)).startswith("250")
+        assert len(place.mail("New")) == 1
+        assert len(place.queued()) == 2
+
+
+async def test_an_alias_of_several_runs_each_ones_script(tmp_path: Path) -> None:
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        both = [place.account(f"{login}@example.org") for login in ("ann", "bob")]
+        await place.world.store.write(lambda tx: add_alias(tx, parse_address("all@example.org"), both, []))
+        await place.script('require "fileinto"; fileinto "Archive";')
+        await place.script("discard;", "bob")
+        await send(client, MESSAGE, "all@example.org")
+        assert len(place.mail("Archive")) == 1
+        assert place.mail("INBOX", "bob@example.org") == []
+
+
+async def test_a_sites_scripts_run_before_and_after(tmp_path: Path) -> None:
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        for name, where, text in (
+            ("first", ScriptPlace.BEFORE, b'require "editheader"; addheader "X-Site" "yes";'),
+            ("last", ScriptPlace.AFTER, b'require "fileinto"; fileinto "Archive";'),
+        ):
+            compiled = compile_script(text, name=name).stored
+            await place.world.store.write(
+                lambda tx, name=name, where=where, text=text, compiled=compiled: put_site_script(
+                    tx, "example.org", where, name, text, compiled, now=NOW
+                )
+            )
+        await send(client, MESSAGE, "bob@example.org")
+        ((octets, _, _),) = place.mail("Archive", "bob@example.org")
+        assert b"X-Site: yes" in octets
+        assert place.delivered() == ["bob@example.org/Archive/1 (last:1)"]
