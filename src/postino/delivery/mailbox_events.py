@@ -177,12 +177,6 @@ class MailboxEvents:
         if self._runner is None or self._runner.done():
             self._runner = asyncio.get_running_loop().create_task(self._run())
 
-    async def settle(self) -> None:
-        """Return when everything that happened was dealt with."""
-        runner = self._runner
-        if runner is not None:
-            await asyncio.wait([runner])
-
     async def close(self, seconds: float) -> None:
         """End: let the scripts of what happened run, for so long at most."""
         runner = self._runner

@@ -54,7 +54,7 @@ class Box:
                 answer += await until(self.client, b"t%d " % number)
             assert b"t%d OK" % number in answer, answer
             said += answer
-            await self.world.context.mailbox_events.settle()
+            await self.world.context.mailbox_events.close(10.0)
         return said
 
     async def append(self, mailbox: bytes = b"INBOX", flags: bytes = b"") -> None:
