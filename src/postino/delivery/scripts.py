@@ -37,7 +37,7 @@ from postino.store.store import Store
 from postino.store.tx import Tx
 
 REMEMBER_SECONDS: Final = 1.0
-TREE_FACTOR: Final = 32
+TREE_FACTOR: Final = 36
 """How much larger a compiled script is than its stored form (tests/unit/delivery/test_scripts.py)."""
 ENTRY_OCTETS: Final = 600
 """What is kept of an account that has no script."""
