@@ -1,6 +1,7 @@
 """ManageSieve answers as octets.
 
-RFC: 5804 §1.2 (answers), §1.3 (response codes), §1.7 (capabilities), §2.7 (LISTSCRIPTS), §4 (string).
+RFC: 5804 §1.2 (answers), §1.3 (response codes), §1.7 (capabilities), §2.7 (LISTSCRIPTS), §4 (string),
+    6134 §2.8 (EXTLISTS).
 Invariants: whatever is put into a string, it is one string to the client, and so are the lines around it.
 Not here: what to answer (servers/managesieve/).
 """
@@ -15,6 +16,11 @@ _MAX_QUOTED: Final = 1024
 _MAX_TEXT: Final = 64 * 1024
 _UNQUOTABLE: Final = re.compile(rb"[\r\n\x00]")
 _SPECIAL: Final = re.compile(rb'(["\\])')
+_SCHEMES: Final = (
+    # What an extension makes the server tell beside its name (RFC 5804 §1.7, 6134 §2.8).
+    ("enotify", "NOTIFY", "mailto"),
+    ("extlists", "EXTLISTS", "urn tag mailto"),
+)
 _LINE_END: Final = re.compile(r"\r\n|[\r\n]")
 
 
@@ -37,7 +43,7 @@ class Facts:
     """What the capabilities tell, as it is now."""
 
     mechanisms: Sequence[str]
-    extensions: Iterable[str]
+    extensions: Sequence[str]
     offers_tls: bool
     redirects: int
     owner: str
@@ -119,9 +125,9 @@ def capabilities(facts: Facts) -> bytes:
         ("VERSION", "1.0"),
         ("SASL", " ".join(facts.mechanisms)),
         ("SIEVE", " ".join(facts.extensions)),
-        ("NOTIFY", "mailto"),
         ("MAXREDIRECTS", str(facts.redirects)),
     ]
+    found += [(name, schemes) for extension, name, schemes in _SCHEMES if extension in facts.extensions]
     if facts.owner:
         found.append(("OWNER", facts.owner))
     lines = [b'"%s" %s\r\n' % (name.encode(), string(value.encode())) for name, value in found]

@@ -97,12 +97,13 @@ def test_a_very_long_text_is_cut_between_characters() -> None:
 
 def test_capabilities() -> None:
     """RFC 5804 §1.7."""
-    before = capabilities(Facts(["SCRAM-SHA-256"], ["fileinto", "vacation"], True, 4, ""))
+    before = capabilities(Facts(["SCRAM-SHA-256"], ["fileinto", "enotify", "extlists"], True, 4, ""))
     after = capabilities(Facts(["PLAIN"], [], False, 0, 'a"b@example.org'))
     assert before == (
         b'"IMPLEMENTATION" "Postino"\r\n"VERSION" "1.0"\r\n"SASL" "SCRAM-SHA-256"\r\n'
-        b'"SIEVE" "fileinto vacation"\r\n"NOTIFY" "mailto"\r\n"MAXREDIRECTS" "4"\r\n"STARTTLS"\r\n"UNAUTHENTICATE"\r\n'
+        b'"SIEVE" "fileinto enotify extlists"\r\n"MAXREDIRECTS" "4"\r\n"NOTIFY" "mailto"\r\n'
+        b'"EXTLISTS" "urn tag mailto"\r\n"STARTTLS"\r\n"UNAUTHENTICATE"\r\n'
     )
     assert b'"OWNER" "a\\"b@example.org"\r\n' in after
-    assert b"STARTTLS" not in after
+    assert not any(word in after for word in (b"STARTTLS", b"NOTIFY", b"EXTLISTS"))
     assert b'"MAXREDIRECTS" "0"\r\n' in after
