@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from postino.sieve.actions import Action, Keep, Remembered
+from postino.sieve.actions import Action, Edited, FileInto, Keep, Redirect, Remembered
 from postino.sieve.budget import DEFAULT_BUDGET, Budget, Steady
 from postino.sieve.circumstances import NO_SURROUNDINGS, Circumstances, Surroundings
 from postino.sieve.evaluation import Evaluation, TraceLine
@@ -45,6 +45,7 @@ def run_sequence(
     remembered: list[Remembered] = []
     trace: list[TraceLine] = []
     fault, steps = None, 0
+    edited: Edited | None = None
     for script in scripts:
         one = run(script, message, circumstances, surroundings, budget=budget, steady=steady, traced=traced)
         remembered += one.remembered
@@ -54,13 +55,33 @@ def run_sequence(
         kept = next((action for action in one.actions if isinstance(action, Keep)), None)
         # A keep of an earlier script was only the way to this one.
         actions = [action for action in actions if not isinstance(action, Keep)]
-        actions += [action for action in one.actions if not any(is_same(action, known) for known in actions)]
+        actions += [
+            _with_edits(action, edited)
+            for action in one.actions
+            if not any(is_same(action, known) for known in actions)
+        ]
         if kept is None:
             break
         if one.fault is None and kept.flags != circumstances.flags:
             circumstances = msgspec.structs.replace(circumstances, flags=kept.flags)
         if kept.edited is not None:
+            edited = _both(edited, kept.edited)
             message = SieveMessage(
                 kept.edited.header, message.body if kept.edited.body is None else kept.edited.body
             )
     return Evaluation(actions=actions, remembered=remembered, fault=fault, trace=trace, steps=steps)
+
+
+def _both(earlier: Edited | None, edited: Edited) -> Edited:
+    """What two scripts in a row made of the message; the second saw what the first had left."""
+    if earlier is None or earlier.body is None or edited.body is not None:
+        return edited
+    return Edited(edited.header, earlier.body)
+
+
+def _with_edits(action: Action, edited: Edited | None) -> Action:
+    """The action on the message as earlier scripts left it."""
+    if edited is None or not isinstance(action, Keep | FileInto | Redirect):
+        return action
+    both = edited if action.edited is None else _both(edited, action.edited)
+    return msgspec.structs.replace(action, edited=both)
