@@ -81,9 +81,8 @@ def _address(compiling: "Compiling", bound: "Bound") -> Check:
     def address(run: "Run") -> bool:
         separator = run.circumstances.separator
         found: list[str] = []
-        for name in values_of(texts, run):
-            for value in source(run, name.lower()):
-                found += parts_of(addresses_in(value), part, separator)
+        for value in source(run, [name.lower() for name in values_of(texts, run)]):
+            found += parts_of(addresses_in(value), part, separator)
         return compare(run, found)
 
     return address
