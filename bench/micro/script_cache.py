@@ -12,7 +12,7 @@ from bench import scripts
 from bench.corpus import DOMAIN
 from postino.core.address import parse_address
 from postino.core.ids import AccountId, Instant
-from postino.delivery.scripts import Scripts
+from postino.delivery.filters.scripts import Scripts
 from postino.delivery.settings import SieveSettings
 from postino.net.bus import LocalBus
 from postino.sieve import compile_script

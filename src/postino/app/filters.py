@@ -1,13 +1,13 @@
 """Put together what runs accounts' scripts over mail: the cache of scripts and what they may look up.
 
-Not here: the parts (delivery/filtering.py, scripts.py, surroundings.py).
+Not here: the parts (delivery/filters/running.py, scripts.py, surroundings.py).
 """
 
 from typing import TYPE_CHECKING
 
-from postino.delivery.filtering import Filtering
-from postino.delivery.scripts import Scripts
-from postino.delivery.surroundings import StoreSurroundings
+from postino.delivery.filters.running import Filtering
+from postino.delivery.filters.scripts import Scripts
+from postino.delivery.filters.surroundings import StoreSurroundings
 from postino.store.addresses import addresses_of
 
 if TYPE_CHECKING:

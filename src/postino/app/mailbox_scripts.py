@@ -1,19 +1,19 @@
 """Put together what runs scripts on what happens in mailboxes.
 
 RFC: 6785.
-Not here: what it does (delivery/mailbox_events.py), the scripts' cache, which delivery shares (wiring.py).
+Not here: what it does (delivery/filters/events.py), the scripts' cache, which delivery shares (wiring.py).
 """
 
 from typing import TYPE_CHECKING
 
 from postino.core.ids import AccountId
-from postino.delivery.event_actions import EventActions
-from postino.delivery.event_mail import EventMail
-from postino.delivery.mailbox_events import MailboxEvents
-from postino.delivery.surroundings import StoreSurroundings
+from postino.delivery.filters.event_actions import EventActions
+from postino.delivery.filters.event_mail import EventMail
+from postino.delivery.filters.events import MailboxEvents
+from postino.delivery.filters.surroundings import StoreSurroundings
 
 if TYPE_CHECKING:
-    from postino.delivery.scripts import Scripts
+    from postino.delivery.filters.scripts import Scripts
     from postino.servers.context import ServerContext
 
 

@@ -1,6 +1,6 @@
 """`postino sieve replay`, `apply` and `undo`: a script over the messages that an account has already.
 
-Not here: what is judged and done (delivery/replaying.py, store/applied_scripts.py).
+Not here: what is judged and done (delivery/filters/replaying.py, store/applied_scripts.py).
 """
 
 import sys
@@ -16,7 +16,7 @@ from postino.cli.options import data_options, find_configuration, now, open_data
 
 if TYPE_CHECKING:
     from postino.core.ids import MailboxId
-    from postino.delivery.replaying import Account, Judged
+    from postino.delivery.filters.replaying import Account, Judged
     from postino.delivery.settings import SieveSettings
     from postino.sieve import Script, Surroundings
     from postino.store.store import Store
@@ -88,7 +88,7 @@ def apply(account: str, file: str, mailbox: str, data: Path | None, config: Path
     neither redirected, nor answered, nor refused.
     """
     from postino.cli.sieve import compile_file
-    from postino.delivery.replaying import wanted_changes
+    from postino.delivery.filters.replaying import wanted_changes
     from postino.store.applied_scripts import apply as apply_changes
     from postino.store.applied_scripts import begin
 
@@ -156,7 +156,7 @@ def _choose(
     store: "Store", address: str, mailbox: str | None, last: int | None
 ) -> "tuple[Account, dict[MailboxId, str], list[tuple[MailboxId, int]]]":
     """The account, the names of its mailboxes, and the messages that are meant."""
-    from postino.delivery.replaying import Account, newest_messages
+    from postino.delivery.filters.replaying import Account, newest_messages
     from postino.store.mailboxes import list_mailboxes, mailbox_by_name
     from postino.store.uids import message_uids
 
@@ -184,7 +184,7 @@ def _judge(
     settings: "SieveSettings",
 ) -> "Iterator[Judged]":
     """Run the script, showing how far it is."""
-    from postino.delivery.replaying import judge
+    from postino.delivery.filters.replaying import judge
 
     judgements = judge(store, owner, script, chosen, around, budget=settings, steady=time.monotonic)
     if len(chosen) < _SHOW_PROGRESS_FROM or not sys.stderr.isatty():
@@ -198,8 +198,8 @@ def _surroundings(store: "Store", owner: "Account", settings: "SieveSettings") -
     """What scripts of the account may look up: its mailboxes, its lists, other scripts."""
     import structlog
 
-    from postino.delivery.scripts import Scripts
-    from postino.delivery.surroundings import StoreSurroundings
+    from postino.delivery.filters.scripts import Scripts
+    from postino.delivery.filters.surroundings import StoreSurroundings
     from postino.net.bus import LocalBus
     from postino.servers.metrics import Metrics
 
@@ -222,7 +222,7 @@ def _in_groups(judgements: "Iterable[Judged]") -> "Iterator[list[Judged]]":
 def _places(judged: "Judged", around: "Surroundings") -> list[tuple[str, str]]:
     """Where the script would have the message, and what in it says so."""
     from postino.core.mailbox_name import INBOX
-    from postino.delivery.replaying import named_mailbox
+    from postino.delivery.filters.replaying import named_mailbox
     from postino.sieve import FileInto, Keep
 
     places = []

@@ -24,7 +24,7 @@ from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.disk_room import DiskRoom
-from postino.delivery.filing import (
+from postino.delivery.filters.filing import (
     Filed,
     Filing,
     Filtered,

@@ -23,9 +23,9 @@ from postino.store.scripts import ScriptLimits
 
 if TYPE_CHECKING:
     from postino.delivery.accept import Delivery, Dispatcher
-    from postino.delivery.filtering import Filtering
+    from postino.delivery.filters.events import MailboxEvents
+    from postino.delivery.filters.running import Filtering
     from postino.delivery.forwarding import Forwarding
-    from postino.delivery.mailbox_events import MailboxEvents
     from postino.outbound.cut_through import CutThrough
     from postino.outbound.settings import OutboundSettings
     from postino.outbound.signing.signer import Signers

@@ -1,7 +1,7 @@
 """Several scripts in a row: the server's, the domain's and the account's own, before and after.
 
 RFC: none; the rule is that of other servers: the next script runs while the message is to be kept.
-Not here: running one (run.py), finding them (delivery/scripts.py).
+Not here: running one (run.py), finding them (delivery/filters/scripts.py).
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 RFC: 5228 §4 (what scripts ask for), 9051 §6.4.8 (MOVE).
 Invariants: each change is written down in the transaction that makes it; one account's last script can be
     undone, for KEPT_SECONDS; undoing touches only messages that still are where the script put them.
-Not here: what a script wants (delivery/replaying.py).
+Not here: what a script wants (delivery/filters/replaying.py).
 """
 
 from collections.abc import Sequence

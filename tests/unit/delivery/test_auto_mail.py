@@ -7,7 +7,7 @@ import pytest
 
 from postino.core.address import parse_address
 from postino.core.ids import Instant
-from postino.delivery.auto_mail import From, hear, parse_mailto, vacation_answer
+from postino.delivery.filters.auto_mail import From, hear, parse_mailto, vacation_answer
 
 SENDER = From("<ann@example.org>", "mail.example.org", Instant(1_767_225_600))
 SUE = parse_address("sue@far.example")

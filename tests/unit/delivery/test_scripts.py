@@ -7,7 +7,7 @@ import structlog
 
 from postino.core.ids import EVERYBODY, SCRIPTS, AccountId, MailboxId, ModSeq
 from postino.core.ports import MailboxChange
-from postino.delivery.scripts import ENTRY_OCTETS, REMEMBER_SECONDS, TREE_FACTOR, Scripts
+from postino.delivery.filters.scripts import ENTRY_OCTETS, REMEMBER_SECONDS, TREE_FACTOR, Scripts
 from postino.delivery.settings import SieveSettings
 from postino.net.bus import LocalBus
 from postino.servers.metrics import Metrics

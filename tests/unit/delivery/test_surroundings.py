@@ -9,9 +9,9 @@ from postino.core.address import Address
 from postino.core.ids import NAMES, Instant
 from postino.core.ports import Bus
 from postino.core.rights import Rights
-from postino.delivery.scripts import Scripts
+from postino.delivery.filters.scripts import Scripts
+from postino.delivery.filters.surroundings import LIST_ENTRY, StoreSurroundings
 from postino.delivery.settings import SieveSettings
-from postino.delivery.surroundings import LIST_ENTRY, StoreSurroundings
 from postino.imap.object_id import mailbox_object_id
 from postino.net.bus import LocalBus
 from postino.servers.metrics import Metrics

@@ -162,7 +162,7 @@ async def test_a_fault_sends_the_message(tmp_path: Path, monkeypatch: pytest.Mon
         raise RuntimeError("no")
 
     async with scripted(tmp_path) as place:
-        monkeypatch.setattr("postino.delivery.filtering.run_sequence", fail)
+        monkeypatch.setattr("postino.delivery.filters.running.run_sequence", fail)
         assert (await submit(place, "discard;")).startswith("250")
         assert len(place.queued()) == 1
         assert b"Your mail filter has a fault" in place.mail("INBOX")[0][0]

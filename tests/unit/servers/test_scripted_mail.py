@@ -446,7 +446,7 @@ async def test_a_fault_of_the_server_keeps_the_message(
 
     async with scripted(tmp_path) as place, place.client("smtp") as client:
         await place.script("discard;")
-        monkeypatch.setattr("postino.delivery.filtering.run_sequence", fail)
+        monkeypatch.setattr("postino.delivery.filters.running.run_sequence", fail)
         assert (await send(client, MESSAGE)).startswith("250")
         assert len(place.mail("INBOX")) == 2
         assert any(event.event == "script.failed" for event in place.world.log.events)

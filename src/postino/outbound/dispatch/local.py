@@ -17,12 +17,12 @@ from postino.core.limits import Limits
 from postino.core.ports import Clock
 from postino.delivery.accept import Delivery, Envelope, Inbound, Outgoing
 from postino.delivery.facts import derive_facts
-from postino.delivery.filing import Filtered
-from postino.delivery.filtering import Arriving, Filtering
+from postino.delivery.filters.filing import Filtered
+from postino.delivery.filters.message_filter import MessageFilter
+from postino.delivery.filters.plans import never_forged
+from postino.delivery.filters.running import Arriving, Filtering
 from postino.delivery.forwarding import Accepted, Arrived, Forwarding, Refusal
 from postino.delivery.incoming import Content
-from postino.delivery.message_filter import MessageFilter
-from postino.delivery.script_plans import never_forged
 from postino.outbound.dispatch.attempt import Judge
 from postino.outbound.dispatch.work import NOBODY, Work
 from postino.smtp.envelope import RcptOptions

@@ -2,7 +2,7 @@
 
 RFC: 6785 §2.2 (APPEND, COPY and flag changes are events; MOVE is a COPY, REPLACE an APPEND, 8508 §3).
 Invariants: nothing is told before it is committed, and of a mailbox without a script nothing at all.
-Not here: running the scripts (delivery/mailbox_events.py).
+Not here: running the scripts (delivery/filters/events.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from postino.core.flags import FlagSet
 from postino.core.ids import AccountId, MailboxId
 from postino.core.numset import NumberSet
-from postino.delivery.mailbox_events import Cause, MailboxEvent, flag_names
+from postino.delivery.filters.events import Cause, MailboxEvent, flag_names
 
 if TYPE_CHECKING:
     from postino.imap.view import Span

@@ -16,13 +16,13 @@ import msgspec
 from postino.core.address import Address, domain_key, parse_address
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Envelope, Inbound, Outgoing, OwnCopy, Submission
-from postino.delivery.filing import Filtered
-from postino.delivery.filtering import Arriving
+from postino.delivery.filters.filing import Filtered
+from postino.delivery.filters.message_filter import MessageFilter, reply_lines
+from postino.delivery.filters.outgoing import Sending, plan_sending
+from postino.delivery.filters.running import Arriving
 from postino.delivery.forwarding import Accepted, Arrived, Plan, Refusal, concerns
 from postino.delivery.incoming import Content, IncomingMessage, UnreadContent
 from postino.delivery.junk import is_junk
-from postino.delivery.message_filter import MessageFilter, reply_lines
-from postino.delivery.outgoing_scripts import Sending, plan_sending
 from postino.delivery.submission import Mended, facts_of_own, mend, read_fields, without_mbox_line
 from postino.servers.context import ServerContext
 from postino.servers.smtp import policy

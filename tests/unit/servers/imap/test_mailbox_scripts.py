@@ -9,7 +9,7 @@ import pytest
 
 from postino.app.mailbox_scripts import build_mailbox_events
 from postino.core.ids import AccountId
-from postino.delivery.scripts import Scripts
+from postino.delivery.filters.scripts import Scripts
 from postino.delivery.settings import SieveSettings
 from postino.sieve import compile_script
 from postino.store.accounts import set_admin

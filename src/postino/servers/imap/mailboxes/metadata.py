@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from postino.core.ids import NAMES
 from postino.core.ports import MailboxChange
 from postino.core.rights import NO_RIGHTS, Rights
-from postino.delivery.mailbox_events import ENTRY as IMAPSIEVE
+from postino.delivery.filters.events import ENTRY as IMAPSIEVE
 from postino.imap.commands import GetMetadata, SetMetadata
 from postino.imap.commands.create import special_use
 from postino.imap.responses import status

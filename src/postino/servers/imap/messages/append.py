@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, assert_never
 from postino.core.errors import OverQuota, PostinoError, ProtocolViolation
 from postino.core.ids import AccountId, MailboxId
 from postino.core.rights import NO_RIGHTS, Rights, permitted_flags
+from postino.delivery.filters.events import Cause
 from postino.delivery.incoming import Fault, IncomingMessage
-from postino.delivery.mailbox_events import Cause
 from postino.imap.bad_command import BadCommand
 from postino.imap.commands import (
     AppendReader,

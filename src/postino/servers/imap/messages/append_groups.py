@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from postino.core.errors import PostinoError, StoreError
 from postino.core.ids import AccountId, MailboxId
 from postino.core.numset import NumberSet
-from postino.delivery.mailbox_events import Cause
+from postino.delivery.filters.events import Cause
 from postino.imap.responses.status import SERVER_BUG, append_uid, tagged
 from postino.servers.imap.completion import Completion, no, ok, refusal_of_target
 from postino.servers.imap.events import messages_came

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from postino.core.errors import NoSuchMailbox, StoreError
 from postino.core.rights import Rights
-from postino.delivery.mailbox_events import Cause
+from postino.delivery.filters.events import Cause
 from postino.imap.commands import Copy, Move
 from postino.imap.responses.status import EXPUNGE_ISSUED, copy_uid, untagged_status
 from postino.imap.view import Span

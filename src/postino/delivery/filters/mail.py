@@ -16,7 +16,8 @@ from postino.core.address import Address, BadAddress, domain_key, parse_address
 from postino.core.flags import flag_set
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery
-from postino.delivery.auto_mail import (
+from postino.delivery.facts import derive_facts
+from postino.delivery.filters.auto_mail import (
     Composed,
     From,
     Heard,
@@ -27,8 +28,7 @@ from postino.delivery.auto_mail import (
     refusal_report,
     vacation_answer,
 )
-from postino.delivery.facts import derive_facts
-from postino.delivery.filing import Answer, Copy, Line
+from postino.delivery.filters.filing import Answer, Copy, Line
 from postino.delivery.reports import Tellable
 from postino.mime.address import Mailbox, parse_address_list
 from postino.sieve.actions import Place, ReportAbuse, SendNotification, Target, Vacation

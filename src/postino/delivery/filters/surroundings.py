@@ -15,7 +15,7 @@ from postino.core.address import Address, BadAddress, parse_address
 from postino.core.errors import NoPermission, NoSuchMailbox
 from postino.core.ids import NAMES, AccountId, MailboxId
 from postino.core.rights import Rights
-from postino.delivery.scripts import Scripts
+from postino.delivery.filters.scripts import Scripts
 from postino.imap.object_id import ObjectKind, parse_object_id
 from postino.sieve import Script
 from postino.store.access import Reached, reach_mailbox

@@ -16,9 +16,9 @@ from postino.core.flags import NO_FLAGS, FlagSet
 from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.limits import Limits
 from postino.core.numset import NumberSet
-from postino.delivery.filing import find_target
-from postino.delivery.mailbox_events import flag_names
-from postino.delivery.script_plans import usable_flags
+from postino.delivery.filters.events import flag_names
+from postino.delivery.filters.filing import find_target
+from postino.delivery.filters.plans import usable_flags
 from postino.mime.index import unpack_index
 from postino.sieve import (
     Budget,

@@ -18,10 +18,10 @@ from structlog.typing import FilteringBoundLogger
 from postino.core.address import Address, BadAddress, domain_key, parse_address
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery
-from postino.delivery.auto_mail import hear
-from postino.delivery.mailbox_events import Decided
-from postino.delivery.script_mail import ScriptMail
-from postino.delivery.script_plans import is_automatic
+from postino.delivery.filters.auto_mail import hear
+from postino.delivery.filters.events import Decided
+from postino.delivery.filters.mail import ScriptMail
+from postino.delivery.filters.plans import is_automatic
 from postino.sieve.actions import Action, Redirect, SendNotification
 from postino.smtp.envelope import BodyType, MailOptions, Notify
 from postino.store.accounts import ResolvedRecipient

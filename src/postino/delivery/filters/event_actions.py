@@ -19,11 +19,11 @@ from postino.core.limits import Limits
 from postino.core.mailbox_name import INBOX
 from postino.core.numset import NumberSet
 from postino.core.ports import Clock
-from postino.delivery.event_mail import NOTHING_SENT, Composed, EventMail
-from postino.delivery.filing import find_target
+from postino.delivery.filters.event_mail import NOTHING_SENT, Composed, EventMail
+from postino.delivery.filters.events import Decided
+from postino.delivery.filters.filing import find_target
+from postino.delivery.filters.plans import usable_flags
 from postino.delivery.incoming import IncomingMessage
-from postino.delivery.mailbox_events import Decided
-from postino.delivery.script_plans import usable_flags
 from postino.sieve.actions import Edited, FileInto, Keep, Redirect, SendNotification
 from postino.store import messages
 from postino.store.content import NewEmail

@@ -11,10 +11,10 @@ from typing import Final
 
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery, Outgoing
-from postino.delivery.filing import Filtered
-from postino.delivery.filtering import Arriving, Filtering
+from postino.delivery.filters.filing import Filtered
+from postino.delivery.filters.plans import IsForged, Planner, can_say, refusal_of
+from postino.delivery.filters.running import Arriving, Filtering
 from postino.delivery.forwarding import Accepted, Forwarding
-from postino.delivery.script_plans import IsForged, Planner, can_say, refusal_of
 from postino.sieve.actions import Reject
 from postino.sieve.evaluation import Evaluation
 from postino.sieve.script import Script

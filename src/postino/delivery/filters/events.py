@@ -90,7 +90,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scripts(Protocol):
-    """The worker's compiled scripts (delivery/scripts.py)."""
+    """The worker's compiled scripts (delivery/filters/scripts.py)."""
 
     def imap(self, account_id: AccountId, domain: str) -> Sequence[Script]:
         """Those of the site that run on every event of the account's mailboxes."""

@@ -18,14 +18,14 @@ from postino.core.address import Address, BadAddress, parse_address
 from postino.core.flags import NO_FLAGS, FlagSet, flag_set
 from postino.core.ids import Instant
 from postino.delivery.accept import Delivery, OwnCopy
-from postino.delivery.auto_mail import hear
-from postino.delivery.filing import Answer, Copy, Filing, Filtered, Line
-from postino.delivery.filtering import Arriving
+from postino.delivery.filters.auto_mail import hear
+from postino.delivery.filters.filing import Answer, Copy, Filing, Filtered, Line
+from postino.delivery.filters.mail import ScriptMail
+from postino.delivery.filters.plans import edited_content, usable_flags
+from postino.delivery.filters.running import Arriving
 from postino.delivery.forwarding import Forwarding
 from postino.delivery.incoming import Content
 from postino.delivery.reports import Tellable
-from postino.delivery.script_mail import ScriptMail
-from postino.delivery.script_plans import edited_content, usable_flags
 from postino.mime.encode_header import one_line
 from postino.sieve.actions import (
     Action,

@@ -16,8 +16,8 @@ import msgspec
 
 from postino import __version__
 from postino.core.ids import AccountId, Instant
+from postino.delivery.filters.scripts import Scripts
 from postino.delivery.incoming import Content
-from postino.delivery.scripts import Scripts
 from postino.sieve import run_sequence
 from postino.sieve.actions import Keep, Place
 from postino.sieve.budget import Budget

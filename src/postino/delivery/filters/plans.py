@@ -18,15 +18,15 @@ from postino.core.address import Address, BadAddress, domain_key, parse_address
 from postino.core.flags import KEYWORD, NO_FLAGS, SYSTEM_FLAG_NAMES, FlagSet, flag_set
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery, Outgoing
-from postino.delivery.auto_mail import hear
 from postino.delivery.facts import derive_facts
-from postino.delivery.filing import Answer, Copy, Filing, Filtered, Line
-from postino.delivery.filtering import Arriving
+from postino.delivery.filters.auto_mail import hear
+from postino.delivery.filters.filing import Answer, Copy, Filing, Filtered, Line
+from postino.delivery.filters.mail import ScriptMail
+from postino.delivery.filters.running import Arriving
 from postino.delivery.forwarding import Accepted, Forwarding, passed_addresses
 from postino.delivery.incoming import Content
 from postino.delivery.report_words import Told
 from postino.delivery.reports import Original, Tellable
-from postino.delivery.script_mail import ScriptMail
 from postino.mime.delivery_status import Action as Outcome
 from postino.mime.delivery_status import RecipientStatus
 from postino.mime.encode_header import one_line
