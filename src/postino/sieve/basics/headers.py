@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from postino.sieve.message import addresses_in, decoded_value, parts_of
+from postino.sieve.mime_options import reader_of
 from postino.sieve.parts import PART_TAGS, AddressPart, part_of
 from postino.sieve.sources import is_plain, source_of
 from postino.sieve.texts import constants, values_of
@@ -31,10 +32,10 @@ ADDRESS_FIELDS: Final = frozenset(
 
 
 def check_names(compiling: "Compiling", bound: "Bound", name: str = "header_names") -> None:
-    """Note constants that cannot be names of fields."""
+    """Warn of constants that cannot be names of fields: they match nothing (RFC 5228 §2.4.2.2)."""
     for text in bound.texts[name]:
         if isinstance(text, str) and _NAME.fullmatch(text) is None:
-            compiling.fault(
+            compiling.warn(
                 bound.node, f"{text!r} cannot be the name of a header field; write it without a colon."
             )
 
@@ -54,10 +55,22 @@ def _header(compiling: "Compiling", bound: "Bound") -> Check:
             return lambda run: compare_folded(run, run.message.folded(name))
         return lambda run: compare(run, [value for name in names for value in run.message.values(name)])
     source = source_of(compiling, bound)
+    read = reader_of(compiling, bound)
 
     def header(run: "Run") -> bool:
         names = [name.lower() for name in values_of(texts, run)]
-        return compare(run, [decoded_value(value) for value in source(run, names)])
+        if read is None:
+            return compare(run, [decoded_value(value) for value in source(run, names)])
+        params = values_of(read.params, run)
+        return compare(
+            run,
+            [
+                text
+                for name in names
+                for value in source(run, (name,))
+                for text in read.texts(name, value, params)
+            ],
+        )
 
     return header
 
@@ -67,7 +80,7 @@ def _address(compiling: "Compiling", bound: "Bound") -> Check:
     matching = compiling.matching(bound, bound.texts["keys"])
     texts = bound.texts["header_names"]
     for text in texts:
-        if isinstance(text, str) and text.lower() not in ADDRESS_FIELDS and not text.lower().startswith("x-"):
+        if isinstance(text, str) and not _may_hold_addresses(text.lower(), bound):
             compiling.fault(
                 bound.node, f"The field {text} does not hold addresses; use header instead of address."
             )
@@ -86,6 +99,11 @@ def _address(compiling: "Compiling", bound: "Bound") -> Check:
         return compare(run, found)
 
     return address
+
+
+def _may_hold_addresses(name: str, bound: "Bound") -> bool:
+    # RFC 5703 §4.2 has content-from as its example: with :mime, any field of a part is read as if.
+    return name in ADDRESS_FIELDS or name.startswith("x-") or "mime" in bound.tags
 
 
 def _plain_address(names: Sequence[str], part: AddressPart, matching: Matching) -> Check:

@@ -30,7 +30,7 @@ def upper_ascii(text: str) -> str:
     return text.translate(_TO_UPPER)
 
 
-_MODIFIERS: Final[dict[str, Callable[[str], str]]] = {
+MODIFIERS: Final[dict[str, Callable[[str], str]]] = {
     "lower": fold_ascii,
     "upper": upper_ascii,
     "lowerfirst": lambda text: fold_ascii(text[:1]) + text[1:],
@@ -41,7 +41,7 @@ _MODIFIERS: Final[dict[str, Callable[[str], str]]] = {
     "length": lambda text: str(len(text)),
 }
 """In the order in which they are applied."""
-_TAGS: Final = (
+MODIFIER_TAGS: Final = (
     TagSpec(name="lower", group="modifier 40"),
     TagSpec(name="upper", group="modifier 40"),
     TagSpec(name="lowerfirst", group="modifier 30"),
@@ -61,7 +61,7 @@ def _set(compiling: "Compiling", bound: "Bound") -> Op:
     else:
         compiling.fault(bound.node, "A variable's name stands in the script as it is, without ${ } in it.")
     text = bound.text("value")
-    modifiers = [change for tag, change in _MODIFIERS.items() if tag in bound.tags]
+    modifiers = [change for tag, change in MODIFIERS.items() if tag in bound.tags]
 
     def store(run: "Run") -> bool:
         run.place = bound.place
@@ -92,7 +92,10 @@ VARIABLES: Final = Extension(
     name="variables",
     commands=(
         CommandSpec(
-            name="set", params=(("name", Takes.STRING), ("value", Takes.STRING)), tags=_TAGS, compile=_set
+            name="set",
+            params=(("name", Takes.STRING), ("value", Takes.STRING)),
+            tags=MODIFIER_TAGS,
+            compile=_set,
         ),
     ),
     tests=(
