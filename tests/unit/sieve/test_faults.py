@@ -2,7 +2,7 @@
 
 import pytest
 
-from postino.sieve import BadScript, Budget, Circumstances, compile_script, run
+from postino.sieve import BadScript, Budget, Circumstances, Keep, compile_script, run
 from tests.unit.sieve.scripting import MESSAGE
 
 
@@ -51,7 +51,6 @@ def faults_of(script: str) -> list[str]:
             'if header :comparator "i;ascii-numeric" "a" "b" {}',
             'line 1, column 23: The comparator i;ascii-numeric needs require "comparator-i;ascii-numeric"; at the top.',
         ),
-        ('if header "a:" "b" {}', "line 1, column 4: 'a:' cannot be the name of a header field; write it without a colon."),
         ('if address "subject" "b" {}', "line 1, column 4: The field subject does not hold addresses; use header instead of address."),
         ("if size 5 {}", "line 1, column 4: size takes no arguments, and there is one."),
         ("if size {}", "line 1, column 4: size takes :over or :under with a number: size :over 100K."),
@@ -113,3 +112,10 @@ def test_time_is_up_where_a_clock_says_so() -> None:
     evaluation = run(script, MESSAGE, budget=Budget(seconds=2.0), steady=lambda: next(clock))
     assert evaluation.fault is not None
     assert "more than 2 seconds" in evaluation.fault.words
+
+
+def test_a_name_no_field_can_have_matches_nothing_and_is_only_warned_of() -> None:
+    # RFC 5228 §2.4.2.2.
+    script = compile_script(b'if header :contains "a b" "" { discard; }')
+    assert ["cannot be the name" in warning.words for warning in script.warnings] == [True]
+    assert [type(action) for action in run(script, b"a b: x\r\n\r\n").actions] == [Keep]
