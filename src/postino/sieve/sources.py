@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from postino.mime.part import walk
 from postino.sieve.loop import part_at
+from postino.sieve.mime_options import OPTIONS
 
 if TYPE_CHECKING:
     from postino.sieve.bound import Bound
@@ -21,7 +22,7 @@ Source = Callable[["Run", Sequence[str]], Sequence[bytes]]
 
 def is_plain(bound: "Bound") -> bool:
     """Whether the test looks at all fields of the message's own header."""
-    return not bound.tags.keys() & {"index", "last", "mime", "anychild"}
+    return not bound.tags.keys() & {"index", "last", "mime", "anychild", *OPTIONS}
 
 
 def source_of(compiling: "Compiling", bound: "Bound") -> Source:

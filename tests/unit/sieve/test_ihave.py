@@ -30,10 +30,10 @@ from tests.unit.sieve.scripting import done
         ('if ihave "encoded-character" { discard; }', ["keep"]),
         ('if ihave ["comparator-i;octet", "comparator-i;ascii-numeric"] { discard; }', ["discard"]),
         ('if ihave "" { discard; }', ["keep"]),
-        ('if ihave "comparator-i;none" { stop; } '
-         'if header :comparator "i;none" "a" "b" { keep; }',
-         ["fault: There is no comparator i;none; known are i;octet, i;ascii-casemap, i;ascii-numeric, "
-          "i;unicode-casemap."]),
+        (('if ihave "comparator-i;none" { stop; } '
+         'if header :comparator "i;none" "a" "b" { keep; }'),
+         [("fault: There is no comparator i;none; known are i;octet, i;ascii-casemap, i;ascii-numeric, "
+          "i;unicode-casemap.")]),
         # §5
         ('error "It is broken.";', ["fault: It is broken."]),
         ('if not ihave "fileinto" { error "No filing."; } discard;', ["discard"]),
