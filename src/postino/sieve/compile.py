@@ -55,11 +55,11 @@ def stored_script(stored: bytes, *, name: str, octets: int) -> Script:
         tree = _DECODER.decode(memoryview(stored)[len(_VERSION) :])
     except msgspec.DecodeError as fault:
         raise ValueError(f"the stored script is damaged: {fault}") from None
-    return _compiled(tree, stored, name, octets)
+    return _compiled(tree, stored, name, octets, is_checked=True)
 
 
-def _compiled(tree: Tree, stored: bytes, name: str, octets: int) -> Script:
-    compiling = Compiling(vocabulary(), name)
+def _compiled(tree: Tree, stored: bytes, name: str, octets: int, *, is_checked: bool = False) -> Script:
+    compiling = Compiling(vocabulary(), name, is_checked=is_checked)
     execute = compiling.script(tree.commands)
     if compiling.faults:
         raise BadScript(sorted(compiling.faults, key=lambda fault: fault.place))

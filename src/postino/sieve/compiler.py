@@ -52,6 +52,8 @@ _COMPARATORS: Final = {
     _NUMERIC: "comparator-i;ascii-numeric",
     "i;unicode-casemap": "comparator-i;unicode-casemap",
 }
+_TOLD_IN_BLOCKS: Final = frozenset({"ihave", "include", "foreverypart"})
+"""Extensions by which what stands in a block depends on what stands around it."""
 _ALWAYS: Final = frozenset({"comparator-i;octet", "comparator-i;ascii-casemap"})
 
 
@@ -98,8 +100,12 @@ class Vocabulary:
 class Compiling:
     """One script being compiled."""
 
-    def __init__(self, vocabulary: Vocabulary, name: str, *, traced: bool = False) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, name: str, *, traced: bool = False, is_checked: bool = False
+    ) -> None:
+        """`is_checked`: it was compiled before, when it was put, and had no fault."""
         self.name = name
+        self._is_checked = is_checked
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self.required: set[str] = set()
@@ -300,13 +306,32 @@ class Compiling:
             if otherwise is not None:
                 self.fault(following, f"Nothing of an if may follow its else; remove this {name}.")
             checks = self._conditions(following)
-            block = executed(self.block(following.block or ()))
+            block = self._block_of(following)
             if name == "else":
                 otherwise = block
             elif checks:
                 branches.append((self.place(following), checks[0], block))
             following = next(waiting, None)
         return branching(branches, otherwise), following
+
+    def _block_of(self, command: Command) -> Op:
+        commands = command.block or ()
+        if not self._is_checked or self.enabled & _TOLD_IN_BLOCKS:
+            return executed(self.block(commands))
+        made: Op | None = None
+
+        def on_first_run(run: "Run") -> bool:
+            # PERF: most rules never apply: a stored script is ready in half of the time and memory without
+            # their blocks, and what is run lies closer together.
+            nonlocal made
+            if made is None:
+                op = executed(self.block(commands))
+                if self.faults:
+                    raise run.fault(f"put the script again, for it is no longer valid: {self.faults[0]}")
+                made = op
+            return made(run)
+
+        return on_first_run
 
     def _conditions(self, command: Command) -> list[Check]:
         name = command.name

@@ -39,6 +39,22 @@ def test_a_stored_script_does_the_same() -> None:
     assert again.requires == {"fileinto"}
 
 
+def test_blocks_of_a_stored_script_are_made_when_they_are_run_and_do_the_same() -> None:
+    source = b"""require ["fileinto", "imap4flags", "variables"];
+        if header :matches "subject" "* from *" {
+            set "who" "${2}";
+            if false { discard; } elsif true { addflag "x"; fileinto "${who}"; stop; }
+        } else { discard; }
+        discard;"""
+    script = compile_script(source)
+    again = stored_script(script.stored, name="script", octets=script.octets)
+    expected = [shown(action) for action in run(script, MESSAGE).actions]
+    assert expected == ["fileinto Ann x"]
+    for _ in range(2):
+        assert [shown(action) for action in run(again, MESSAGE).actions] == expected
+    assert run(again, MESSAGE, traced=True).trace == run(script, MESSAGE, traced=True).trace
+
+
 @pytest.mark.parametrize("stored", [b"", b"0:x", b"1:", b"1:\xff\xff", b"1:\x92\x90\xa1"])
 def test_what_another_version_stored_is_not_read(stored: bytes) -> None:
     with pytest.raises(ValueError, match="stored"):
