@@ -5,8 +5,10 @@ import tracemalloc
 import pytest
 import structlog
 
+from postino.core.errors import StoreError
 from postino.core.ids import EVERYBODY, SCRIPTS, AccountId, MailboxId, ModSeq
 from postino.core.ports import MailboxChange
+from postino.delivery.filters import scripts as scripts_module
 from postino.delivery.filters.scripts import ENTRY_OCTETS, REMEMBER_SECONDS, TREE_FACTOR, Scripts
 from postino.delivery.settings import SieveSettings
 from postino.net.bus import LocalBus
@@ -301,3 +303,48 @@ def test_what_is_counted_is_about_what_is_taken(rules):
     finally:
         tracemalloc.stop()
     assert taken < 1.5 * (ENTRY_OCTETS + TREE_FACTOR * len(stored))
+
+
+def test_a_store_that_fails_leaves_nothing_counted(tmp_path):
+    worker = Worker(tmp_path, first=True, cache_octets=20_000)
+    try:
+        (ann,) = make_accounts(worker.store, "ann")
+        worker.put(ann, "main")
+        worker.activate(ann, "main")
+        assert worker.incoming(ann) == ["main"]
+        kept, read_here, reads = worker.kept, worker.store.read_here, []
+
+        def failing(fn):
+            reads.append(fn)
+            if len(reads) % 2 == 0:
+                raise StoreError("no")
+            return read_here(fn)
+
+        for _ in range(100):
+            worker.put(ann, "main", b"discard;")
+            worker.seconds += 2
+            reads.clear()
+            worker.store.read_here = failing
+            with pytest.raises(StoreError):
+                worker.incoming(ann)
+            worker.store.read_here = read_here
+            assert worker.incoming(ann) == ["main"]
+        assert abs(worker.kept - kept) < 1000
+    finally:
+        worker.store.close_now()
+
+
+def test_one_that_cannot_be_made_does_not_keep_the_others_from_running(worker, ann, monkeypatch):
+    worker.put(ann, "main")
+    worker.activate(ann, "main")
+    worker.put_site(SERVER, ScriptPlace.AFTER, "after")
+    make = scripts_module.stored_script
+
+    def failing(stored, *, name, octets):
+        if name == "main":
+            raise RecursionError
+        return make(stored, name=name, octets=octets)
+
+    monkeypatch.setattr(scripts_module, "stored_script", failing)
+    assert worker.incoming(ann) == ["after"]
+    assert worker.logged[0]["event"] == "script.unusable"

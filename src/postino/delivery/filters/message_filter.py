@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery, Outgoing
 from postino.delivery.filters.filing import Filtered
@@ -94,20 +95,29 @@ class MessageFilter:
             if evaluation is None:
                 plain.append(recipient)
                 continue
-            planner = Planner(
-                self._delivery,
-                self._forwarding,
-                self._arriving,
-                recipient,
-                accepted,
-                separator=self._filtering.separator(),
-                is_forged=self._is_forged,
-                now=self._now,
-            )
-            planned = await planner.plan(evaluation)
+            try:
+                planned = await self._planner(recipient, accepted).plan(evaluation)
+            except TemporarilyUnavailable:
+                raise
+            except Exception as error:
+                # A fault of ours in what a script asks for must not keep its message away either.
+                kept = self._filtering.failed((), self._arriving, recipient.login, error)
+                planned = await self._planner(recipient, accepted).plan(kept)
             filtered.append(planned.filtered)
             outgoing += planned.outgoing
         return plain, filtered, outgoing
+
+    def _planner(self, recipient: ResolvedRecipient, accepted: Accepted) -> Planner:
+        return Planner(
+            self._delivery,
+            self._forwarding,
+            self._arriving,
+            recipient,
+            accepted,
+            separator=self._filtering.separator(),
+            is_forged=self._is_forged,
+            now=self._now,
+        )
 
 
 def reply_lines(refusal: Reject) -> list[str]:

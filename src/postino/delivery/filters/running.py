@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from postino import __version__
 from postino.core.ids import AccountId, Instant
+from postino.delivery.filters.environment import client_items, host_items, local_minutes
 from postino.delivery.filters.scripts import Scripts
 from postino.delivery.incoming import Content
 from postino.sieve import run_sequence
@@ -85,11 +85,24 @@ class Filtering:
 
     def incoming(self, recipient: ResolvedRecipient) -> Sequence[Script]:
         """What runs on mail for the account."""
-        return self.scripts.incoming(recipient.account_id, recipient.login.rpartition("@")[2])
+        return self._found(self.scripts.incoming, recipient.account_id, recipient.login)
 
     def outgoing(self, account_id: AccountId, login: str) -> Sequence[Script]:
         """What runs on mail the account submits."""
-        return self.scripts.outgoing(account_id, login.rpartition("@")[2])
+        return self._found(self.scripts.outgoing, account_id, login)
+
+    def _found(
+        self,
+        find: Callable[[AccountId, str], Sequence[Script]],
+        account_id: AccountId,
+        login: str,
+    ) -> Sequence[Script]:
+        """None when they cannot be had: mail is taken and kept without them, and the log says so."""
+        try:
+            return find(account_id, login.rpartition("@")[2])
+        except Exception as error:
+            self._log.error("script.unavailable", account=login, exc_info=error)
+            return ()
 
     async def evaluate(
         self,
@@ -103,7 +116,41 @@ class Filtering:
         now: Instant,
         is_outgoing: bool = False,
     ) -> Evaluation:
-        """What the account's scripts want done. Never raises for a fault of theirs."""
+        """What the account's scripts want done; to keep the message, whatever goes wrong."""
+        try:
+            return await self._evaluate(
+                scripts,
+                arriving,
+                account_id=account_id,
+                login=login,
+                envelope_to=envelope_to,
+                rcpt=rcpt,
+                now=now,
+                is_outgoing=is_outgoing,
+            )
+        except Exception as error:
+            # A fault of ours, or of the store, must not lose mail either.
+            return self.failed(scripts, arriving, login, error)
+
+    def failed(
+        self, scripts: Sequence[Script], arriving: Arriving, login: str, error: Exception
+    ) -> Evaluation:
+        """Keep the message, tell the account, and say in the log what happened."""
+        self._log.error("script.failed", account=login, message=arriving.message_id, exc_info=error)
+        return kept_for_fault(scripts, "the server failed to run it; its log says why")
+
+    async def _evaluate(
+        self,
+        scripts: Sequence[Script],
+        arriving: Arriving,
+        *,
+        account_id: AccountId,
+        login: str,
+        envelope_to: str,
+        rcpt: RcptOptions,
+        now: Instant,
+        is_outgoing: bool,
+    ) -> Evaluation:
         circumstances = self._circumstances(
             scripts, arriving, account_id, envelope_to, rcpt, now, is_outgoing=is_outgoing
         )
@@ -112,19 +159,14 @@ class Filtering:
         body = content.body
 
         def run(octets: bytes) -> Evaluation:
-            try:
-                return run_sequence(
-                    scripts,
-                    SieveMessage(content.header, octets),
-                    circumstances,
-                    surroundings,
-                    budget=self._budget(),
-                    steady=time.monotonic,
-                )
-            except Exception as error:
-                # A fault of ours must not lose mail either.
-                self._log.error("script.failed", account=login, message=arriving.message_id, exc_info=error)
-                return kept_for_fault(scripts, "the server failed to run it; its log says why")
+            return run_sequence(
+                scripts,
+                SieveMessage(content.header, octets),
+                circumstances,
+                surroundings,
+                budget=self._budget(),
+                steady=time.monotonic,
+            )
 
         if isinstance(body, InlineBody):
             return run(body.octets)
@@ -160,17 +202,13 @@ class Filtering:
             by_mode=options.by_mode.value if options.by_mode is not None else "",
             by_trace=options.by_trace,
             now=float(now),
-            zone_minutes=time.localtime(now).tm_gmtoff // 60,
+            zone_minutes=local_minutes,
             addresses=tuple(addresses),
             environment={
-                "domain": self.hostname.partition(".")[2] or self.hostname,
-                "host": self.hostname,
+                **host_items(self.hostname),
+                "phase": "pre" if is_outgoing else "during",
+                **client_items(arrival),
                 "location": "MTA",
-                "name": "Postino",
-                "phase": "during",
-                "remote-host": arrival.hello_host,
-                "remote-ip": arrival.peer_address,
-                "version": __version__,
                 "vnd.postino.direction": "outgoing" if is_outgoing else "incoming",
             },
             spam_percent=100.0 if arriving.is_junk else None,

@@ -15,11 +15,11 @@ from typing import Final, Protocol
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from postino.core.errors import NoSuchScript
+from postino.core.errors import NoSuchScript, StoreError, TemporarilyUnavailable
 from postino.core.ids import EVERYBODY, SCRIPTS, AccountId
 from postino.core.ports import Bus, MailboxChange
 from postino.delivery.settings import SieveSettings
-from postino.sieve import BadScript, Script, compile_script, stored_script
+from postino.sieve import Script, compile_script, stored_script
 from postino.store.scripts import (
     OUTGOING_NAME,
     SERVER,
@@ -174,9 +174,9 @@ class Scripts:
     def _own(self, account_id: AccountId, what: str) -> Sequence[Script]:
         self._refresh()
         key = (account_id, "", what)
-        entry = self._entries.pop(key, None)
+        entry = self._entries.get(key)
         if entry is not None and entry.checked == self._generation:
-            self._entries[key] = entry
+            self._touch(key, entry)
             self._metrics.script_found("hit")
             return entry.scripts
 
@@ -191,7 +191,7 @@ class Scripts:
         version, found = self._store.read_here(look)
         if entry is not None and entry.version == version:
             entry.checked = self._generation
-            self._entries[key] = entry
+            self._touch(key, entry)
             self._metrics.script_found("hit")
             return entry.scripts
         self._metrics.script_found("miss")
@@ -199,12 +199,17 @@ class Scripts:
 
     def _site(self, domain: str, place: ScriptPlace) -> _Entry:
         key = (EVERYBODY, domain, place)
-        entry = self._entries.pop(key, None)
+        entry = self._entries.get(key)
         if entry is not None and entry.version == self._site_version:
-            self._entries[key] = entry
+            self._touch(key, entry)
             return entry
         found = self._store.read_here(lambda tx: site_scripts_to_run(tx, domain, place))
         return self._keep(key, entry, self._site_version, found)
+
+    def _touch(self, key: _Key, entry: _Entry) -> None:
+        """It was used last."""
+        del self._entries[key]
+        self._entries[key] = entry
 
     def _keep(self, key: _Key, old: _Entry | None, version: int, found: Sequence[StoredScript]) -> _Entry:
         """Compile what was found, remember it instead of `old`, and forget what was not used for longest."""
@@ -213,7 +218,11 @@ class Scripts:
         entry = _Entry(
             tuple([script for script in scripts if script is not None]), version, octets, self._generation
         )
-        self._octets += octets - (0 if old is None else old.octets)
+        if old is not None:
+            # Not before: a store that fails in between would leave its octets counted for ever.
+            del self._entries[key]
+            self._octets -= old.octets
+        self._octets += octets
         self._entries[key] = entry
         while self._octets > self.settings.cache_octets:
             oldest = next(iter(self._entries))
@@ -222,7 +231,7 @@ class Scripts:
         return entry
 
     def _compiled(self, key: _Key, found: StoredScript) -> Script | None:
-        """None for one that this version refuses: mail is then kept, and the log says so."""
+        """None for one that this version cannot make: mail is then kept, and the log says so."""
         account_id, domain, _ = key
         try:
             try:
@@ -230,7 +239,10 @@ class Scripts:
             except ValueError:
                 # Another version of Postino stored it.
                 return compile_script(self._source(key, found.name), name=found.name, budget=self.settings)
-        except (BadScript, NoSuchScript) as bad:
+        except Exception as bad:
+            # Whatever is wrong with one, the others run: those of the site, the account's.
+            if isinstance(bad, (StoreError, TemporarilyUnavailable)) and not isinstance(bad, NoSuchScript):
+                raise
             self._log.warning(
                 "script.unusable", account=account_id, domain=domain, script=found.name, reason=str(bad)
             )

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from postino.core.address import Address, domain_key, parse_address
+from postino.core.errors import TemporarilyUnavailable
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Envelope, Inbound, Outgoing, OwnCopy, Submission
 from postino.delivery.filters.filing import Filtered
@@ -31,6 +32,7 @@ from postino.servers.smtp.events import Reason
 from postino.servers.smtp.submitter import Submitter
 from postino.servers.smtp.transaction import MailTransaction, Taken
 from postino.sieve.actions import Reject
+from postino.sieve.evaluation import Evaluation
 from postino.sieve.script import Script
 from postino.smtp import replies
 from postino.smtp.envelope import NO_RCPT_OPTIONS, BodyType, ByMode, MailOptions
@@ -137,16 +139,26 @@ class Intake:
             now=self._now,
             is_outgoing=True,
         )
-        sending = await plan_sending(
-            evaluation,
-            context.delivery,
-            context.outbound.forwarding if context.outbound is not None else None,
-            arriving,
-            account,
-            own if sender.save_sent else None,
-            separator=context.subaddress_separator,
-            now=self._now,
-        )
+
+        async def plan(decided: Evaluation) -> Sending:
+            return await plan_sending(
+                decided,
+                context.delivery,
+                context.outbound.forwarding if context.outbound is not None else None,
+                arriving,
+                account,
+                own if sender.save_sent else None,
+                separator=context.subaddress_separator,
+                now=self._now,
+            )
+
+        try:
+            sending = await plan(evaluation)
+        except TemporarilyUnavailable:
+            raise
+        except Exception as error:
+            # A fault of ours in what a script asks for must not keep the message from being sent.
+            sending = await plan(filtering.failed(scripts, arriving, sender.login, error))
         if sending.refused is not None:
             return _refused_by(sending.refused)
         self._sending, self._own_copy = sending, sending.own_copy
