@@ -41,6 +41,7 @@ def build_mailbox_events(context: "ServerContext", scripts: "Scripts") -> Mailbo
         doer=EventActions(
             store=store, limits=lambda: context.limits, clock=context.clock, log=context.log, mail=mail
         ),
+        hostname=context.hostname,
         budget=lambda: context.budget,
         clock=context.clock,
         log=context.log,

@@ -55,6 +55,7 @@ def test(file: str, message: str, trace: bool, from_: str | None, to: str | None
     """
     import time
 
+    from postino.delivery.filters.environment import local_minutes
     from postino.sieve import Circumstances, SieveMessage, run
 
     if file == message == _STDIN:
@@ -68,7 +69,7 @@ def test(file: str, message: str, trace: bool, from_: str | None, to: str | None
         envelope_to=recipient,
         envelope_auth=sender if outgoing else "",
         now=time.time(),
-        zone_minutes=-(time.altzone if time.localtime().tm_isdst else time.timezone) // 60,
+        zone_minutes=local_minutes,
         addresses=(recipient,) if recipient else (),
         environment={"vnd.postino.direction": "outgoing" if outgoing else "incoming"},
     )

@@ -29,7 +29,13 @@ from postino.sieve.actions import (
     Vacation,
 )
 from postino.sieve.budget import DEFAULT_BUDGET, Budget
-from postino.sieve.circumstances import NO_ENVIRONMENT, NO_SURROUNDINGS, Circumstances, Surroundings
+from postino.sieve.circumstances import (
+    NO_ENVIRONMENT,
+    NO_SURROUNDINGS,
+    Circumstances,
+    Surroundings,
+    ZoneMinutes,
+)
 from postino.sieve.compile import compile_script, extension_names, stored_script
 from postino.sieve.evaluation import Evaluation, TraceLine
 from postino.sieve.faults import BadScript, Fault, RunTimeFault
@@ -83,7 +89,7 @@ def evaluate(
     envelope_to: str = "",
     envelope_auth: str = "",
     now: float = 0.0,
-    zone_minutes: int = 0,
+    zone_minutes: ZoneMinutes = 0,
     addresses: Sequence[str] = (),
     environment: Mapping[str, str] = NO_ENVIRONMENT,
     surroundings: Surroundings = NO_SURROUNDINGS,
@@ -91,7 +97,8 @@ def evaluate(
 ) -> list[Action]:
     """What the script wants done with a message (octets with CRLF line ends), in order.
 
-    `now` is in seconds since 1970, `zone_minutes` east of UTC. The implicit keep is the last action where it
+    `now` is in seconds since 1970, `zone_minutes` east of UTC, or a function that
+    gives them for a moment. The implicit keep is the last action where it
     holds; it is the only one of a script that had to be ended early. Never raises for what the message is.
     run() gives more: the fault, a trace, what it cost.
     """

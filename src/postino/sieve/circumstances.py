@@ -6,7 +6,7 @@ Invariants: nothing here changes while a script runs.
 Not here: asking the store (delivery/).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from postino.sieve.script import Script
 
 NO_ENVIRONMENT: Final[Mapping[str, str]] = {}
+
+ZoneMinutes = int | Callable[[float], int]
+"""How far local time is east of UTC: always, or at a moment (since 1970) where summer time changes it."""
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +39,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     by_trace: bool = False
     now: float = 0.0
     """Seconds since 1970."""
-    zone_minutes: int = 0
-    """East of UTC: what `date` means by local time."""
+    zone_minutes: ZoneMinutes = 0
+    """What `date` means by local time."""
     addresses: tuple[str, ...] = ()
     """Every address of the account's, for vacation."""
     environment: Mapping[str, str] = NO_ENVIRONMENT
@@ -50,6 +53,11 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """Between user and detail (RFC 5233)."""
     flags: tuple[str, ...] = ()
     """What the message has already, in a mailbox (RFC 6785 §3.8); scripts begin with these."""
+
+    def local_minutes(self, seconds: float) -> int:
+        """Minutes east of UTC of the local time at that moment."""
+        zone = self.zone_minutes
+        return zone if isinstance(zone, int) else zone(seconds)
 
 
 class Surroundings(Protocol):

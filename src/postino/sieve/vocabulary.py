@@ -111,6 +111,8 @@ class Matching(msgspec.Struct, frozen=True):
     values: "Callable[[Run, Sequence[str]], bool]"
     folded: "Callable[[Run, Sequence[str]], bool] | None" = None
     """The same for values that are folded (i;ascii-casemap) already; None where they must not be."""
+    contained: tuple[str, ...] = ()
+    """Where `folded` does nothing but look for one of these strings in values."""
     counts: bool = False
     """It looks at how many values there are, so none must be left out."""
 
@@ -131,8 +133,8 @@ class EnvelopePart(msgspec.Struct, frozen=True, kw_only=True):
     """Something the envelope test can ask for that is no address."""
 
     name: str
-    values: "Callable[[Run, int], Sequence[str]]"
-    """Those there are, for a time zone in minutes east of UTC; none when it was not given."""
+    values: "Callable[[Run, int | None], Sequence[str]]"
+    """Those there are, for a zone in minutes east of UTC, None for the local one; none when not given."""
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):

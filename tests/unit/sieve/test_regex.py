@@ -115,4 +115,4 @@ def test_any_pattern_ends(pattern: str, text: str) -> None:
     try:
         found(pattern, text)
     except BadPattern as bad:
-        assert str(bad)
+        assert str(bad)  # noqa: PT017

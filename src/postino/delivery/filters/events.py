@@ -27,6 +27,7 @@ from postino.core.flags import FlagSet
 from postino.core.ids import NAMES, AccountId, Instant, MailboxId
 from postino.core.numset import NumberSet
 from postino.core.ports import Clock
+from postino.delivery.filters.environment import host_items, local_minutes
 from postino.mime.index import unpack_index
 from postino.sieve import Circumstances, Evaluation, Script, Surroundings, run_sequence
 from postino.sieve.budget import Budget
@@ -132,6 +133,7 @@ class MailboxEvents:
         scripts: Scripts,
         around: Around,
         doer: Doer,
+        hostname: str,
         budget: Callable[[], Budget],
         clock: Clock,
         log: FilteringBoundLogger,
@@ -141,6 +143,7 @@ class MailboxEvents:
         self._scripts = scripts
         self._around = around
         self._doer = doer
+        self._hostname = hostname
         self._budget = budget
         self._clock = clock
         self._log = log
@@ -223,7 +226,7 @@ class MailboxEvents:
 
     def _read(self, tx: Tx, *, event: MailboxEvent, uids: NumberSet) -> list["_Affected"]:
         """Those of the messages that are still there, as they are now."""
-        environment = _environment(tx, event)
+        environment = _environment(tx, event, self._hostname)
         flags = message_flags(tx, event.account_id, event.mailbox_id, uids)
         return [
             _Affected(
@@ -246,6 +249,7 @@ class MailboxEvents:
                 one.message,
                 Circumstances(
                     now=float(self._clock.now()),
+                    zone_minutes=local_minutes,
                     environment=one.environment,
                     flags=flag_names(one.flags),
                 ),
@@ -299,7 +303,7 @@ def _named_script(tx: Tx, account_id: AccountId, mailbox_id: MailboxId) -> str:
     return ""
 
 
-def _environment(tx: Tx, event: MailboxEvent) -> dict[str, str]:
+def _environment(tx: Tx, event: MailboxEvent, hostname: str) -> dict[str, str]:
     """The items of RFC 6785 §4; the last is ours, for scripts that learn from what is moved."""
     source = ""
     if event.source_id is not None:
@@ -308,6 +312,7 @@ def _environment(tx: Tx, event: MailboxEvent) -> dict[str, str]:
         except NoSuchMailbox:
             pass
     return {
+        **host_items(hostname),
         "location": "MS",
         "phase": "post",
         "imap.user": event.login,

@@ -16,6 +16,7 @@ from postino.core.flags import NO_FLAGS, FlagSet
 from postino.core.ids import AccountId, Instant, MailboxId
 from postino.core.limits import Limits
 from postino.core.numset import NumberSet
+from postino.delivery.filters.environment import local_minutes
 from postino.delivery.filters.events import flag_names
 from postino.delivery.filters.filing import find_target
 from postino.delivery.filters.plans import usable_flags
@@ -153,6 +154,7 @@ def _circumstances(
         envelope_from=_first(message, "return-path"),
         envelope_to=_first(message, "delivered-to") or account.login,
         now=float(internal_date),
+        zone_minutes=local_minutes,
         addresses=(account.login,),
         environment={"vnd.postino.direction": "incoming"},
         flags=flag_names(flags),

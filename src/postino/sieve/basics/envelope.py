@@ -67,7 +67,7 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
                 other = others.get(name.lower())
                 if other is not None:
                     minutes = zone_minutes(value_of(zone, run)) if zone is not None else None
-                    found += other.values(run, run.circumstances.zone_minutes if minutes is None else minutes)
+                    found += other.values(run, minutes)
                 continue
             address = address_of(run)
             if not address:

@@ -15,7 +15,7 @@ from postino.core.ids import Instant
 from postino.mime.dates import format_date, parse_zoned_date
 from postino.mime.header import unfold
 from postino.mime.parameters import strip_comments
-from postino.sieve.sources import source_of
+from postino.sieve.sources import counted, source_of
 from postino.sieve.texts import value_of
 from postino.sieve.vocabulary import Check, Extension, TagSpec, Takes, TestSpec
 
@@ -84,20 +84,22 @@ def zone_minutes(text: str) -> int | None:
 def date_in(value: bytes) -> tuple[Instant, int] | None:
     """A field's date with its zone: the whole value, or what stands behind its last semicolon."""
     value = unfold(value)
-    found = parse_zoned_date(value)
-    if found is not None or b";" not in value:
-        return found
-    return parse_zoned_date(strip_comments(value).rpartition(b";")[2])
+    if b";" in value:
+        # RFC 5260 §4: of several dates the last one counts.
+        found = parse_zoned_date(strip_comments(value).rpartition(b";")[2])
+        if found is not None:
+            return found
+    return parse_zoned_date(value)
 
 
-def _asked_zone(compiling: "Compiling", bound: "Bound") -> "Callable[[Run], int]":
+def _asked_zone(compiling: "Compiling", bound: "Bound") -> "Callable[[Run, float], int]":
     if "zone" not in bound.tags:
-        return lambda run: run.circumstances.zone_minutes
+        return lambda run, seconds: run.circumstances.local_minutes(seconds)
     text = bound.text("zone")
     if isinstance(text, str) and zone_minutes(text) is None:
         compiling.fault(bound.node, f'{text!r} is no time zone; write +hhmm or -hhmm, such as "+0100".')
 
-    def asked(run: "Run") -> int:
+    def asked(run: "Run", seconds: float) -> int:
         minutes = zone_minutes(value_of(text, run))
         if minutes is None:
             raise run.fault("a time zone is written +hhmm or -hhmm")
@@ -139,19 +141,24 @@ def _date(compiling: "Compiling", bound: "Bound") -> Check:
     is_original = "originalzone" in bound.tags
 
     def moment(run: "Run") -> datetime | None:
-        values = source(run, (value_of(name, run).lower(),))
+        values = counted(run, source(run, (value_of(name, run).lower(),)))
         found = date_in(values[0]) if values else None
         if found is None:
             return None
         seconds, east = found
-        return moment_of(seconds, east if is_original else asked(run))
+        return moment_of(seconds, east if is_original else asked(run, seconds))
 
     return _answer(compiling, bound, moment)
 
 
 def _currentdate(compiling: "Compiling", bound: "Bound") -> Check:
     asked = _asked_zone(compiling, bound)
-    return _answer(compiling, bound, lambda run: moment_of(run.circumstances.now, asked(run)))
+
+    def moment(run: "Run") -> datetime | None:
+        now = run.circumstances.now
+        return moment_of(now, asked(run, now))
+
+    return _answer(compiling, bound, moment)
 
 
 _ZONE_TAG: Final = TagSpec(name="zone", takes=Takes.STRING, group="zone")

@@ -84,7 +84,7 @@ def _header(run: "Run", wanted: set[str], subject: str, digest: str) -> bytes:
     facts = run.circumstances
     user = next((one for one in (facts.envelope_to, *facts.addresses) if one), "")
     if "date" not in copied:
-        made.append(f"Date: {format_date(Instant(int(facts.now)), facts.zone_minutes)}\r\n")
+        made.append(f"Date: {format_date(Instant(int(facts.now)), facts.local_minutes(facts.now))}\r\n")
     if "from" not in copied and user:
         made.append(header_text("From", f"<{user}>", _MOST_SUBJECT))
     if "message-id" not in copied:

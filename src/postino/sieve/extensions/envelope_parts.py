@@ -17,24 +17,29 @@ if TYPE_CHECKING:
 _MODES: Final = {"N": "notify", "R": "return"}
 
 
-def _given(value_of: "Callable[[Circumstances], str]") -> "Callable[[Run, int], Sequence[str]]":
-    def values(run: "Run", zone: int) -> Sequence[str]:
+def _given(value_of: "Callable[[Circumstances], str]") -> "Callable[[Run, int | None], Sequence[str]]":
+    def values(run: "Run", zone: int | None) -> Sequence[str]:
         value = value_of(run.circumstances)
         return (value,) if value else ()
 
     return values
 
 
-def _notify(run: "Run", zone: int) -> Sequence[str]:
+def _notify(run: "Run", zone: int | None) -> Sequence[str]:
     return [one for one in run.circumstances.notify.split(",") if one]
 
 
-def _by(value_of: "Callable[[Run, int, int], str]") -> "Callable[[Run, int], Sequence[str]]":
-    def values(run: "Run", zone: int) -> Sequence[str]:
+def _by(value_of: "Callable[[Run, int, int | None], str]") -> "Callable[[Run, int | None], Sequence[str]]":
+    def values(run: "Run", zone: int | None) -> Sequence[str]:
         seconds = run.circumstances.by_time
         return (value_of(run, seconds, zone),) if seconds is not None else ()
 
     return values
+
+
+def _by_when(run: "Run", seconds: int, zone: int | None) -> str:
+    when = run.circumstances.now + seconds
+    return iso_time(when, run.circumstances.local_minutes(when) if zone is None else zone)
 
 
 ENVELOPE_DSN: Final = Extension(
@@ -52,7 +57,7 @@ ENVELOPE_DELIVERBY: Final = Extension(
     envelope_parts=(
         EnvelopePart(
             name="bytimeabsolute",
-            values=_by(lambda run, seconds, zone: iso_time(run.circumstances.now + seconds, zone)),
+            values=_by(_by_when),
         ),
         EnvelopePart(name="bytimerelative", values=_by(lambda run, seconds, zone: str(seconds))),
         EnvelopePart(
