@@ -40,12 +40,14 @@ def _equal(spec: MatchSpec, key_of: Callable[[str], object]) -> Matching:
 
         def values(run: "Run", values: Sequence[str]) -> bool:
             keys = {key_of(key) for key in values_of(texts, run)}
+            spend_values(run, values)
             return any(key_of(value) in keys for value in values)
 
         return Matching(values)
     keys = frozenset(map(key_of, fixed))
 
     def compare(run: "Run", values: Sequence[str]) -> bool:
+        spend_values(run, values)
         return any(key_of(value) in keys for value in values)
 
     if key_of is not fold_ascii:
@@ -53,6 +55,8 @@ def _equal(spec: MatchSpec, key_of: Callable[[str], object]) -> Matching:
 
     def folded(run: "Run", values: Sequence[str]) -> bool:
         # PERF: 100 such tests run for one message.
+        if len(values) > _MANY:
+            run.spend(len(values) >> 4)
         for value in values:  # noqa: SIM110
             if value in keys:
                 return True
@@ -74,12 +78,14 @@ def _contains(spec: MatchSpec) -> Matching:
 
         def values(run: "Run", values: Sequence[str]) -> bool:
             keys = [fold(key) for key in values_of(texts, run)]
+            spend_values(run, values)
             return _has_any(run, [fold(value) for value in values], keys)
 
         return Matching(values)
     keys = [fold(key) for key in fixed]
 
     def compare(run: "Run", values: Sequence[str]) -> bool:
+        spend_values(run, values)
         return _has_any(run, [fold(value) for value in values], keys)
 
     if fold is not fold_ascii:
@@ -89,6 +95,8 @@ def _contains(spec: MatchSpec) -> Matching:
     key = keys[0] if keys else ""
 
     def folded(run: "Run", values: Sequence[str]) -> bool:
+        if len(values) > _MANY:
+            run.spend(len(values) >> 4)
         for value in values:
             if key in value:
                 return True
@@ -96,18 +104,31 @@ def _contains(spec: MatchSpec) -> Matching:
                 run.spend(len(value) >> 10)
         return False
 
-    return Matching(compare, folded if keys else None)
+    return Matching(compare, folded if keys else None, contained=key)
 
 
 _LONG: Final = 1024
+_MANY: Final = 16
+"""With fewer values, that the test itself is counted is enough."""
+
+
+def spend_values(run: "Run", values: Sequence[str]) -> None:
+    """Count what folding and comparing many or long values costs, before it is done."""
+    run.spend((len(values) >> 4) + (sum(map(len, values)) >> 12))
 
 
 def _has_any(run: "Run", values: Sequence[str], keys: Sequence[str]) -> bool:
+    if len(values) > _MANY:
+        run.spend(len(values) >> 4)
     for value in values:
+        # SECURITY: counted key by key where one takes long: thousands of keys in a MiB take 10 s.
+        each = len(value) >> 10
         for key in keys:
             if key in value:
                 return True
-        run.spend((len(value) * len(keys)) >> 10)
+            if each:
+                run.spend(each)
+        run.spend(len(keys) >> 4)
     return False
 
 
@@ -205,11 +226,11 @@ def _matches(spec: MatchSpec) -> Matching:
             patterns = [pattern_of(fold(key)) for key in values_of(texts, run)]
         for value in values:
             folded = fold(value)
-            run.spend((len(folded) * len(patterns)) >> 10)
+            run.spend((len(patterns) >> 3) + ((len(folded) * len(patterns)) >> 10))
             for pattern in patterns:
                 if pattern.literal not in folded:
                     continue
-                run.spend((len(folded) * pattern.pieces) >> 10)
+                run.spend(1 + ((len(folded) * pattern.pieces) >> 10))
                 found = pattern.match(folded)
                 if found is not None:
                     if keeps:
@@ -222,12 +243,12 @@ def _matches(spec: MatchSpec) -> Matching:
     def folded_compare(run: "Run", values: Sequence[str]) -> bool:
         assert prepared is not None
         for value in values:
-            if len(value) > _LONG:
-                run.spend((len(value) * len(prepared)) >> 10)
+            if len(value) > _LONG or len(prepared) > _MANY:
+                run.spend((len(prepared) >> 3) + ((len(value) * len(prepared)) >> 10))
             for pattern in prepared:
                 if pattern.literal not in value:
                     continue
-                run.spend((len(value) * pattern.pieces) >> 10)
+                run.spend(1 + ((len(value) * pattern.pieces) >> 10))
                 if pattern.match(value) is not None:
                     return True
         return False

@@ -119,3 +119,35 @@ def test_a_name_no_field_can_have_matches_nothing_and_is_only_warned_of() -> Non
     script = compile_script(b'if header :contains "a b" "" { discard; }')
     assert ["cannot be the name" in warning.words for warning in script.warnings] == [True]
     assert [type(action) for action in run(script, b"a b: x\r\n\r\n").actions] == [Keep]
+
+
+_MANY_FIELDS = b"".join(b"X-F: %d some words\r\n" % number for number in range(2000)) + b"\r\n"
+_LONG_FIELD = b"To: " + b"=?utf-8?q?a?= " * 5000 + b"\r\n\r\n"
+
+
+def _keys(text: str, many: int) -> str:
+    return "[" + ",".join(f'"{text % number}"' for number in range(many)) + "]"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (f'if header :matches "x-f" {_keys("*some*%d*q*", 200)} {{ stop; }}', _MANY_FIELDS),
+        (f'if header :matches "x-f" {_keys("*q%d*", 800)} {{ stop; }}', _MANY_FIELDS),
+        (f'if header :contains "x-f" {_keys("q%d", 2000)} {{ stop; }}', _MANY_FIELDS),
+        ('if header :contains "x-f" "q" { stop; }' * 800, _MANY_FIELDS),
+        ('if header :is "x-f" "q" { stop; }' * 800, _MANY_FIELDS),
+        ('if header :comparator "i;octet" :is "x-f" "q" { stop; }' * 800, _MANY_FIELDS),
+        ('require "mime";' + 'if header :mime "to" "q" { stop; }' * 30, _LONG_FIELD),
+        ('require "index";' + 'if address :index 1 "to" "q" { stop; }' * 30, _LONG_FIELD),
+        (
+            f'require "body"; if body :raw :contains {_keys("q%d", 200)} {{ stop; }}',
+            b"\r\n" + b"x" * 1_000_000,
+        ),
+    ],
+)
+def test_whatever_takes_long_is_counted(script: str, message: bytes) -> None:
+    # What these took, and were not counted for, was up to 50 s with as much as a script and a message may have.
+    evaluation = run(compile_script(script.encode()), message, budget=Budget(steps=90_000))
+    assert evaluation.fault is not None
+    assert "more than 90000 steps" in evaluation.fault.words

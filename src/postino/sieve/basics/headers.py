@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from postino.sieve.message import addresses_in, decoded_value, parts_of
 from postino.sieve.mime_options import reader_of
 from postino.sieve.parts import PART_TAGS, AddressPart, part_of
-from postino.sieve.sources import is_plain, source_of
+from postino.sieve.sources import counted, is_plain, source_of
 from postino.sieve.texts import constants, values_of
 from postino.sieve.vocabulary import Check, Extension, Matching, TagSpec, Takes, TestSpec
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from postino.sieve.compiler import Compiling
     from postino.sieve.run import Run
 
+_LONG: Final = 1024
+_MANY: Final = 16
 _NAME: Final = re.compile(r"[!-9;-~]+")
 ADDRESS_FIELDS: Final = frozenset(
     {
@@ -50,7 +52,8 @@ def _header(compiling: "Compiling", bound: "Bound") -> Check:
         names = [name.lower() for name in fixed]
         folded = matching.folded
         if folded is not None and len(names) == 1:
-            # PERF: the most usual test of all: 0.2 us once the field was decoded.
+            if matching.contained:
+                return _contains(names[0], matching.contained)
             name, compare_folded = names[0], folded
             return lambda run: compare_folded(run, run.message.folded(name))
         return lambda run: compare(run, [value for name in names for value in run.message.values(name)])
@@ -60,19 +63,36 @@ def _header(compiling: "Compiling", bound: "Bound") -> Check:
     def header(run: "Run") -> bool:
         names = [name.lower() for name in values_of(texts, run)]
         if read is None:
-            return compare(run, [decoded_value(value) for value in source(run, names)])
+            return compare(run, [decoded_value(value) for value in counted(run, source(run, names))])
         params = values_of(read.params, run)
         return compare(
             run,
             [
                 text
                 for name in names
-                for value in source(run, (name,))
+                for value in counted(run, source(run, (name,)))
                 for text in read.texts(name, value, params)
             ],
         )
 
     return header
+
+
+def _contains(name: str, key: str) -> Check:
+    """PERF: the most usual test of all, in one function of few objects: 0.2 us once the field was decoded."""
+
+    def contains(run: "Run") -> bool:
+        values = run.message.folded(name)
+        if len(values) > _MANY:
+            run.spend(len(values) >> 4)
+        for value in values:
+            if key in value:
+                return True
+            if len(value) > _LONG:
+                run.spend(len(value) >> 10)
+        return False
+
+    return contains
 
 
 def _address(compiling: "Compiling", bound: "Bound") -> Check:
@@ -94,7 +114,7 @@ def _address(compiling: "Compiling", bound: "Bound") -> Check:
     def address(run: "Run") -> bool:
         separator = run.circumstances.separator
         found: list[str] = []
-        for value in source(run, [name.lower() for name in values_of(texts, run)]):
+        for value in counted(run, source(run, [name.lower() for name in values_of(texts, run)])):
             found += parts_of(addresses_in(value), part, separator)
         return compare(run, found)
 

@@ -96,6 +96,7 @@ def _deleteheader(compiling: "Compiling", bound: "Bound") -> Op:
         if index:
             found = [found[position]] if -len(found) <= position < len(found) else []
         if compare is not None:
+            run.spend(sum([end - value for _, end, value in found]) >> 4)
             found = [one for one in found if compare(run, [decoded_value(header[one[2] : one[1]])])]
         if found and may_edit(run):
             edit(run, without_ranges(header, [(start, end) for start, end, _ in found]))
