@@ -18,7 +18,46 @@ _WORDS = (
     "mailto:bob@example.com", "utf-8", "", "A", "Grüße", "filename", "--out", "year", "+0100", "(a|b)*c", "one",
     "global.x", "2026-11-23", "name", "a b", "line\r\nline", "Content-Type: text/html\r\n\r\n<p>x</p>", "script",
 )  # fmt: skip
+_FITTING: dict[str, Sequence[str]] = {
+    "address": ("carl@example.net", "DORA@example.net", "${x}@example.net"),
+    "addresses": ("bob@example.com", "ann@example.org"),
+    "annotation": ("/private/comment", "/shared/vendor/x"),
+    "bymode": ("notify", "return"),
+    "bytimeabsolute": ("2026-12-24T18:00:00+01:00",),
+    "capabilities": ("fileinto", "regex", "unheard-of"),
+    "comparator": ("i;octet", "i;ascii-casemap", "i;ascii-numeric", "i;unicode-casemap"),
+    "content": ("text", "message", "multipart", "text/html", ""),
+    "count": ("gt", "eq", "ne"),
+    "date_part": ("year", "julian", "zone", "iso8601", "std11", "weekday", "time"),
+    "envelope_part": ("from", "to", "auth", "notify", "orcpt", "ret", "envid", "bytimerelative", "bymode"),
+    "feedback_type": ("abuse", "virus"),
+    "field_name": ("X-A", "Subject", "X-Count"),
+    "flags": ("\\Seen", "$Junk", "\\Flagged \\Deleted", "${x}"),
+    "from": ("bob@example.com", "Bob <bob@example.com>"),
+    "header": ("message-id", "subject"),
+    "header_name": ("date", "received", "resent-date"),
+    "header_names": ("subject", "from", "to", "cc", "received", "content-type", "content-disposition", "x-a"),
+    "importance": ("1", "2", "3", "${x}"),
+    "keys": ("*", "?*@*", "*a*b*", "1", "", "(a*)*b|.{1,3}", "[[:alpha:]]+", "\\*", "${x}"),
+    "list_of_flags": ("\\Seen", "$Junk a b", "${x}"),
+    "mailbox": ("Junk", "A/B", "${x}", "INBOX"),
+    "method": ("mailto:bob@example.com", "mailto:a@example.net?subject=x&body=%41", "${x}"),
+    "name": ("x", "y", "one", "domain", "vnd.postino.direction"),
+    "notify": ("NEVER", "SUCCESS,DELAY"),
+    "options": ("a=b", "x=${x}"),
+    "ret": ("FULL", "HDRS"),
+    "score": ("5", "1", "${x}"),
+    "source": ("${x}", "${1}${2}", "${y} a", "b"),
+    "specialuse": ("\\Junk", "\\Archive"),
+    "text": ("Enclosed: ${x}", "line\r\n--part\r\n"),
+    "value": ("${x}${x}", "${1}", "a", "${y}${unicode: 40}", "ge", "lt"),
+    "value_patterns": ("*", "a?", "${x}"),
+    "variable_name": ("x", "y"),
+    "zone": ("+0100", "-2359", "${x}"),
+}  # fmt: skip
+"""What parameters and tags take that makes a script without faults, by their names."""
 _NUMBERS = (0, 1, 2, 5, 100, 1024, 4_000_000_000)
+_OFTEN = ("set", "set", "addheader", "deleteheader", "foreverypart", "extracttext", "fileinto")
 _MOST_COMMANDS = 12
 _MOST_DEPTH = 3
 
@@ -49,7 +88,7 @@ class ScriptMaker:
         self._choices = choices
         known = vocabulary()
         self._known = known
-        self._commands = sorted(name for name in known.commands if name != "global")
+        self._commands = [*sorted(name for name in known.commands if name != "global"), *_OFTEN]
         self._tests = sorted(known.tests)
         self._left = 40
 
@@ -92,19 +131,24 @@ class ScriptMaker:
         tags = list(self._known.tags[spec.name].values())
         if spec.matches:
             tags += [TagSpec(name=one.name, takes=one.takes) for one in self._known.match_types.values()]
+            tags.append(TagSpec(name="comparator", takes=Takes.STRING))
         words = [self._tag(self._choices.one(tags)) for _ in range(self._choices.number(3)) if tags]
         params = list(spec.params)[self._choices.number(2) if spec.optional else 0 :]
-        return "".join(f" {word}" for word in (*words, *(self._value(takes) for _, takes in params)))
+        return "".join(f" {word}" for word in (*words, *(self._value(name, takes) for name, takes in params)))
 
     def _tag(self, tag: TagSpec) -> str:
-        return f":{tag.name}" if tag.takes is None else f":{tag.name} {self._value(tag.takes)}"
+        return f":{tag.name}" if tag.takes is None else f":{tag.name} {self._value(tag.name, tag.takes)}"
 
-    def _value(self, takes: Takes) -> str:
+    def _value(self, name: str, takes: Takes) -> str:
         if takes is Takes.NUMBER:
             return str(self._choices.one(_NUMBERS))
         if takes is Takes.STRINGS and self._choices.number(3) == 1:
-            return "[" + ", ".join(quoted(self._choices.one(_WORDS)) for _ in range(2)) + "]"
-        return quoted(self._choices.one(_WORDS))
+            return "[" + ", ".join(self._text(name) for _ in range(2)) + "]"
+        return self._text(name)
+
+    def _text(self, name: str) -> str:
+        is_odd = self._choices.number(4) == 1
+        return quoted(self._choices.one(_WORDS if is_odd else _FITTING.get(name, _WORDS)))
 
 
 def _compiles(script: str) -> bool:

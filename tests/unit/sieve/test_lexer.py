@@ -79,6 +79,8 @@ def test_what_is_no_text_is_refused_as_a_whole(octets: bytes, words: str) -> Non
         ("text:\r\nno end\r\n", "line 1, column 1: This text: has no end"),
         ("10x", "line 1, column 1: 10x is not a number"),
         ("keep ; ü", "line 1, column 8: ü does not belong here"),
+        ("keep; ²", "line 1, column 7: ² does not belong here"),
+        ("\N{KELVIN SIGN}eep;", "line 1, column 1: \N{KELVIN SIGN} does not belong here"),
         ("99999999999999999999999", "line 1, column 1: 99999999999999999999999 is too large a number"),
     ],
 )

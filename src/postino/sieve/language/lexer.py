@@ -49,12 +49,13 @@ _TOKEN: Final = re.compile(
     r"|(?P<number>[0-9]++)(?P<factor>[KkMmGg]?+)(?![A-Za-z0-9_])"
     r'|"(?P<quoted>(?:[^"\\]++|\\.)*+)"'
     r"|(?P<special>[][(){},;])",
-    # `text:` in any case, as all names are.
-    re.DOTALL | re.IGNORECASE,
+    # `text:` in any case, as all names are; ASCII, else K would also be the Kelvin sign.
+    re.DOTALL | re.IGNORECASE | re.ASCII,
 )
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _STUFFED: Final = re.compile(r"^\.(?=\.)", re.MULTILINE)
 _JUNK: Final = re.compile(r"[^\s\"#\[\](){},;:A-Za-z0-9_]++")
+_WORD: Final = re.compile(r"[A-Za-z0-9_]+")
 _LINE_END: Final = re.compile(r"\n")
 
 
@@ -151,9 +152,8 @@ def _skip(source: str, at: int, place: Place, faults: list[Fault]) -> int:
             )
         )
         return len(source)
-    if rest[:1].isdigit():
-        found = re.compile(r"[A-Za-z0-9_]+").match(source, at)
-        assert found is not None
+    # Digits of other scripts, such as \u00b2, do not begin numbers.
+    if (found := _WORD.match(source, at)) is not None and rest[:1].isdigit():
         faults.append(
             Fault(place, f"{found[0][:40]} is not a number; only K, M and G may follow the digits.")
         )
