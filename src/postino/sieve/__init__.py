@@ -39,6 +39,8 @@ from postino.sieve.circumstances import (
 from postino.sieve.compile import compile_script, extension_names, stored_script
 from postino.sieve.evaluation import Evaluation, TraceLine
 from postino.sieve.faults import BadScript, Fault, RunTimeFault
+from postino.sieve.language.parser import parse
+from postino.sieve.language.printer import show
 from postino.sieve.message import SieveMessage
 from postino.sieve.run import run
 from postino.sieve.script import Script
@@ -75,8 +77,10 @@ __all__ = [
     "compile_script",
     "evaluate",
     "extension_names",
+    "parse",
     "run",
     "run_sequence",
+    "show",
     "stored_script",
 ]
 

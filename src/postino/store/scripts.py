@@ -4,7 +4,7 @@ RFC: 5804 §1.6 (names), §2.5-2.11 (HAVESPACE to RENAMESCRIPT), 6609 §3.1 (glo
 Invariants: at most one script of an account is active; account.script_version is 0 while it has none, and
     no value of it or of the site's comes twice, so that who remembers a script can tell an old one; whoever
     does hears (core.ids.SCRIPTS) that something changed.
-Not here: compiling (sieve/), remembering compiled scripts (delivery/filters/scripts.py), the protocol (managesieve/).
+Not here: compiling (sieve/), compiled scripts kept in memory (delivery/filters/scripts.py), ManageSieve.
 """
 
 import unicodedata

@@ -1,1 +1,1 @@
-"""Scripts at work: run over what comes in, what accounts submit and what IMAP does, and their actions carried out."""
+"""Scripts at work: on what comes in, on what accounts submit, on what IMAP does; and their actions done."""

@@ -354,6 +354,10 @@ class Planner:
     async def _complain(self, action: ReportAbuse) -> None:
         if self._forwarding is None:
             return
+        if is_automatic(self._arriving.content.header):
+            # SECURITY: two accounts that report to each other would report reports for ever.
+            self._say(action.place, "reported to nobody: the message was sent automatically")
+            return
         body = b"" if action.headers_only else await _octets(self._delivery, self._arriving.content)
         self._told += self._mail.complaint(action, body)
         self._say(action.place, f"reported as {action.feedback_type} to {action.address}")
