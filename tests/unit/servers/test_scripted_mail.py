@@ -590,3 +590,33 @@ async def test_a_sites_scripts_run_before_and_after(tmp_path: Path) -> None:
         ((octets, _, _),) = place.mail("Archive", "bob@example.org")
         assert b"X-Site: yes" in octets
         assert place.delivered() == ["bob@example.org/Archive/1 (last:1)"]
+
+
+async def test_a_report_of_abuse_is_not_itself_reported(tmp_path: Path) -> None:
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await place.script('require "vnd.dovecot.report"; report "abuse" "Look." "bob@example.org";')
+        await send(client, MESSAGE)
+        ((_, octets),) = place.queued()
+        await send(client, octets)
+        assert place.queued() == []
+        assert len(place.mail("INBOX")) == 2
+
+
+async def test_a_script_that_takes_long_goes_on_where_it_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postino.delivery.filters.running.IN_PLACE_SECONDS", -1.0)
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await create(place, "Boss")
+        rules = 'if header :contains "subject" "none" { stop; }' * 2500
+        await place.script(f'require "fileinto"; {rules} fileinto "Boss";')
+        reads, read = [], place.world.store.read
+
+        async def noted(fn: Any) -> Any:
+            reads.append(fn)
+            return await read(fn)
+
+        monkeypatch.setattr(place.world.store, "read", noted)
+        await send(client, MESSAGE)
+        assert len(reads) == 1
+        assert len(place.mail("Boss")) == 1

@@ -2,7 +2,7 @@
 
 RFC: 5228 §2.10.6 (errors keep the message), §10 (limits), 5183 §4 (environment), 6009 §4 (envelope-dsn).
 Exposure: scripts of users over octets of anybody.
-Invariants: whatever goes wrong in a script, the message is kept; a large message is looked at in a thread;
+Invariants: whatever goes wrong in a script, the message is kept; what takes long is done in a thread;
     an account without scripts costs one look into the cache.
 Not here: the scripts themselves (sieve/, scripts.py), what becomes of their actions (script_plans.py for
     what comes in, outgoing_scripts.py for what goes out).
@@ -20,7 +20,7 @@ from postino.delivery.filters.scripts import Scripts
 from postino.delivery.incoming import Content
 from postino.sieve import run_sequence
 from postino.sieve.actions import Keep, Place
-from postino.sieve.budget import Budget
+from postino.sieve.budget import Budget, Steady
 from postino.sieve.circumstances import Circumstances, Surroundings
 from postino.sieve.evaluation import Evaluation
 from postino.sieve.faults import RunTimeFault
@@ -43,6 +43,27 @@ _ASKS_FOR_ADDRESSES: Final = frozenset({"vacation", "vacation-seconds", "include
 
 SurroundingsOf = Callable[[AccountId, str], Surroundings]
 """What the scripts of an account with this login may look up."""
+
+
+IN_PLACE_SECONDS: Final = 0.02
+"""A script that takes longer goes on in a thread."""
+
+
+class _TakesLong(Exception):
+    pass
+
+
+def _hurried() -> Steady:
+    """A clock that ends what holds up the other sessions."""
+    until = time.monotonic() + IN_PLACE_SECONDS
+
+    def steady() -> float:
+        now = time.monotonic()
+        if now > until:
+            raise _TakesLong
+        return now
+
+    return steady
 
 
 class Arriving(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -158,18 +179,22 @@ class Filtering:
         content = arriving.content
         body = content.body
 
-        def run(octets: bytes) -> Evaluation:
+        def run(octets: bytes, steady: Steady = time.monotonic) -> Evaluation:
             return run_sequence(
                 scripts,
                 SieveMessage(content.header, octets),
                 circumstances,
                 surroundings,
                 budget=self._budget(),
-                steady=time.monotonic,
+                steady=steady,
             )
 
         if isinstance(body, InlineBody):
-            return run(body.octets)
+            try:
+                return run(body.octets, _hurried())
+            except _TakesLong:
+                # SECURITY: nobody else waits for what a script does within its seconds. It begins again.
+                return await self.store.read(lambda _: run(body.octets))
         blobs = self.store.blobs
         octets = content.facts.size - len(content.header)
         return await self.store.read(lambda _: run(blobs.read(body.blob_id, body.offset, octets)))
