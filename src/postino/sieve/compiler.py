@@ -189,8 +189,18 @@ class Compiling:
     def _is_item(self, name: str) -> bool:
         return name.startswith("env.") and self.has("vnd.dovecot.environment")
 
-    def matching(self, bound: Bound, keys: Sequence[TextValue], *, sets_matches: bool = True) -> Matching:
-        """How the test compares values with its keys; `sets_matches` is whether ${1} comes of it."""
+    def matching(
+        self,
+        bound: Bound,
+        keys: Sequence[TextValue],
+        *,
+        sets_matches: bool = True,
+        fault: Callable[[str], None] | None = None,
+    ) -> Matching:
+        """How the test compares values with its keys; `sets_matches` is whether ${1} comes of it.
+
+        `fault` is told what is wrong with a key that is known only while the script runs.
+        """
         given = next((name for name in bound.tags if name in self.vocabulary.match_types), "is")
         match_type = self.vocabulary.match_types[given]
         comparator = bound.tags.get("comparator")
@@ -212,7 +222,7 @@ class Compiling:
                 fold=None if name == _NUMERIC else FOLDS.get(name, FOLDS["i;octet"]),
                 relation=bound.texts.get(given, ()),
                 keeps_matches=sets_matches and self.has("variables"),
-                fault=lambda words: self.fault(bound.node, words),
+                fault=fault or (lambda words: self.fault(bound.node, words)),
             )
         )
 

@@ -83,7 +83,10 @@ def _hasflag(compiling: "Compiling", bound: "Bound") -> Check:
         compare = matching.values
         if fixed is None:
             # RFC 5232 §2: each word of a string is a flag, so how many keys there are is known only now.
-            compare = compiling.matching(bound, _words(values_of(texts, run))).values
+            def refuse(words: str) -> None:
+                raise run.fault(words)
+
+            compare = compiling.matching(bound, _words(values_of(texts, run)), fault=refuse).values
         if names is None:
             return compare(run, run.flags)
         return compare(run, [flag for name in names for flag in flags_in([run.variable(name)])])
