@@ -5,7 +5,7 @@ Invariants: what compiles runs: arguments have the right kinds, extensions were 
 Not here: what single commands do (basics/, extensions/), the grammar (language/).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
