@@ -23,7 +23,7 @@ from postino.store.content import InlineBody
 from postino.store.queue.values import NewQueued, QueueKind, RecipientState, Result
 from tests.sim.journal import Commit, NewMessage, RowChange, Settling
 from tests.sim.network import Taking
-from tests.sim.people import FORWARDS, USERS, Mail, Wanted
+from tests.sim.people import AWAY_DAYS, FORWARDS, SCRIPTED, USERS, Mail, Wanted
 from tests.sim.reports_read import Told, is_report, read_report
 from tests.support.world import DOMAIN
 
@@ -34,6 +34,7 @@ HOUR = 3600
 LATE_SECONDS = 900.0
 """Who is due is leased within this time, while there are workers and the disk takes writes."""
 _MESSAGE_ID = re.compile(rb"^message-id:\s*<([^>]*)>", re.IGNORECASE | re.MULTILINE)
+_ANSWER = b"auto-replied (vacation)"
 _MOST_FINDINGS = 12
 _TURNS_BY_THE_CLOCK = 720
 """In an hour of a worker with nothing to do: leases, notices, measures."""
@@ -193,6 +194,7 @@ class Oracle:
         self._judge_mails(lives, takings)
         self._judge_schedule()
         self._judge_inboxes(lives)
+        self._judge_answers(lives)
         for life in lives.values():
             if not life.end and not sim.may_stay(life):
                 self.findings.add(
@@ -385,17 +387,23 @@ class Oracle:
                             journal[told.about, told.address, told.action] += 1
         seen: Counter[tuple[str, str, str]] = Counter()
         mails: Counter[tuple[str, str]] = Counter()
+        answers: Counter[str] = Counter()
         for user, octets in sim.inboxes():
             if is_report(octets):
                 for told in read_report(octets):
                     if told.action in ("failed", "delayed", "relayed"):
                         seen[told.about, told.address, told.action] += 1
+            elif _ANSWER in octets:
+                answers[user] += 1
             else:
                 mails[message_id(octets).removesuffix("@sim"), user] += 1
         if seen != journal:
             self.findings.add(
                 f"INBOXes have other reports than were written: {seen - journal} {journal - seen}"
             )
+        for user, count in answers.items():
+            if count > 1:
+                self.findings.add(f"{user} got {count} answers of one who is away")
         crashed = any(sim.was_sudden(process) for process in sim.processes)
         expected: dict[tuple[str, str], list[tuple[Mail, bool]]] = defaultdict(list)
         for mail in sim.people.mails:
@@ -420,6 +428,19 @@ class Oracle:
                 self.findings.add(f"{key[1]} has {mail.name} {count} times")
             if count and not (mail.is_accepted or mail.is_unknown):
                 self.findings.add(f"{key[1]} has {mail.name}, which was refused: {mail.answer}")
+
+    def _judge_answers(self, lives: dict[Key, Life]) -> None:
+        """A script that says it is away says so to each once in its days."""
+        answered: dict[str, float] = {}
+        for life in lives.values():
+            if _ANSWER not in life.message.header:
+                continue
+            before = answered.get(life.row.address)
+            if before is not None and life.born.at - before < AWAY_DAYS * 24 * HOUR:
+                self.findings.add(f"{life.row.address} was told twice that somebody is away")
+            answered[life.row.address] = life.born.at
+            if life.message.reverse_path:
+                self.findings.add(f"the answer to {life.row.address} has a reverse-path")
 
     # People
 
@@ -522,6 +543,8 @@ def users_of(one: Wanted) -> list[str]:
     if domain != DOMAIN:
         return []
     if local in USERS:
+        return [local]
+    if local == SCRIPTED:
         return [local]
     return ["bob"] if local in FORWARDS and FORWARDS[local][0] else []
 

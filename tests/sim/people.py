@@ -20,8 +20,18 @@ FORWARDS = {
     "list": (True, 2),
     "away": (False, 1),
     "keeper": (True, 1),
+    "copier": (True, 1),
 }
 """Local part -> (whether a user of ours gets it too, how many addresses elsewhere)."""
+AWAY_DAYS = 7
+SCRIPTED = "copier"
+"""An account of its own, whose Sieve script does so; it answers who writes to it, too."""
+SCRIPT = (
+    'require ["copy", "vacation", "fileinto", "mailbox"];\r\n'
+    f'vacation :days {AWAY_DAYS} :addresses "copier@%s" "I am away";\r\n'
+    'redirect :copy "%s";\r\n'
+    'fileinto :create "Filed/Here";\r\n'
+)
 PATIENCE = 900.0
 
 
@@ -181,7 +191,7 @@ class People:
     def octets(self, mail: Mail) -> bytes:
         """As it is sent."""
         header = (
-            f"From: <{mail.reverse_path or 'daemon@elsewhere.example'}>\r\nTo: people:;\r\nSubject: {mail.name}\r\n"
+            f"From: <{mail.reverse_path or 'daemon@elsewhere.example'}>\r\nTo: <{mail.recipients[0].address}>\r\nSubject: {mail.name}\r\n"
             f"Message-ID: <{mail.name}@sim>\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n"
             "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
             "Content-Transfer-Encoding: 8bit\r\n"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from postino.app.filters import build_filtering
 from postino.core.limits import Limits
 from postino.core.ports import MailboxChange
 from postino.delivery.accept import Delivery
@@ -11,6 +12,7 @@ from postino.delivery.forwarding import Forwarding
 from postino.delivery.recipients import Recipients
 from postino.delivery.reports import ReportRules, ReportWriter
 from postino.delivery.senders import Senders
+from postino.delivery.settings import SieveSettings
 from postino.outbound.dispatch.attempt import Judge
 from postino.outbound.dispatch.local import LocalDelivery
 from postino.outbound.reports import Reporter
@@ -104,7 +106,7 @@ class Worker:
                 clock=time,
                 limits=lambda: LIMITS,
                 separator=lambda: "+",
-                filtering=lambda: None,
+                filtering=lambda: self.context.filtering,
             )
 
         def note_tls(outcome: Any) -> None:
@@ -172,6 +174,8 @@ class Worker:
             metrics=metrics,
             tls_context=lambda: None,
         )
+        self.context.filtering = filtering = build_filtering(SieveSettings(), self.context)
+        filtering.scripts._steady = time.monotonic
         process.run(self.outbound.start)
 
     @property

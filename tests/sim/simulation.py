@@ -25,22 +25,26 @@ from postino.outbound.dispatch import dispatcher as dispatcher_module
 from postino.outbound.dispatch import local as local_module
 from postino.outbound.dispatch import settling as settling_module
 from postino.outbound.settings import OutboundSettings
+from postino.sieve import compile_script
+from postino.store.accounts import create_account
 from postino.store.addresses import add_alias
-from postino.store.store import open_store
+from postino.store.scripts import ScriptLimits, put_script, set_active
+from postino.store.store import Store, open_store
 from postino.store.sts_policies import StoredPolicy, find_policy
+from postino.store.tx import Tx
 from postino.store.verify import verify
 from tests.sim.disk import Disk, SimulatedStore
 from tests.sim.journal import Commit, Journal, Settling
 from tests.sim.network import Link, Network, Taking
 from tests.sim.operator import Operator
 from tests.sim.oracle import STAYS, Life, Oracle
-from tests.sim.people import FORWARDS, USERS, Mail, People
+from tests.sim.people import FORWARDS, SCRIPT, SCRIPTED, Mail, People
 from tests.sim.places import World, authorities
 from tests.sim.process import Dead, Process, make_task, nobody
 from tests.sim.server import Worker
 from tests.support.stored import mailbox_contents
 from tests.support.virtual_time import VirtualTime
-from tests.support.world import DOMAIN, NOW, no_seed, seeded_directory
+from tests.support.world import DOMAIN, NOW, no_seed, seeded_directory, test_credentials
 
 HOUR = 3600.0
 MOST_EVENTS = 150_000
@@ -248,6 +252,9 @@ class Simulation:
             for name, (keeps, count) in FORWARDS.items():
                 targets = [f"{name}{at}@{chance.choice(self.places.domains).name}" for at in range(count)]
                 self.forwards[name] = targets
+                if name == SCRIPTED:
+                    self._script(store, targets[0])
+                    continue
                 store.write_now(
                     lambda tx, name=name, keeps=keeps, targets=targets: add_alias(  # type: ignore[misc]
                         tx,
@@ -258,6 +265,19 @@ class Simulation:
                 )
         finally:
             store.close_now()
+
+    def _script(self, store: Store, target: str) -> None:
+        """An account whose script does what the alias of that name would, and more."""
+        source = (SCRIPT % (DOMAIN, target)).encode()
+        compiled = compile_script(source, name="main").stored
+
+        def make(tx: Tx) -> None:
+            address = parse_address(f"{SCRIPTED}@{DOMAIN}")
+            account_id = create_account(tx, address, *test_credentials(), 0, NOW)
+            put_script(tx, account_id, "main", source, compiled, now=NOW, limits=ScriptLimits())
+            set_active(tx, account_id, "main")
+
+        store.write_now(make)
 
     async def _whole(self, directory: Path) -> None:
         main = asyncio.current_task()
@@ -542,12 +562,15 @@ class Simulation:
             for sentence in worker.left_over():
                 findings.add(f"left over in {sentence}")
         store = self.operator.store
-        for user in USERS:
-            (account_id,) = store.read_now(
-                lambda tx, user=user: tx.one("SELECT id FROM account WHERE login=?", (f"{user}@{DOMAIN}",))  # type: ignore[misc]
+        rows = store.read_now(
+            lambda tx: tx.all(
+                "SELECT a.login, a.id, b.name FROM account a JOIN mailbox b ON b.account_id=a.id ORDER BY 1, 3"
             )
+        )
+        for login, account_id, name in rows:
             self._inboxes += [
-                (user, octets) for octets in mailbox_contents(store, AccountId(account_id)).values()
+                (login.partition("@")[0], octets)
+                for octets in mailbox_contents(store, AccountId(account_id), name).values()
             ]
         for finding in store.read_now(lambda tx: verify(tx, store.blobs)):
             findings.add(f"verify: {finding}")
