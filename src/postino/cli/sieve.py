@@ -51,7 +51,8 @@ def check(file: str) -> None:
 def test(file: str, message: str, trace: bool, from_: str | None, to: str | None, outgoing: bool) -> None:
     """Say what a script would do with a message, and which line does it. Nothing is done.
 
-    Only INBOX counts as a mailbox that is there; `postino sieve replay` looks at an account's own.
+    Only INBOX counts as a mailbox that is there, and no other script can be included; `postino sieve replay`
+    looks at an account's own.
     """
     import time
 
@@ -60,6 +61,8 @@ def test(file: str, message: str, trace: bool, from_: str | None, to: str | None
 
     if file == message == _STDIN:
         raise click.UsageError("The script and the message cannot both come on standard input")
+    _require_address("--from", from_)
+    _require_address("--to", to)
     script = compile_file(file)
     read = SieveMessage.of(_message_octets(read_file(message)))
     sender = from_ if from_ is not None else first_address(read, "return-path", "from")
@@ -79,26 +82,45 @@ def test(file: str, message: str, trace: bool, from_: str | None, to: str | None
     _show_actions(evaluation)
 
 
-def compile_file(file: str) -> "Script":
+def _require_address(option: str, text: str | None) -> None:
+    from postino.core.address import parse_address
+    from postino.core.errors import PostinoError
+
+    # Bounces have an empty sender.
+    if text:
+        try:
+            parse_address(text)
+        except PostinoError as error:
+            raise click.UsageError(f"{option}: {error}") from error
+
+
+def compile_file(file: str, budget: "Budget | None" = None) -> "Script":
     """The script of a file; shows what is wrong with it, and ends the command if that is too much."""
-    return compile_source(read_file(file), "standard input" if file == _STDIN else file)
+    return compile_source(read_file(file), shown_file(file), budget)
 
 
-def compile_source(source: bytes, name: str, budget: "Budget | None" = None) -> "Script":
-    """As compile_file(), of what was read already."""
+def shown_file(file: str) -> str:
+    """What to call it in what is said."""
+    return "standard input" if file == _STDIN else file
+
+
+def compile_source(
+    source: bytes, shown: str, budget: "Budget | None" = None, *, name: str | None = None
+) -> "Script":
+    """As compile_file(), of what was read already; `name` is the script's, where it has another."""
     from postino.sieve import DEFAULT_BUDGET, BadScript, compile_script
 
     try:
-        script = compile_script(source, name=name, budget=budget or DEFAULT_BUDGET)
+        script = compile_script(source, name=name or shown, budget=budget or DEFAULT_BUDGET)
     except BadScript as error:
         for fault in error.faults:
-            click.echo(f"{name}:{fault.place.line}:{fault.place.column}: {fault.words}", err=True)
+            click.echo(f"{shown}:{fault.place.line}:{fault.place.column}: {fault.words}", err=True)
         count = len(error.faults)
         raise click.ClickException(
-            f"{name} has {'a fault' if count == 1 else f'{count} faults'}; correct what is named above"
+            f"{shown} has {'a fault' if count == 1 else f'{count} faults'}; correct what is named above"
         ) from error
     for warning in script.warnings:
-        click.echo(f"{name}:{warning.place.line}:{warning.place.column}: warning: {warning.words}", err=True)
+        click.echo(f"{shown}:{warning.place.line}:{warning.place.column}: warning: {warning.words}", err=True)
     return script
 
 
@@ -112,7 +134,15 @@ def first_address(message: "SieveMessage", *fields: str) -> str:
 
 def read_file(file: str) -> bytes:
     """Its octets, or those of standard input."""
-    return sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
+    if file == _STDIN:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        why = (error.strerror or "unknown error").lower()
+        raise click.ClickException(
+            f"{file} cannot be read ({why}); name a file that can, or - for standard input"
+        ) from error
 
 
 def _message_octets(octets: bytes) -> bytes:
@@ -124,7 +154,7 @@ def _message_octets(octets: bytes) -> bytes:
 def _show_trace(evaluation: "Evaluation") -> None:
     for line in evaluation.trace:
         click.echo(f"{line.place.script}:{line.place.line}: {_one_line(line.words)}")
-    click.echo(f"({evaluation.steps} steps)\n")
+    click.echo(f"({evaluation.steps} {'step' if evaluation.steps == 1 else 'steps'})\n")
 
 
 def _show_actions(evaluation: "Evaluation") -> None:

@@ -46,14 +46,14 @@ def replay(
     from postino.sieve import Keep
     from postino.sieve.action_words import action_words
 
-    script = compile_file(file)
     counts: Counter[tuple[str, str, str]] = Counter()
     others: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     total = changed = 0
     settings = find_configuration(data, config).settings
+    script = compile_file(file, settings.sieve)
     with open_data(data, config) as store:
-        owner, names, chosen = _choose(store, account, mailbox, last)
+        owner, names, chosen = _choose(store, account, mailbox, last, settings.server.subaddress_separator)
         around = _surroundings(store, owner, settings.sieve)
         for judged in _judge(store, owner, script, chosen, around, settings.sieve):
             total += 1
@@ -92,14 +92,14 @@ def apply(account: str, file: str, mailbox: str, data: Path | None, config: Path
     from postino.store.applied_scripts import apply as apply_changes
     from postino.store.applied_scripts import begin
 
-    script = compile_file(file)
     moment = now()
     done = total = 0
     faults: Counter[str] = Counter()
     unsent: Counter[str] = Counter()
     settings = find_configuration(data, config).settings
+    script = compile_file(file, settings.sieve)
     with open_data(data, config) as store:
-        owner, _, chosen = _choose(store, account, mailbox, None)
+        owner, _, chosen = _choose(store, account, mailbox, None, settings.server.subaddress_separator)
         around = _surroundings(store, owner, settings.sieve)
         store.write_now(lambda tx: begin(tx, owner.account_id))
         judgements = _judge(store, owner, script, chosen, around, settings.sieve)
@@ -153,10 +153,11 @@ def undo(account: str, data: Path | None, config: Path | None) -> None:
 
 
 def _choose(
-    store: "Store", address: str, mailbox: str | None, last: int | None
+    store: "Store", address: str, mailbox: str | None, last: int | None, separator: str
 ) -> "tuple[Account, dict[MailboxId, str], list[tuple[MailboxId, int]]]":
     """The account, the names of its mailboxes, and the messages that are meant."""
     from postino.delivery.filters.replaying import Account, newest_messages
+    from postino.store.addresses import addresses_of
     from postino.store.mailboxes import list_mailboxes, mailbox_by_name
     from postino.store.uids import message_uids
 
@@ -170,7 +171,13 @@ def _choose(
             uids = message_uids(tx, found.id, box)
             chosen = [(box, uid) for uid in (uids if last is None else uids[-last:])]
         names = {row.id: row.name for row in list_mailboxes(tx, found.id)}
-        return Account(account_id=found.id, login=found.login), names, chosen
+        owner = Account(
+            account_id=found.id,
+            login=found.login,
+            addresses=tuple(addresses_of(tx, found.id)),
+            separator=separator,
+        )
+        return owner, names, chosen
 
     return store.read_now(read)
 

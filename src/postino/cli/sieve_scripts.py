@@ -98,7 +98,7 @@ def put(
 
     An account's script called outgoing runs on what the account sends; no other needs to be active for that.
     """
-    from postino.cli.sieve import compile_source, read_file
+    from postino.cli.sieve import compile_source, read_file, shown_file
     from postino.store.scripts import (
         OUTGOING_NAME,
         ScriptPlace,
@@ -113,9 +113,13 @@ def put(
         raise click.UsageError(
             "--place goes with --domain or --server; an account's is put in force by --activate"
         )
-    if not owner.account and (place is None or active):
+    if not owner.account and place is None:
         raise click.UsageError(
             f"A script of a domain or of the server runs by its place: say --place {'|'.join(_PLACES)}"
+        )
+    if not owner.account and active:
+        raise click.UsageError(
+            "--activate goes with ACCOUNT; a script of a domain or of the server needs none"
         )
     if name is None:
         if file == "-":
@@ -124,7 +128,7 @@ def put(
     name = script_name(name)
     settings = find_configuration(data, config).settings.sieve
     source = read_file(file)
-    compiled = compile_source(source, name, settings).stored
+    compiled = compile_source(source, shown_file(file), settings, name=name).stored
     moment = now()
     with open_data(data, config) as store:
 

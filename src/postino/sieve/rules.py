@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from postino.core.address import parse_address
 from postino.core.errors import PostinoError
 
 VERSION: Final = 1
@@ -288,6 +289,14 @@ def check_rule(rule: Rule) -> None:
         )
     if rule.move_to and rule.discard:
         raise BadRules(f"The rule {rule.name!r} cannot both move a message and throw it away; choose one")
+    for mailbox in ([rule.move_to] if rule.move_to else []) + list(rule.copy_to):
+        if not all(mailbox.split("/")):
+            raise BadRules(f"{mailbox!r} is no name for a mailbox; write one such as Lists/Talk")
+    for address in rule.forward_to:
+        try:
+            parse_address(address)
+        except PostinoError as error:
+            raise BadRules(f"Nothing can be forwarded there: {error}") from error
     texts = [rule.name, rule.move_to, *rule.copy_to, *rule.flags, *rule.forward_to]
     texts += [text for condition in rule.conditions for text in (condition.field, *condition.values)]
     if any(_CONTROL.search(text) for text in texts):

@@ -165,3 +165,20 @@ def test_a_block_changed_by_hand_is_refused(data: Path) -> None:
 )
 def test_refusals(data: Path, words: list[str], said: str) -> None:
     assert said in refused(data, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--move-to", "a//b"], "'a//b' is no name for a mailbox; write one such as Lists/Talk"),
+        (["--copy-to", ""], "'' is no name for a mailbox"),
+        (["--forward-to", "nobody"], "'nobody' is not an address; write one such as ann@example.org"),
+    ],
+)
+def test_where_nothing_can_go_is_refused_in_words_of_rules(
+    data: Path, words: list[str], expected: str
+) -> None:
+    said = refused(data, "add", ANN, "--from", "boss@example.org", *words)
+    assert expected in said
+    assert "column" not in said
+    assert scripts(data) == {}

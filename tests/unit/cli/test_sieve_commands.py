@@ -79,11 +79,28 @@ def test_trace_shows_the_steps(tmp_path: Path, message: Path) -> None:
     said = run("test", file, str(message), "--trace")
     assert f"{file}:1: " in said
     assert f"{file}:2: " in said
-    assert "steps)\n\n" in said
+    assert "(1 step)\n\n" in said
     assert said.endswith(f"\n{file}:2: discard\n")
 
 
 def test_what_cannot_be_done(tmp_path: Path) -> None:
     file = script(tmp_path, "keep;")
     assert "cannot both come on standard input" in run("test", "-", "-", status=2)
-    assert "No such file" in run("test", file, str(tmp_path / "none"), status=1)
+    assert "no such file" in run("test", file, str(tmp_path / "none"), status=1)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.sieve")
+    assert run("check", missing, status=1) == (
+        f"Error: {missing} cannot be read (no such file or directory); "
+        "name a file that can, or - for standard input\n"
+    )
+    assert "(is a directory)" in run("check", str(tmp_path), status=1)
+
+
+@pytest.mark.parametrize("option", ["--from", "--to"])
+def test_an_envelope_is_made_of_addresses(tmp_path: Path, message: Path, option: str) -> None:
+    file = script(tmp_path, "keep;")
+    said = run("test", file, str(message), option, "no address", status=2)
+    assert f"{option}: 'no address' is not an address; write one such as ann@example.org" in said
+    assert "keep" in run("test", file, str(message), option, "")

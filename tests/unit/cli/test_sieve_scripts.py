@@ -122,7 +122,7 @@ def test_every_place_can_be_named(data, script):
         (["put", "--server", ANN, "{file}", "--place", "before"], "takes FILE"),
         (["put", "--server", "--domain", "example.org", "{file}"], "not both"),
         (["put", "--server", "{file}"], "say --place before|after|"),
-        (["put", "--server", "{file}", "--place", "before", "--activate"], "runs by its place"),
+        (["put", "--server", "{file}", "--place", "before", "--activate"], "--activate goes with ACCOUNT"),
         (["put", ANN, "{file}", "--place", "before"], "--place goes with --domain or --server"),
         (["put", ANN, "-"], "Say --name"),
         (["put", ANN, "{file}", "--name", "a\nb"], "no control characters"),
@@ -146,8 +146,8 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(data, script, words, se
 
 def test_a_bad_script_is_not_put_and_every_fault_is_shown(data):
     said = refused(data, "sieve", "put", ANN, "-", "--name", "main", given=b"keep\r\n;nonsense 1;\r\nfoo;")
-    assert "main:2:" in said
-    assert "main:3:1:" in said
+    assert "standard input:2:" in said
+    assert "standard input:3:1:" in said
     assert run(data, "sieve", "list", ANN) == ""
 
 
@@ -185,3 +185,16 @@ def test_each_command_explains_itself_with_an_example(command):
     done = CliRunner().invoke(main, [*command.split(), "--help"])
     assert done.exit_code == 0
     assert f"Example: postino {command} " in " ".join(done.output.split())
+
+
+def test_faults_are_named_by_the_file_that_is_to_be_corrected(data: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.sieve"
+    bad.write_bytes(b"keep;\nfrobnicate;\n")
+    said = refused(data, "sieve", "put", ANN, bad, "--name", "main")
+    assert f"{bad}:2:1: " in said
+    assert f"{bad} has a fault" in said
+
+
+def test_a_script_of_the_server_is_not_activated(data: Path, script: Path) -> None:
+    said = refused(data, "sieve", "put", "--server", script, "--place", "before", "--activate")
+    assert "--activate goes with ACCOUNT" in said
