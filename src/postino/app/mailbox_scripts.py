@@ -42,6 +42,7 @@ def build_mailbox_events(context: "ServerContext", scripts: "Scripts") -> Mailbo
             store=store, limits=lambda: context.limits, clock=context.clock, log=context.log, mail=mail
         ),
         hostname=context.hostname,
+        separator=lambda: context.subaddress_separator,
         budget=lambda: context.budget,
         clock=context.clock,
         log=context.log,

@@ -6,8 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from postino.cli.main import main
+from postino.core.address import Address
 from postino.core.flags import flag_set
 from postino.core.ids import AccountId
+from postino.store.addresses import add_alias
 from postino.store.mailboxes import create_mailbox, list_mailboxes
 from postino.store.messages import append
 from postino.store.store import open_store
@@ -172,3 +174,23 @@ def test_flags_are_as_they_were(data: Path, tmp_path: Path) -> None:
     finally:
         store.close_now()
     assert flags == [("", 0), ("$Old", 1)]
+
+
+def test_mail_for_an_alias_is_the_accounts_own_and_would_be_answered(data: Path, tmp_path: Path) -> None:
+    store = open_store(data)
+    new = email(
+        header=b"Return-Path: <carl@example.net>\r\nDelivered-To: ann@example.org\r\nTo: sales-eu@example.org\r\n\r\n",
+        internal_date=NOW,
+    )
+    store.write_now(lambda tx: add_alias(tx, Address("sales", "example.org"), [ANN]))
+    store.write_now(lambda tx: append(tx, ANN, inbox_of(store, ANN), new, now=NOW))
+    store.close_now()
+    config = tmp_path / "postino.toml"
+    config.write_text('[server]\nsubaddress_separator = "-"\n')
+    source = """require ["vacation", "fileinto", "subaddress"]; vacation "Away.";
+        if address :detail "to" "eu" { fileinto "Old"; }"""
+    said, others = run(
+        data, "replay", LOGIN, script(tmp_path, source), "--last", "1", "--config", str(config)
+    )
+    assert "Old" in said
+    assert "answer" in others

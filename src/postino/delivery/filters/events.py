@@ -134,6 +134,7 @@ class MailboxEvents:
         around: Around,
         doer: Doer,
         hostname: str,
+        separator: Callable[[], str],
         budget: Callable[[], Budget],
         clock: Clock,
         log: FilteringBoundLogger,
@@ -144,6 +145,7 @@ class MailboxEvents:
         self._around = around
         self._doer = doer
         self._hostname = hostname
+        self._separator = separator
         self._budget = budget
         self._clock = clock
         self._log = log
@@ -251,6 +253,7 @@ class MailboxEvents:
                     now=float(self._clock.now()),
                     zone_minutes=local_minutes,
                     environment=one.environment,
+                    separator=self._separator(),
                     flags=flag_names(one.flags),
                 ),
                 self._around(one.event.account_id, login),

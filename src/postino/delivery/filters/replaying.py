@@ -53,6 +53,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     account_id: AccountId
     login: str
+    addresses: tuple[str, ...]
+    """All that lead to it."""
+    separator: str
+    """Between user and detail."""
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -155,7 +159,8 @@ def _circumstances(
         envelope_to=_first(message, "delivered-to") or account.login,
         now=float(internal_date),
         zone_minutes=local_minutes,
-        addresses=(account.login,),
+        addresses=account.addresses,
+        separator=account.separator,
         environment={"vnd.postino.direction": "incoming"},
         flags=flag_names(flags),
     )

@@ -265,3 +265,16 @@ async def test_without_a_script_nothing_is_noted(tmp_path: Path) -> None:
         await box.ask(b"SELECT INBOX", b"STORE 1 +FLAGS (a)")
         assert events._runner is None
         assert b"IMAPSIEVE=sieve://mail.example.org" in await box.ask(b"CAPABILITY")
+
+
+async def test_scripts_of_events_part_addresses_as_the_server_does(tmp_path: Path) -> None:
+    source = b"""
+        require ["imapsieve", "subaddress", "imap4flags"];
+        if address :detail "to" "shop" { addflag "Shop"; }
+    """
+    async with open_box(tmp_path) as box:
+        box.world.context.subaddress_separator = "-"
+        await box.site_script(source)
+        octets = b"To: ann-shop@example.org\r\n\r\nbody\r\n"
+        await box.ask(b"APPEND INBOX {%d+}\r\n%b" % (len(octets), octets))
+        assert await box.flags() == [b"(Shop)"]
