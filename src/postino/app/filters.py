@@ -37,3 +37,4 @@ def change_filtering(settings: "SieveSettings", context: "ServerContext", filter
     """Make new settings hold for the next message."""
     filtering.scripts.settings = settings
     context.delivery.seen_seconds = int(settings.seen_seconds)
+    context.delivery.scripts_daily = settings.daily_sent

@@ -221,6 +221,8 @@ class Delivery:
         """By which fields a scanner in front of us marks junk."""
         self.seen_seconds = 7 * 86_400
         """How long ids that scripts have seen are remembered at most."""
+        self.scripts_daily = 2000
+        """To how many recipients a day the scripts of an account send."""
 
     async def accept(
         self,

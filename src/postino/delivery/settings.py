@@ -44,6 +44,10 @@ class SieveSettings(Budget, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Seconds,
         about("Longest time for which the duplicate test remembers an id (Pigeonhole: 7 days)."),
     ] = 7 * 86_400.0
+    daily_sent: Annotated[
+        Count,
+        about("Recipients a day to whom the scripts of one account send: redirect, notify, vacation, report."),
+    ] = 2000
     trace_seconds: Annotated[
         Seconds, about("How long `postino trace` can tell why a message is where it is.")
     ] = 21 * 86_400.0

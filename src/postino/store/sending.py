@@ -211,6 +211,21 @@ def _too_many_at_once(new: int, most: int) -> str:
     )
 
 
+def scripted_today(tx: Tx, account_id: AccountId, now: Instant) -> int:
+    """How many recipients the account's scripts have sent to today."""
+    row = tx.one("SELECT scripted FROM sending WHERE account_id=? AND day=?", (account_id, now // DAY))
+    return int(row[0]) if row else 0
+
+
+def count_scripted(tx: Tx, account_id: AccountId, recipients: int, now: Instant) -> None:
+    """Count what its scripts send, apart from what it submits, which strangers' mail must not use up."""
+    tx.run(
+        "INSERT INTO sending (account_id, day, scripted) SELECT id, ?, ? FROM account WHERE id=?"
+        " ON CONFLICT (account_id, day) DO UPDATE SET scripted=scripted+excluded.scripted",
+        (now // DAY, recipients, account_id),
+    )
+
+
 def note_told(tx: Tx, account_id: AccountId, now: Instant) -> bool:
     """Note that the operator is told today that a limit was reached; False when that was noted before."""
     return bool(

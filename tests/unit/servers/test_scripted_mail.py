@@ -620,3 +620,21 @@ async def test_a_script_that_takes_long_goes_on_where_it_holds_nobody_up(
         await send(client, MESSAGE)
         assert len(reads) == 1
         assert len(place.mail("Boss")) == 1
+
+
+async def test_scripts_send_to_so_many_a_day_and_then_keep_instead(tmp_path: Path) -> None:
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        place.world.context.delivery.scripts_daily = 3
+        await place.script('require "enotify"; redirect "one@far.example"; notify "mailto:two@far.example";')
+        await send(client, MESSAGE)
+        assert len(place.queued()) == 2
+        assert place.mail("INBOX") == []
+        # One is left, which the redirect takes; then none is.
+        await send(client, MESSAGE)
+        assert len(place.queued()) == 1
+        answer = await send(client, MESSAGE)
+        assert place.queued() == []
+        assert len(place.mail("INBOX")) == 1
+        assert all(
+            "as much today as they may" in words for _, _, words in place.trace(answer.split()[-1])[:1]
+        )

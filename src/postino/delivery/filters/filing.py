@@ -29,6 +29,7 @@ from postino.store.mailboxes import create_mailbox, junk_mailbox, mailbox_by_id
 from postino.store.messages import Delivery
 from postino.store.queue.settle import Report
 from postino.store.seen_ids import remember
+from postino.store.sending import count_scripted
 from postino.store.trace import TraceEvent, note_trace
 from postino.store.tx import Tx
 from postino.store.vacation import may_answer
@@ -94,6 +95,8 @@ class Filtered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Why its scripts had to be ended early."""
     is_outgoing: bool = False
     """The account sends the message."""
+    sends: int = 0
+    """Recipients to whom its scripts send, which are counted."""
 
 
 class Filed(msgspec.Struct, frozen=True, gc=False):
@@ -204,15 +207,20 @@ def answer_due(tx: Tx, one: Filtered, limits: Limits, now: Instant) -> Written:
     """Note who is answered; give the answers that are due, and the account's copies of them."""
     account_id = one.recipient.account_id
     told, lines, copies = list(one.told), list(one.lines), list(one.copies)
+    sends = one.sends
     for answer in one.answers:
         is_due = may_answer(tx, account_id, answer.key, answer.until, now)
         if is_due:
             told += answer.told
+            # A note of a fault stays here; it has no such line.
+            sends += answer.sent is not None
             if answer.copy is not None:
                 copies.append(answer.copy)
         line = answer.sent if is_due else answer.unsent
         if line is not None:
             lines.append(line)
+    if sends:
+        count_scripted(tx, account_id, sends, now)
     for copy in copies:
         size = copy.email.facts.size
         try:

@@ -51,11 +51,13 @@ from postino.smtp.received import delivered_to_field
 from postino.store.accounts import Forward, Resolved, ResolvedRecipient
 from postino.store.bodies import ROW_OCTETS
 from postino.store.content import Body, InlineBody
-from postino.store.queue.values import NewRecipient, QueueKind
+from postino.store.queue.values import NewQueued, NewRecipient, QueueKind
+from postino.store.sending import scripted_today
 
 MOST_PASSES: Final = 20
 """Addresses here that a message may have passed; what passed more is not sent on by scripts any more."""
 _NOBODY: Final = AccountId(0)
+_ENOUGH: Final = "the account's scripts have sent as much today as they may"
 _SYSTEM: Final = frozenset(name.lower() for name in SYSTEM_FLAG_NAMES.values())
 _FLAG_OCTETS: Final = 200
 
@@ -121,6 +123,7 @@ class Planner:
         self._answers: list[Answer] = []
         self._lines: list[Line] = []
         self._outgoing: list[Outgoing] = []
+        self._sends = 0
         self._reached: set[str] = set()
         """Whom the message, or a notification of it, goes to already."""
         self._mail = ScriptMail(
@@ -151,6 +154,7 @@ class Planner:
                 answers=self._answers,
                 remembered=evaluation.remembered,
                 lines=self._lines,
+                sends=self._sends,
                 fault=str(fault) if fault is not None else "",
             ),
             self._outgoing,
@@ -210,6 +214,16 @@ class Planner:
             )
         return known
 
+    def _may_send(self, recipients: int) -> bool:
+        """Whether the account's scripts may send to so many more today, who are then counted."""
+        # SECURITY: whoever has a password, or provokes answers, must not send without end from here.
+        account_id = self._recipient.account_id
+        before = self._delivery.store.read_now(lambda tx: scripted_today(tx, account_id, self._now))
+        if before + self._sends + max(recipients, 1) > self._delivery.scripts_daily:
+            return False
+        self._sends += recipients
+        return True
+
     # Sent on
 
     async def _redirect(self, action: Redirect) -> None:
@@ -221,6 +235,10 @@ class Planner:
             return
         if target.key in self._reached:
             self._say(action.place, f"sent on to {target} already")
+            return
+        if not self._may_send(1):
+            self._say(action.place, f"kept instead of sent on to {target}: {_ENOUGH}")
+            self._keep(action.place, content)
             return
         self._reached.add(target.key)
         arriving, forwarding = self._arriving, self._forwarding
@@ -330,6 +348,9 @@ class Planner:
         answer = self._mail.vacation(action)
         if answer is None:
             self._say(action.place, "did not answer: there is nobody to answer")
+        elif not self._may_send(0):
+            # It is counted when it turns out to be due.
+            self._say(action.place, f"did not answer: {_ENOUGH}")
         else:
             self._answers.append(answer)
 
@@ -345,6 +366,9 @@ class Planner:
         elif action.method.lower().startswith("mailto:"):
             self._reached.add(action.method)
             told, copies, words = self._mail.notify(action)
+            if not self._may_send(sum([len(one.recipients) for one in told if isinstance(one, NewQueued)])):
+                self._say(action.place, f"told nobody: {_ENOUGH}")
+                return
             self._told += told
             self._copies += copies
             self._say(action.place, words)
@@ -359,6 +383,9 @@ class Planner:
             self._say(action.place, "reported to nobody: the message was sent automatically")
             return
         body = b"" if action.headers_only else await _octets(self._delivery, self._arriving.content)
+        if not self._may_send(1):
+            self._say(action.place, f"reported to nobody: {_ENOUGH}")
+            return
         self._told += self._mail.complaint(action, body)
         self._say(action.place, f"reported as {action.feedback_type} to {action.address}")
 

@@ -75,6 +75,7 @@ CREATE TABLE sending (
   minute      INTEGER NOT NULL DEFAULT 0,      -- since 1970, of the last message
   burst       INTEGER NOT NULL DEFAULT 0,      -- messages within that minute
   told        INTEGER NOT NULL DEFAULT 0,      -- the operator was told that a limit was reached
+  scripted    INTEGER NOT NULL DEFAULT 0,      -- recipients that scripts of the account sent to
   PRIMARY KEY (account_id, day)
 ) WITHOUT ROWID;
 
