@@ -351,8 +351,7 @@ class Compiling:
             self.fault(command.arguments[0], f"{name} takes no arguments, only a test.")
         if name == "else":
             if command.tests:
-                words = "else takes no test; write elsif for another condition."
-                self.fault(command, words)
+                self.fault(command, "else takes no test; write elsif for another condition.")
             return []
         if len(command.tests) != 1:
             advice = "; put several into allof (...) or anyof (...)" if command.tests else ""
