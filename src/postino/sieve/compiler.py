@@ -197,10 +197,7 @@ class Compiling:
         sets_matches: bool = True,
         fault: Callable[[str], None] | None = None,
     ) -> Matching:
-        """How the test compares values with its keys; `sets_matches` is whether ${1} comes of it.
-
-        `fault` is told what is wrong with a key that is known only while the script runs.
-        """
+        """How the test compares with its keys; `fault` is told of those that are known only in a run."""
         given = next((name for name in bound.tags if name in self.vocabulary.match_types), "is")
         match_type = self.vocabulary.match_types[given]
         comparator = bound.tags.get("comparator")

@@ -121,6 +121,24 @@ def test_section_4_1_modifiers(modifiers: str, value: str, becomes: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("modifiers", "value", "becomes"),
+    [
+        (":encodeurl", "Safe body&evil=evilbody", "Safe%20body%26evil%3Devilbody"),
+        (":encodeurl", "AZaz09-._~", "AZaz09-._~"),
+        (":encodeurl", "/?#%+", "%2F%3F%23%25%2B"),
+        (":encodeurl", "Gr\u00fc\u00dfe", "Gr%C3%BC%C3%9Fe"),
+        (":encodeurl :quotewildcard", "a*", "a%5C%2A"),
+        (":length :encodeurl", "\u00fc", "6"),
+        (":encodeurl :upper", "a b", "A%20B"),
+    ],
+)
+def test_rfc_5435_section_6_encodeurl(modifiers: str, value: str, becomes: str) -> None:
+    """Of the precedence 15: octets of UTF-8, those that are not unreserved."""
+    script = f'require ["enotify"]; set {modifiers} "b" "{value}";'
+    assert made(script, "${b}") == becomes
+
+
+@pytest.mark.parametrize(
     ("script", "words"),
     [
         ('set :lower :upper "a" "b";', "exclude each other"),
