@@ -182,6 +182,8 @@ def list_(
     words: tuple[str, ...], domain: str | None, server: bool, data: Path | None, config: Path | None
 ) -> None:
     """List the scripts of an account, a domain or the server; of all domains and the server without one."""
+    from postino.core.errors import StoreError
+    from postino.store.addresses import domain_id
     from postino.store.scripts import list_scripts, list_site_scripts
 
     if not words and domain is None and not server:
@@ -198,6 +200,10 @@ def list_(
     def look(tx: "Tx") -> "list[ScriptRow]":
         if owner.account:
             return list_scripts(tx, owner.account_id(tx))
+        if owner.domain and domain_id(tx, owner.domain) is None:
+            raise StoreError(
+                f"There is no domain {owner.domain}; `postino domain list` shows those there are"
+            )
         return [row for _, row in list_site_scripts(tx, owner.domain)]
 
     with open_data(data, config) as store:

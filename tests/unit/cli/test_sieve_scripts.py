@@ -195,6 +195,6 @@ def test_faults_are_named_by_the_file_that_is_to_be_corrected(data: Path, tmp_pa
     assert f"{bad} has a fault" in said
 
 
-def test_a_script_of_the_server_is_not_activated(data: Path, script: Path) -> None:
-    said = refused(data, "sieve", "put", "--server", script, "--place", "before", "--activate")
-    assert "--activate goes with ACCOUNT" in said
+def test_scripts_of_an_unknown_domain_are_not_listed(data: Path) -> None:
+    assert "There is no domain nix.example" in refused(data, "sieve", "list", "--domain", "nix.example")
+    assert run(data, "sieve", "list", "--domain", "example.org") == ""
