@@ -30,6 +30,7 @@ from postino.store.content import NewEmail
 from postino.store.mailboxes import mailbox_by_name
 from postino.store.messages import FlagChange, FlagMode, store_flags
 from postino.store.queue.settle import tell
+from postino.store.sending import count_scripted
 from postino.store.store import Store
 from postino.store.tx import Tx
 
@@ -89,8 +90,10 @@ class EventActions:
         return NewEmail(content.header, content.body, content.facts, decided.internal_date, NO_FLAGS)
 
     def _write(self, tx: Tx, decided: Decided, edited: dict[int, NewEmail], mail: Composed) -> None:
-        tell(tx, mail.reports, self._clock.now())
         event = decided.event
+        tell(tx, mail.reports, self._clock.now())
+        if mail.reports:
+            count_scripted(tx, event.account_id, len(mail.reports), self._clock.now())
         uid = NumberSet.of([decided.uid])
         # What could not be sent on is kept.
         is_kept = not mail.is_whole

@@ -27,6 +27,7 @@ from postino.smtp.envelope import BodyType, MailOptions, Notify
 from postino.store.accounts import ResolvedRecipient
 from postino.store.queue.settle import Report
 from postino.store.queue.values import NewQueued, NewRecipient, QueueKind
+from postino.store.sending import scripted_today
 
 _MAILTO: Final = "mailto:"
 
@@ -64,6 +65,11 @@ class EventMail:
         seconds = self._lifetime_seconds()
         if seconds is None:
             self._say(decided, "this server sends no mail elsewhere")
+            return Composed(is_whole=False)
+        account_id = decided.event.account_id
+        sent = self._delivery.store.read_now(lambda tx: scripted_today(tx, account_id, now))
+        if sent >= self._delivery.scripts_daily:
+            self._say(decided, "the account's scripts have sent as much today as they may")
             return Composed(is_whole=False)
         composed: list[Report] = []
         is_whole = True
