@@ -46,7 +46,9 @@ class SieveSettings(Budget, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 7 * 86_400.0
     daily_sent: Annotated[
         Count,
-        about("Recipients a day to whom the scripts of one account send: redirect, notify, vacation, report."),
+        about(
+            "Recipients a day to whom the scripts of one account send: redirect, notify, vacation, report."
+        ),
     ] = 2000
     trace_seconds: Annotated[
         Seconds, about("How long `postino trace` can tell why a message is where it is.")

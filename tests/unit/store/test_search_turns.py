@@ -43,5 +43,5 @@ def test_an_account_with_many_long_searches_does_not_hold_up_another(store, monk
         assert await asyncio.gather(*anns) == [[ann]] * 6
 
     asyncio.run(searches())
-    assert max(most) == 2
+    assert max(most) <= 2
     assert not store.searching

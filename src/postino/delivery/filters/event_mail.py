@@ -22,6 +22,7 @@ from postino.delivery.filters.auto_mail import hear
 from postino.delivery.filters.events import Decided
 from postino.delivery.filters.mail import ScriptMail
 from postino.delivery.filters.plans import is_automatic
+from postino.mailauth.alignment import claimed_domains
 from postino.sieve.actions import Action, Redirect, SendNotification
 from postino.smtp.envelope import BodyType, MailOptions, Notify
 from postino.store.accounts import ResolvedRecipient
@@ -93,6 +94,11 @@ class EventMail:
             return []
         message, edited = decided.message, action.edited
         header = message.header if edited is None else edited.header
+        if self._would_pass_as_ours(header, to):
+            self._say(
+                decided, "the message names an author here, and would pass as theirs elsewhere"
+            )
+            return []
         octets = bytes(message.body) if edited is None or edited.body is None else edited.body
         is_ascii = header.isascii() and octets.isascii()
         return [
@@ -114,6 +120,14 @@ class EventMail:
                 expires_at=Instant(now + seconds),
             )
         ]
+
+    def _would_pass_as_ours(self, header: bytes, to: Address) -> bool:
+        """Whether it leaves us under a name of ours.
+
+        SECURITY: whoever may APPEND may write any From, and with our reverse-path SPF would vouch for it.
+        """
+        is_elsewhere = self._delivery.senders.is_elsewhere
+        return is_elsewhere(to.domain) and not all(map(is_elsewhere, claimed_domains(header)))
 
     def _notify(self, decided: Decided, action: SendNotification, now: Instant, seconds: int) -> list[Report]:
         message = decided.message

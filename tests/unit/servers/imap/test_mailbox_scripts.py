@@ -135,6 +135,17 @@ async def test_what_is_moved_to_junk_and_back_teaches_the_trainer(tmp_path: Path
         assert box.warnings() == []
 
 
+async def test_what_claims_an_author_here_is_not_sent_elsewhere(tmp_path: Path) -> None:
+    octets = b"From: Carl <carl@example.org>\r\nSubject: pay this\r\n\r\nbody\r\n"
+    async with open_box(tmp_path) as box:
+        await box.site_script(LEARN)
+        await box.ask(b"APPEND INBOX {%d+}\r\n%b" % (len(octets), octets))
+        await box.ask(b"SELECT INBOX", b"MOVE 1 Junk")
+        assert await box.flags(b"Junk") == [b"($Junk)"]
+        assert box.queued() == []
+        assert any("names an author here" in warning for warning in box.warnings())
+
+
 async def test_causes_and_changed_flags_reach_the_script_of_the_mailbox(tmp_path: Path) -> None:
     source = b"""
         require ["imapsieve", "environment", "imap4flags", "variables", "fileinto", "copy", "mailbox"];
