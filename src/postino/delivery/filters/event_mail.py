@@ -95,9 +95,7 @@ class EventMail:
         message, edited = decided.message, action.edited
         header = message.header if edited is None else edited.header
         if self._would_pass_as_ours(header, to):
-            self._say(
-                decided, "the message names an author here, and would pass as theirs elsewhere"
-            )
+            self._say(decided, "the message names an author here, and would pass as theirs elsewhere")
             return []
         octets = bytes(message.body) if edited is None or edited.body is None else edited.body
         is_ascii = header.isascii() and octets.isascii()
