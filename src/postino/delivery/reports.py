@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postino.core.address import Address, domain_key
+from postino.core.address import Address
 from postino.core.ids import AccountId, Instant
 from postino.core.limits import Limits
 from postino.delivery.facts import derive_facts
@@ -21,12 +21,12 @@ from postino.delivery.report_words import Told, report_subject, report_words
 from postino.mime.delivery_status import Action, MessageStatus, delivery_status, needs_utf8
 from postino.mime.downgrade import CannotDowngrade, to_seven_bit
 from postino.mime.report import About, Heading, Report, Returned, write_report
-from postino.smtp.envelope import BodyType, MailOptions, Notify, Return
+from postino.smtp.envelope import BodyType, MailOptions, Return
 from postino.smtp.received import delivered_to_field, return_path_field
 from postino.store.accounts import Resolved
 from postino.store.content import InlineBody, NewEmail
 from postino.store.messages import Delivery
-from postino.store.queue.values import NewQueued, NewRecipient, QueueKind
+from postino.store.queue.values import NewQueued, QueueKind, untold_recipient
 
 SENDER: Final = "MAILER-DAEMON"
 Tellable = NewQueued | Delivery
@@ -183,9 +183,7 @@ class ReportWriter:
             kind=QueueKind.REPORT,
             account_id=AccountId(0),
             reverse_path="",
-            recipients=[
-                NewRecipient(address=str(target), domain=domain_key(target.domain), notify=Notify.NEVER)
-            ],
+            recipients=[untold_recipient(target)],
             header=report.header,
             body=InlineBody(report.body),
             size=len(report.header) + len(report.body),

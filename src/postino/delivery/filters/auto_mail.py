@@ -5,7 +5,7 @@ RFC: 5230 §5 (answers), 3834 §3.1 (what automatic answers hold), 5436 §2.7 (n
 Exposure: texts of users' scripts, into which they may put anything of any message.
 Invariants: everything says that it was sent automatically, so that nobody answers it automatically; a field
     is one field whatever the texts hold; header lines stay below 998 octets.
-Not here: whether it is sent (filtering.py), writing it down (filing.py).
+Not here: whether it is sent (plans.py), writing it down (filing.py).
 """
 
 import re

@@ -4,7 +4,7 @@ RFC: 6785 §2.2.4 (Deleted), §3.1-3.8 (what each action means here): what is ke
     left, what is filed is a copy, what is not kept is marked as deleted and not expunged, so that a script's
     mistake can be taken back; edits are for copies only.
 Invariants: each message's changes are one write, or none of them is done; nothing here is an event.
-Not here: deciding (mailbox_events.py), what is sent (event_mail.py).
+Not here: deciding (events.py), what is sent (event_mail.py).
 """
 
 import asyncio

@@ -15,19 +15,18 @@ from typing import Final
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from postino.core.address import Address, BadAddress, domain_key, parse_address
+from postino.core.address import Address, BadAddress, parse_address
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery
 from postino.delivery.filters.auto_mail import hear
 from postino.delivery.filters.events import Decided
-from postino.delivery.filters.mail import ScriptMail
+from postino.delivery.filters.mail import ScriptMail, options_for
 from postino.delivery.filters.plans import is_automatic
 from postino.mailauth.alignment import claimed_domains
 from postino.sieve.actions import Action, Redirect, SendNotification
-from postino.smtp.envelope import BodyType, MailOptions, Notify
 from postino.store.accounts import ResolvedRecipient
 from postino.store.queue.settle import Report
-from postino.store.queue.values import NewQueued, NewRecipient, QueueKind
+from postino.store.queue.values import NewQueued, QueueKind, untold_recipient
 from postino.store.sending import scripted_today
 
 _MAILTO: Final = "mailto:"
@@ -98,22 +97,18 @@ class EventMail:
             self._say(decided, "the message names an author here, and would pass as theirs elsewhere")
             return []
         octets = bytes(message.body) if edited is None or edited.body is None else edited.body
-        is_ascii = header.isascii() and octets.isascii()
         return [
             NewQueued(
                 # SECURITY: it may be anybody's message, so that it is not signed as the owner's.
                 kind=QueueKind.FORWARDED,
                 account_id=decided.event.account_id,
                 reverse_path=decided.login,
-                recipients=[_recipient(to)],
+                recipients=[untold_recipient(to)],
                 header=header,
                 body=await asyncio.to_thread(self._delivery.store.seal_body, octets),
                 size=len(header) + len(octets),
                 message_id=secrets.token_hex(8),
-                options=MailOptions(
-                    body=BodyType.SEVEN_BIT if is_ascii else BodyType.EIGHT_BIT_MIME,
-                    smtputf8=not (header.isascii() and to.local_part.isascii()),
-                ),
+                options=options_for(header, octets, [to]),
                 release_at=now,
                 expires_at=Instant(now + seconds),
             )
@@ -147,7 +142,3 @@ class EventMail:
 
     def _say(self, decided: Decided, words: str) -> None:
         self._log.warning("imapsieve.not-sent", login=decided.login, uid=decided.uid, error=words)
-
-
-def _recipient(to: Address) -> NewRecipient:
-    return NewRecipient(address=str(to), domain=domain_key(to.domain), notify=Notify.NEVER)

@@ -4,7 +4,7 @@ RFC: 5228 §2.10.3 (one copy in a mailbox), §4.1 (fileinto), 5490 §3.2 (:creat
     9042 §4 (:mailboxid), 4314 §4 (the right to insert), 5230 §4.2 (whom was answered), 7352 §3.1 (ids).
 Invariants: a copy whose mailbox cannot be had lies in the INBOX instead, and the trace says why; whatever is
     written here is written with the message, or not at all; it may be run twice.
-Not here: deciding (filtering.py), the rest of the write (accept.py).
+Not here: deciding (running.py), the rest of the write (accept.py).
 """
 
 from collections.abc import Sequence

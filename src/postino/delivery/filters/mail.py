@@ -5,14 +5,14 @@ RFC: 5230 §5.1 (null reverse-path, NOTIFY=NEVER), 3834 §4 (where answers go), 
 Invariants: answers and reports have a null reverse-path, and so has whatever a message with a null one makes
     the server send; nobody is written to in a name that is not the account's.
 Not here: the messages' form (auto_mail.py), whether they are due (filing.py), which there are
-    (script_plans.py).
+    (plans.py).
 """
 
 import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from postino.core.address import Address, BadAddress, domain_key, parse_address
+from postino.core.address import Address, BadAddress, parse_address
 from postino.core.flags import flag_set
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery
@@ -32,12 +32,12 @@ from postino.delivery.filters.filing import Answer, Copy, Line
 from postino.delivery.reports import Tellable
 from postino.mime.address import Mailbox, parse_address_list
 from postino.sieve.actions import Place, ReportAbuse, SendNotification, Target, Vacation
-from postino.smtp.envelope import BodyType, MailOptions, Notify
+from postino.smtp.envelope import BodyType, MailOptions
 from postino.smtp.received import delivered_to_field, return_path_field
 from postino.store.accounts import ResolvedRecipient
 from postino.store.content import InlineBody, NewEmail
 from postino.store.identities import covers
-from postino.store.queue.values import NewQueued, NewRecipient, QueueKind
+from postino.store.queue.values import NewQueued, QueueKind, untold_recipient
 from postino.store.vacation import reply_key
 
 _SEEN: Final = ("\\Seen",)
@@ -188,23 +188,16 @@ class ScriptMail:
     def _queued(
         self, composed: Composed, to: Sequence[Address], kind: QueueKind, account_id: AccountId, path: str
     ) -> NewQueued:
-        is_ascii = composed.header.isascii() and composed.body.isascii()
         return NewQueued(
             kind=kind,
             account_id=account_id,
             reverse_path=path,
-            recipients=[
-                NewRecipient(address=str(one), domain=domain_key(one.domain), notify=Notify.NEVER)
-                for one in to
-            ],
+            recipients=[untold_recipient(one) for one in to],
             header=composed.header,
             body=InlineBody(composed.body),
             size=len(composed.header) + len(composed.body),
             message_id=secrets.token_hex(8),
-            options=MailOptions(
-                body=BodyType.SEVEN_BIT if is_ascii else BodyType.EIGHT_BIT_MIME,
-                smtputf8=not (composed.header.isascii() and all(one.local_part.isascii() for one in to)),
-            ),
+            options=options_for(composed.header, composed.body, to),
             release_at=self._now,
             expires_at=Instant(self._now + self._lifetime_seconds),
         )
@@ -221,3 +214,12 @@ class ScriptMail:
             header = return_path_field(None) + delivered_to_field(self._recipient.login) + header
         facts = derive_facts(header, composed.body, self._delivery.limits)
         return NewEmail(header, InlineBody(composed.body), facts, self._now, flag_set(flags))
+
+
+def options_for(header: bytes, body: bytes, to: Sequence[Address]) -> MailOptions:
+    """What servers on the way must be able to do for these octets and recipients."""
+    is_ascii = header.isascii() and body.isascii()
+    return MailOptions(
+        body=BodyType.SEVEN_BIT if is_ascii else BodyType.EIGHT_BIT_MIME,
+        smtputf8=not (header.isascii() and all(one.local_part.isascii() for one in to)),
+    )

@@ -2,7 +2,7 @@
 
 RFC: 5429 §2.1.1 and §2.5 (when a refusal is said in the reply, and how), 5228 §2.10.
 Invariants: an account's scripts run once over a message, however often its recipients are gone through.
-Not here: running them (filtering.py), what comes of it (script_plans.py).
+Not here: running them (running.py), what comes of it (plans.py).
 """
 
 import textwrap

@@ -5,8 +5,8 @@ A keep is the Sent copy as the account has it; fileinto is a Sent copy in that m
 has; discard leaves it out; redirect is one more recipient; reject refuses the message; hold keeps it in the
 queue. Edits hold for the Sent copy.
 Invariants: a message never vanishes here: whoever it is for gets it, unless it is refused or held.
-Not here: running the script (filtering.py), the queue (servers/smtp/intake.py), mail that comes in
-    (script_plans.py).
+Not here: running the script (running.py), the queue (servers/smtp/intake.py), mail that comes in
+    (plans.py).
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ RFC: 5228 §4.2 (redirect, loops), §2.10.6 (errors keep), 5429 §2 (refusals), 
 Invariants: what is not filed, sent on or refused was thrown away by a script; a redirect that may not be is
     a copy in the INBOX; nothing that is junk, forged or was here before is sent on; refusals never answer a
     null reverse-path.
-Not here: running scripts (filtering.py), the mail they have sent (script_mail.py), the write (filing.py).
+Not here: running scripts (running.py), the mail they have sent (mail.py), the write (filing.py).
 """
 
 import asyncio

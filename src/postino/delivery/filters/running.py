@@ -4,8 +4,8 @@ RFC: 5228 §2.10.6 (errors keep the message), §10 (limits), 5183 §4 (environme
 Exposure: scripts of users over octets of anybody.
 Invariants: whatever goes wrong in a script, the message is kept; what takes long is done in a thread;
     an account without scripts costs one look into the cache.
-Not here: the scripts themselves (sieve/, scripts.py), what becomes of their actions (script_plans.py for
-    what comes in, outgoing_scripts.py for what goes out).
+Not here: the scripts themselves (sieve/, scripts.py), what becomes of their actions (plans.py for what
+    comes in, outgoing.py for what goes out).
 """
 
 import time

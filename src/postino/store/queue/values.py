@@ -11,6 +11,7 @@ from typing import NewType
 
 import msgspec
 
+from postino.core.address import Address, domain_key
 from postino.core.ids import AccountId, Instant
 from postino.smtp.envelope import NO_MAIL_OPTIONS, MailOptions, Notify
 from postino.store.content import Body
@@ -52,6 +53,11 @@ class NewRecipient(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     notify: Notify = Notify.UNSAID
     original: str = ""
     """ORCPT, decoded, `rfc822;ann@example.org`; empty when none was given."""
+
+
+def untold_recipient(address: Address) -> NewRecipient:
+    """Of what the server sends by itself: nobody hears what becomes of it (RFC 3461 §4.1, NOTIFY=NEVER)."""
+    return NewRecipient(address=str(address), domain=domain_key(address.domain), notify=Notify.NEVER)
 
 
 class NewQueued(msgspec.Struct, frozen=True, gc=False, kw_only=True):
