@@ -6,7 +6,9 @@ seed, which repeat it exactly.
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +28,16 @@ def cut_points(log: DiskLog, count: int, rng: random.Random) -> list[int]:
 
 
 def cut_power(
-    root: Path, scratch: Path, log: DiskLog, base: dict[str, bytes], *, seed: int, cuts: int
+    disk: Disk,
+    log: DiskLog,
+    scratch: Path,
+    check: Callable[[Path, list[Any]], object],
+    *,
+    seed: int,
+    cuts: int,
 ) -> int:
     """Try `cuts` cuts of one run; gives how many were tried. Raises AssertionError at the first that breaks a promise."""
     rng = random.Random(seed)
-    disk = Disk(log, base)
     tried = 0
     for cut in cut_points(log, cuts, rng):
         disk.advance(cut)
@@ -54,7 +61,7 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path, seed: i
     prepare(root)
     base = read_tree(root)
     log = record(root, f"cut-{seed}", seed=seed, tasks=5, steps=14)
-    tried = cut_power(root, tmp_path, log, base, seed=seed, cuts=CUTS // len(SEEDS))
+    tried = cut_power(Disk(log, base), log, tmp_path, check, seed=seed, cuts=CUTS // len(SEEDS))
     print(
         f"\nseed {seed}: {len(log.events)} operations, {len(log.sync_points()) // 2} syncs, {tried} power cuts, 0 lost"
     )

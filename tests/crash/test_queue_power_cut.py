@@ -13,7 +13,7 @@ import pytest
 from postino.store.engine.sqlite_connection import SqliteOptions
 from tests.crash.disk import Disk, DiskLog, LoggingVfs, read_tree, write_image
 from tests.crash.queue_workload import check, run_queue
-from tests.crash.test_power_cut import CUTS, cut_points
+from tests.crash.test_power_cut import CUTS, cut_power
 from tests.crash.workload import LoggingBlobFiles, fresh_directory, prepare
 
 SEEDS = range(1, 5) if CUTS <= 1000 else range(1, 17)
@@ -37,22 +37,10 @@ def test_a_power_cut_takes_nothing_from_the_queue(tmp_path: Path, seed: int) -> 
     prepare(root)
     base = read_tree(root)
     log = record(root, seed)
-    rng = random.Random(seed)
     disk = Disk(log, base)
-    cuts = cut_points(log, CUTS // len(SEEDS), rng)
-    for cut in cuts:
-        disk.advance(cut)
-        image_seed = rng.randrange(1 << 30)
-        target = fresh_directory(tmp_path / "after")
-        write_image(disk.image(random.Random(image_seed)), target)
-        try:
-            check(target, disk.notes)
-        except Exception as error:
-            raise AssertionError(
-                f"seed {seed}, cut {cut} of {len(log.events)}, image {image_seed}: {error}"
-            ) from error
+    tried = cut_power(disk, log, tmp_path, check, seed=seed, cuts=CUTS // len(SEEDS))
     counted = Counter(type(note).__name__ for note in disk.notes)
-    print(f"\nseed {seed}: {len(log.events)} operations, {dict(counted)}, {len(cuts)} power cuts, 0 lost")
+    print(f"\nseed {seed}: {len(log.events)} operations, {dict(counted)}, {tried} power cuts, 0 lost")
 
 
 def test_the_simulation_notices_a_disk_that_lies(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ from postino.store.engine.sqlite_connection import SqliteOptions
 from postino.store.scripts import ScriptLimits, active_script, get_script, put_script, set_active
 from postino.store.store import Store, open_store
 from postino.store.verify import verify
-from tests.crash.disk import Disk, DiskLog, LoggingVfs, read_tree, write_image
-from tests.crash.test_power_cut import CUTS, SEEDS, cut_points
+from tests.crash.disk import Disk, DiskLog, LoggingVfs, read_tree
+from tests.crash.test_power_cut import CUTS, SEEDS, cut_power
 from tests.crash.workload import NOW, LoggingBlobFiles, fresh_directory, prepare
 from tests.support.memory_network import FixedClock, MemoryBus, NullMetrics, RecordingLog
 
@@ -214,18 +214,7 @@ def test_a_power_cut_leaves_what_a_script_did_whole_or_not_at_all(tmp_path: Path
     prepare(root)
     base = read_tree(root)
     log = record(root, seed)
-    rng = random.Random(seed)
     disk = Disk(log, base)
-    for cut in cut_points(log, CUTS // len(SEEDS), rng):
-        disk.advance(cut)
-        image_seed = rng.randrange(1 << 30)
-        target = fresh_directory(tmp_path / "after")
-        write_image(disk.image(random.Random(image_seed)), target)
-        try:
-            check(target, disk.notes)
-        except Exception as error:
-            raise AssertionError(
-                f"seed {seed}, cut {cut} of {len(log.events)}, image {image_seed}: {error}"
-            ) from error
+    cut_power(disk, log, tmp_path, check, seed=seed, cuts=CUTS // len(SEEDS))
     disk.advance(len(log.events))
     assert {kind for kind, _ in disk.notes} == {"mail", "kept", "script", "in force"}

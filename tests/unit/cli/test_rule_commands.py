@@ -7,10 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from postino.cli.main import main
-from postino.core.address import parse_address
 from postino.core.ids import AccountId
 from postino.sieve import FileInto, Keep, compile_script, evaluate
-from postino.store.accounts import create_account, create_domain
 from postino.store.scripts import ScriptLimits, get_script, list_scripts, put_script, set_active
 from postino.store.store import open_store
 from postino.store.verify import verify
@@ -18,20 +16,6 @@ from tests.support.world import NOW
 
 ANN = "ann@example.org"
 FROM_BOSS = b"From: The Boss <boss@example.org>\r\nSubject: now\r\n\r\nwork\r\n"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data"
-    store = open_store(path, first=True)
-
-    def make(tx):
-        create_domain(tx, "example.org", NOW)
-        create_account(tx, parse_address(ANN), "hash", "scram", 0, NOW)
-
-    store.write_now(make)
-    store.close_now()
-    return path
 
 
 def run(data: Path, *words: str) -> str:

@@ -6,9 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from postino.cli.main import main
-from postino.core.address import parse_address
 from postino.core.ids import AccountId
-from postino.store.accounts import create_account, create_domain
 from postino.store.scripts import active_script, list_site_scripts
 from postino.store.store import open_store
 from postino.store.trace import TraceEvent, note_trace
@@ -16,20 +14,6 @@ from postino.store.verify import verify
 from tests.support.world import NOW
 
 ANN = "ann@example.org"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data"
-    store = open_store(path, first=True)
-
-    def make(tx):
-        create_domain(tx, "example.org", NOW)
-        create_account(tx, parse_address(ANN), "hash", "scram", 0, NOW)
-
-    store.write_now(make)
-    store.close_now()
-    return path
 
 
 @pytest.fixture
