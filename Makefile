@@ -50,8 +50,8 @@ crash: $(VENV)/.dev  ## Thousands of simulated power cuts (CUTS=n)
 sim: $(VENV)/.dev  ## Simulated weeks of sending (SEED=n for one, COUNT=n for many)
 	$(BIN)/python -m tests.sim.many $(if $(SEED),$(SEED),--count $(or $(COUNT),200))
 
-fuzz: $(VENV)/.dev  ## Every parser of untrusted octets, SECONDS each (default 20)
-	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS_EACH),20)
+fuzz: $(VENV)/.dev  ## Every parser of untrusted octets, SECONDS_EACH (default 20), or the same RUNS each time
+	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS_EACH),20) $(if $(RUNS),--runs $(RUNS))
 
 docs: $(VENV)/.dev  ## The generated pages: settings
 	$(BIN)/postino reference --markdown > docs/settings.md
