@@ -15,8 +15,8 @@ from postino.sieve.actions import Place
 from postino.sieve.budget import DEFAULT_BUDGET, Budget
 from postino.sieve.compiler import Compiling, Vocabulary
 from postino.sieve.extensions import ALL
-from postino.sieve.faults import BadScript
-from postino.sieve.language.parser import parse
+from postino.sieve.faults import BadScript, Fault
+from postino.sieve.language.parser import MOST_FAULTS, Reading, read
 from postino.sieve.language.syntax import Tree
 from postino.sieve.script import Script
 from postino.sieve.vocabulary import Op
@@ -43,8 +43,21 @@ def compile_script(octets: bytes, *, name: str = "script", budget: Budget = DEFA
 
     `name` is what places in it are called by. Raises BadScript, which lists every fault with line and column.
     """
-    tree = parse(octets, name=name, budget=budget)
+    reading = read(octets, name=name, budget=budget)
+    if reading.faults:
+        raise BadScript(_all_faults(reading, name))
+    tree = reading.tree
     return _compiled(tree, _VERSION + _ENCODER.encode(tree), name, len(octets))
+
+
+def _all_faults(reading: Reading, name: str) -> list[Fault]:
+    """Of a script's form, and of what is well formed in it."""
+    faults = list(reading.faults)
+    if not reading.lacks_require:
+        compiling = Compiling(vocabulary(), name)
+        compiling.block(reading.tree.commands, at_top=True)
+        faults += compiling.faults
+    return sorted(faults, key=lambda fault: fault.place)[:MOST_FAULTS]
 
 
 def stored_script(stored: bytes, *, name: str, octets: int) -> Script:

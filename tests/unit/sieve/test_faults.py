@@ -151,3 +151,33 @@ def test_whatever_takes_long_is_counted(script: str, message: bytes) -> None:
     evaluation = run(compile_script(script.encode()), message, budget=Budget(steps=90_000))
     assert evaluation.fault is not None
     assert "more than 90000 steps" in evaluation.fault.words
+
+
+@pytest.mark.parametrize(
+    ("script", "places"),
+    [
+        ('if true {\n keep;\nfooo;\nredirect "nobody";\n', [(1, 9), (3, 1), (4, 1)]),
+        # Of two blocks, the outer one is taken to be open: the } ends the inner one.
+        ("if true {\n if false {\n keep\n }\n fileinto 3;\n", [(1, 9), (4, 2), (5, 2)]),
+        # An else belongs to the if whose block has no end.
+        ("if true {\n keep;\nelse {\n fooo;\n}\nbarr;\n", [(1, 9), (4, 2), (6, 1)]),
+        ("if true {\n if true { keep; }\n else { keep; }\nelse { fooo; }", [(1, 9), (4, 8)]),
+        # No fault is made of what is missing because it could not be read.
+        ("if 3 true { keep; } else { fooo; }", [(1, 4), (1, 28)]),
+        ("if ) { keep; } else { fooo; }", [(1, 4), (1, 23)]),
+        ('require "fileinto" ];\nfileinto "a";\nif true {', [(1, 20), (3, 9)]),
+        ('redirect "nobody";\nkeep "', [(1, 1), (2, 6), (2, 7)]),
+    ],
+)
+def test_a_fault_of_form_does_not_hide_others(script: str, places: list[tuple[int, int]]) -> None:
+    with pytest.raises(BadScript) as refused:
+        compile_script(script.encode())
+    found = [(fault.place.line, fault.place.column) for fault in refused.value.faults]
+    assert found == places
+
+
+@pytest.mark.parametrize("script", ["}" * 5000, "x;" * 5000, "@ " * 5000, "if true {" * 5000, "x{" * 5000])
+def test_no_more_faults_are_told_than_anybody_reads(script: str) -> None:
+    with pytest.raises(BadScript) as refused:
+        compile_script(script.encode())
+    assert 30 < len(refused.value.faults) <= 50

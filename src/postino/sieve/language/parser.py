@@ -6,6 +6,8 @@ Invariants: any octets give a tree or BadScript.
 Not here: what commands mean and take (compiler.py).
 """
 
+from typing import Final, NamedTuple
+
 from postino.sieve.actions import Place
 from postino.sieve.budget import DEFAULT_BUDGET, Budget
 from postino.sieve.faults import BadScript, Fault
@@ -13,14 +15,34 @@ from postino.sieve.language.lexer import Kind, Token, tokens_of
 from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Test, Text, Tree
 
 
+MOST_FAULTS: Final = 50
+"""More are not told: nobody reads them, and replies and pages stay short."""
+_BRANCHES: Final = frozenset({"if", "elsif", "else"})
+
+
+class Reading(NamedTuple):
+    """What could be made of a script."""
+
+    tree: Tree
+    faults: list[Fault]
+    lacks_require: bool
+    """A require could not be read: what the tree uses seems not to be allowed."""
+
+
 def parse(octets: bytes, *, name: str = "script", budget: Budget = DEFAULT_BUDGET) -> Tree:
     """The script's tree. Raises BadScript with everything that is wrong with its form."""
+    reading = read(octets, name=name, budget=budget)
+    if reading.faults:
+        raise BadScript(sorted(reading.faults, key=lambda fault: fault.place))
+    return reading.tree
+
+
+def read(octets: bytes, *, name: str = "script", budget: Budget = DEFAULT_BUDGET) -> Reading:
+    """The tree of what is well formed, and the faults. Raises BadScript where there is no text to read."""
     tokens, faults = tokens_of(octets, name, budget.script_octets)
     parser = _Parser(tokens, faults, name, budget.depth)
     commands = parser.script()
-    if parser.faults:
-        raise BadScript(sorted(parser.faults, key=lambda fault: fault.place))
-    return Tree(commands, tokens[-1].line)
+    return Reading(Tree(commands, tokens[-1].line), parser.faults, parser.lacks_require)
 
 
 class _Wrong(Exception):
@@ -35,10 +57,14 @@ class _Parser:
         self._name = name
         self._most_depth = most_depth
         self._depth = 0
+        self.lacks_require = False
+        signs = [token.text for token in tokens if token.kind is Kind.SPECIAL]
+        self._unclosed = signs.count("{") - signs.count("}")
+        """Blocks whose } is missing somewhere."""
 
     def script(self) -> tuple[Command, ...]:
         commands: list[Command] = []
-        while self._now.kind is not Kind.END:
+        while self._now.kind is not Kind.END and len(self.faults) < MOST_FAULTS:
             if self._is("}"):
                 self._note(self._now, "There is no { that this } belongs to; remove it.")
                 self._at += 1
@@ -69,6 +95,12 @@ class _Parser:
         except _Wrong:
             self._depth = depth
             self._recover(start)
+            first = self._tokens[start]
+            self.lacks_require = self.lacks_require or first.text == "require"
+            if first.kind is Kind.IDENTIFIER and first.text in _BRANCHES:
+                # In its place, so that the elsif or else behind it has an if.
+                always = Test(first.line, first.column, "true", (), ())
+                commands.append(Command(first.line, first.column, "if", (), (always,), ()))
 
     def _recover(self, start: int) -> None:
         """To behind the command that began at `start`: its semicolon, or the end of its block."""
@@ -110,14 +142,36 @@ class _Parser:
         opening = self._now
         self._enter(opening)
         self._at += 1
-        commands: list[Command] = []
-        while not self._is("}"):
-            if self._now.kind is Kind.END:
-                raise self._wrong(opening, "This { has no }; put one where its block ends.")
-            self._add_command(commands)
-        self._at += 1
+        commands = self._commands_of(opening)
         self._depth -= 1
         return tuple(commands)
+
+    def _commands_of(self, opening: Token) -> list[Command]:
+        """Those of a block, to behind its } or to where that is missing."""
+        commands: list[Command] = []
+        while len(self.faults) < MOST_FAULTS:
+            if self._is("}"):
+                self._at += 1
+                break
+            if self._now.kind is Kind.END:
+                self._note(opening, "This { has no }; put one where its block ends.")
+                break
+            if self._unclosed > 0 and self._is_of_outer(commands):
+                self._unclosed -= 1
+                branch = self._now
+                where = f"before the {branch.text} in line {branch.line}"
+                self._note(opening, f"This {{ has no }}; put one {where}.")
+                break
+            self._add_command(commands)
+        return commands
+
+    def _is_of_outer(self, commands: list[Command]) -> bool:
+        """Whether an elsif or else comes that belongs to an if around this block."""
+        return (
+            self._now.kind is Kind.IDENTIFIER
+            and self._now.text in {"elsif", "else"}
+            and not (commands and commands[-1].name in {"if", "elsif"})
+        )
 
     def _enter(self, token: Token) -> None:
         self._depth += 1
