@@ -270,3 +270,11 @@ def test_what_cannot_be_compiled(script: str, words: str) -> None:
 def test_a_script_that_encloses_for_ever_is_ended() -> None:
     script = compile_script((f"require [{ALL}]; " + 'enclose "x";' * 3000).encode())
     assert run(script, MESSAGE, budget=Budget(steps=10_000)).fault is not None
+
+
+@pytest.mark.parametrize("now", [3e11, 1e18, 1e300, float("inf"), float("nan"), -7e10])
+def test_a_clock_without_a_date_ends_the_script_and_keeps_the_message(now: float) -> None:
+    script = compile_script(b'require "enclose"; enclose "x";')
+    made = run(script, MESSAGE, Circumstances(now=now, zone_minutes=60))
+    assert [type(action) for action in made.actions] == [Keep]
+    assert made.fault is not None

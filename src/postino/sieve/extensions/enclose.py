@@ -13,6 +13,7 @@ from postino.mime.dates import format_date
 from postino.mime.encode_header import header_text
 from postino.mime.header import raw_fields
 from postino.sieve.editing import edit, may_edit, text_entity
+from postino.sieve.extensions.date import moment_of
 from postino.sieve.texts import value_of, values_of
 from postino.sieve.vocabulary import CommandSpec, Extension, Op, TagSpec, Takes
 
@@ -84,7 +85,10 @@ def _header(run: "Run", wanted: set[str], subject: str, digest: str) -> bytes:
     facts = run.circumstances
     user = next((one for one in (facts.envelope_to, *facts.addresses) if one), "")
     if "date" not in copied:
-        made.append(f"Date: {format_date(Instant(int(facts.now)), facts.local_minutes(facts.now))}\r\n")
+        east = facts.local_minutes(facts.now)
+        if moment_of(facts.now, east) is None:
+            raise run.fault("the present moment is no date that can be written into a message")
+        made.append(f"Date: {format_date(Instant(int(facts.now)), east)}\r\n")
     if "from" not in copied and user:
         made.append(header_text("From", f"<{user}>", _MOST_SUBJECT))
     if "message-id" not in copied:
