@@ -16,6 +16,10 @@ MAX_LOCAL_OCTETS: Final = 64
 MAX_DOMAIN_OCTETS: Final = 255
 _DOT_ATOM: Final = re.compile(r"[^\x00-\x20\"(),:;<>@\[\\\]\x7f]+")
 _LABEL: Final = re.compile(r"[^\x00-/:-^`{-\x7f](?:[^\x00-,./:-^`{-\x7f]*[^\x00-/:-^`{-\x7f])?")
+_UNSENDABLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Ends lines, moves cursors or turns text around; surrogates stand for octets that are no UTF-8."""
 
 
 class BadAddress(PostinoError):
@@ -89,7 +93,7 @@ def parse_domain(text: str) -> str:
     """Normalise a domain name to lower case NFC U-labels without a final dot. Raises BadAddress."""
     domain = domain_key(unicodedata.normalize("NFC", text).lower().removesuffix("."))
     labels = domain.split(".")
-    if not domain or len(domain.encode()) > MAX_DOMAIN_OCTETS:
+    if not domain or _UNSENDABLE.search(domain) or len(domain.encode()) > MAX_DOMAIN_OCTETS:
         raise BadAddress(f"{text!r} is not a domain name; write one such as example.org")
     for label in labels:
         if len(label.encode()) > 63 * 2 or not _LABEL.fullmatch(label):
@@ -102,6 +106,9 @@ def parse_address(text: str) -> Address:
     local, at, domain = text.strip().rpartition("@")
     if not at or not local or not domain:
         raise BadAddress(f"{text!r} is not an address; write one such as ann@example.org")
+    # SECURITY: also within quotes, where they would get into queue, logs and commands (there, refused again).
+    if _UNSENDABLE.search(local):
+        raise BadAddress(f"{local!r} cannot stand before the @; it has control characters")
     if local.startswith('"') and local.endswith('"') and len(local) > 2:
         local = re.sub(r"\\(.)", r"\1", local[1:-1])
     elif not _DOT_ATOM.fullmatch(local):

@@ -30,6 +30,21 @@ def test_parse_address(text: str, local_part: str, domain: str) -> None:
         "ann@-x.org",
         "ann@a..b",
         f"{'a' * 65}@example.org",
+        # What would end the line of a command, or show as something else than it is.
+        '"a\r\nRCPT TO:<x@y.example>"@example.org',
+        '"a\nb"@example.org',
+        '"a\\\nb"@example.org',
+        '"a\0b"@example.org',
+        '"a\x1b[31m"@example.org',
+        "a\x9b31m@example.org",
+        "a\u202eb@example.org",
+        '"a\u2028b"@example.org',
+        "a\udcffb@example.org",
+        "a@example\u202e.org",
+        "a@example\x85.org",
+        "a@\udcff.org",
+        "a@\udcff.xn--rksmrgs-5wao1o.org",
+        "a@xn--ab-g4t.org",
     ],
 )
 def test_parse_address_says_what_is_wrong(text: str) -> None:
