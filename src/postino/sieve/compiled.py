@@ -1,17 +1,14 @@
-"""Functions that run blocks and ifs, and words for arguments: what the compiler puts together.
+"""Functions that run blocks, and words for arguments: what the compiler puts together.
 
 RFC: 5228 §3.1 (if), §2.6 (arguments).
-Not here: checking (compiler.py).
+Not here: checking (compiler.py), ifs (ifs.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from postino.sieve.actions import Place
-from postino.sieve.language.syntax import Argument, Number, Strings, Tag, Text
-from postino.sieve.vocabulary import Check, Op, Takes
+from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Text
+from postino.sieve.vocabulary import Op, Takes
 
 if TYPE_CHECKING:
     from postino.sieve.run import Run
@@ -19,25 +16,9 @@ if TYPE_CHECKING:
 _MOST_SHOWN: Final = 200
 
 
-class OneIf(msgspec.Struct, frozen=True):
-    """An if without elsif and else."""
-
-    place: Place
-    check: Check
-    block: Op
-
-    def __call__(self, run: "Run") -> bool:
-        """Run it."""
-        run.place = self.place
-        run.left -= 1
-        if run.left < 0:
-            run.look()
-        return self.block(run) if self.check(run) else False
-
-
 def executed(ops: Sequence[Op]) -> Op:
     """One op of many; ends when one of them ends the script."""
-    row = tuple(_grouped(ops))
+    row = tuple(ops)
     if len(row) == 1:
         return row[0]
 
@@ -50,58 +31,16 @@ def executed(ops: Sequence[Op]) -> Op:
     return execute
 
 
-def _grouped(ops: Sequence[Op]) -> Iterator[Op]:
-    """The ops, with ifs that follow each other made one."""
-    ifs: list[OneIf] = []
-    for op in ops:
-        if isinstance(op, OneIf):
-            ifs.append(op)
-            continue
-        if ifs:
-            yield _all_of(ifs)
-            ifs = []
-        yield op
-    if ifs:
-        yield _all_of(ifs)
-
-
-def _all_of(ifs: Sequence[OneIf]) -> Op:
-    if len(ifs) == 1:
-        return ifs[0]
-    # PERF: the most usual form: a hundred of them are run for one message. Scripts of many accounts do not
-    # stay in the processor's cache, so what counts is how many objects a rule is made of.
-    rows = tuple([(one.check, one.block, one.place) for one in ifs])
-
-    def decide(run: "Run") -> bool:
-        for check, block, place in rows:
-            run.place = place
-            run.left -= 1
-            if run.left < 0:
-                run.look()
-            if check(run) and block(run):
-                return True
-        return False
-
-    return decide
-
-
-def branching(branches: Sequence[tuple[Place, Check, Op]], otherwise: Op | None) -> Op:
-    """An if with its branches; `otherwise` is the else."""
-    if len(branches) == 1 and otherwise is None:
-        return OneIf(*branches[0])
-    row = tuple(branches)
-
-    def decide_between(run: "Run") -> bool:
-        for place, check, block in row:
-            run.place = place
-            run.left -= 1
-            if run.left < 0:
-                run.look()
-            if check(run):
-                return block(run)
-        return otherwise(run) if otherwise is not None else False
-
-    return decide_between
+def chains(commands: Iterable[Command]) -> Iterator[list[Command]]:
+    """Each if with the elsif and else behind it; every other command alone."""
+    chain: list[Command] = []
+    for command in commands:
+        if chain and (chain[0].name != "if" or command.name not in {"elsif", "else"}):
+            yield chain
+            chain = []
+        chain.append(command)
+    if chain:
+        yield chain
 
 
 def kind_of(value: Argument) -> str:

@@ -2,18 +2,19 @@
 
 RFC: 5228 §2.6 (arguments), §2.10.5-§2.10.7 (require, errors, when they are found), §3 (control commands).
 Invariants: what compiles runs: arguments have the right kinds, extensions were required, faults have places.
-Not here: what single commands do (basics/, extensions/), the grammar (language/).
+Not here: what single commands do (basics/, extensions/), ifs (ifs.py), the grammar (language/).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from postino.sieve.actions import Place
 from postino.sieve.bound import Bound
-from postino.sieve.compiled import branching, counted, executed, kind_of, listed, short
+from postino.sieve.compiled import chains, counted, executed, kind_of, listed, short
 from postino.sieve.faults import Fault
 from postino.sieve.folding import FOLDS
+from postino.sieve.ifs import Ifs, chained
 from postino.sieve.language.printer import show_command, show_test
 from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Test, Text
 from postino.sieve.texts import (
@@ -52,8 +53,6 @@ _COMPARATORS: Final = {
     _NUMERIC: "comparator-i;ascii-numeric",
     "i;unicode-casemap": "comparator-i;unicode-casemap",
 }
-_TOLD_IN_BLOCKS: Final = frozenset({"ihave", "include", "foreverypart"})
-"""Extensions by which what stands in a block depends on what stands around it."""
 _ALWAYS: Final = frozenset({"comparator-i;octet", "comparator-i;ascii-casemap"})
 
 
@@ -101,15 +100,14 @@ class Compiling:
     """One script being compiled."""
 
     def __init__(
-        self, vocabulary: Vocabulary, name: str, *, traced: bool = False, is_checked: bool = False
+        self, vocabulary: Vocabulary, name: str, *, traced: bool = False, enabled: Iterable[str] = ()
     ) -> None:
-        """`is_checked`: it was compiled before, when it was put, and had no fault."""
+        """`enabled`: what was required in front of what is to be compiled."""
         self.name = name
-        self._is_checked = is_checked
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self.required: set[str] = set()
-        self.enabled: set[str] = {"", *_ALWAYS}
+        self.enabled: set[str] = {"", *_ALWAYS, *enabled}
         self.vocabulary = vocabulary
         self.loops: list[str] = []
         """The names of the foreverypart loops we are in; empty for those without."""
@@ -256,30 +254,27 @@ class Compiling:
     def block(self, commands: Sequence[Command], *, at_top: bool = False) -> list[Op]:
         """The commands of a block, in a row."""
         ops: list[Op] = []
-        waiting = iter(commands)
+        alike = Ifs(self)
         may_require = at_top
-        command = next(waiting, None)
-        while command is not None:
+        for chain in chains(commands):
             if len(self.faults) >= _MOST_FAULTS:
                 break
-            name = command.name
-            if name == "require":
+            command = chain[0]
+            if command.name == "require":
                 self._require(command, may_require=may_require)
-                command = next(waiting, None)
                 continue
             may_require = False
-            if name == "if":
-                op, command = self._chain(command, waiting)
-                ops.append(op)
+            if command.name == "if" and len(chain) == 1:
+                alike.add(command)
                 continue
-            if name in {"elsif", "else"}:
-                self.fault(command, f"{name} stands only right behind the block of an if or elsif.")
-            else:
-                made = self._command(command)
-                if made is not None:
-                    ops.append(made)
-            command = next(waiting, None)
-        return ops
+            ops += alike.taken()
+            if command.name == "if":
+                ops.append(chained(self, chain))
+            elif command.name in {"elsif", "else"}:
+                self.fault(command, f"{command.name} stands only right behind the block of an if or elsif.")
+            elif (made := self._command(command)) is not None:
+                ops.append(made)
+        return [*ops, *alike.taken()]
 
     def _require(self, command: Command, *, may_require: bool) -> None:
         arguments = command.arguments
@@ -302,59 +297,10 @@ class Compiling:
                 if other in self.required and fresh & {name, other}:
                     self.fault(given, f"{other} cannot be used together with {name}; remove one of them.")
 
-    def _chain(self, command: Command, waiting: Iterator[Command]) -> tuple[Op, Command | None]:
-        branches: list[tuple[Place, Check, Op]] = []
-        otherwise: Op | None = None
-        following: Command | None = command
-        while following is not None:
-            name = following.name
-            if following is not command and name not in {"elsif", "else"}:
-                break
-            if otherwise is not None:
-                self.fault(following, f"Nothing of an if may follow its else; remove this {name}.")
-            checks = self._conditions(following)
-            block = self._block_of(following)
-            if name == "else":
-                otherwise = block
-            elif checks:
-                branches.append((self.place(following), checks[0], block))
-            following = next(waiting, None)
-        return branching(branches, otherwise), following
-
-    def _block_of(self, command: Command) -> Op:
-        commands = command.block or ()
-        if not self._is_checked or self.enabled & _TOLD_IN_BLOCKS:
-            return executed(self.block(commands))
-        made: Op | None = None
-
-        def on_first_run(run: "Run") -> bool:
-            # PERF: most rules never apply: a stored script is ready in half of the time and memory without
-            # their blocks, and what is run lies closer together.
-            nonlocal made
-            if made is None:
-                op = executed(self.block(commands))
-                if self.faults:
-                    raise run.fault(f"put the script again, for it is no longer valid: {self.faults[0]}")
-                made = op
-            return made(run)
-
-        return on_first_run
-
-    def _conditions(self, command: Command) -> list[Check]:
-        name = command.name
-        if command.block is None:
-            self.fault(command, f"{name} needs a block in {{ }} behind it.")
-        if command.arguments:
-            self.fault(command.arguments[0], f"{name} takes no arguments, only a test.")
-        if name == "else":
-            if command.tests:
-                self.fault(command, "else takes no test; write elsif for another condition.")
-            return []
-        if len(command.tests) != 1:
-            advice = "; put several into allof (...) or anyof (...)" if command.tests else ""
-            self.fault(command, f"{name} takes one test{advice}.")
-            return [self.check(test) for test in command.tests][:1]
-        return [self.check(command.tests[0])]
+    @property
+    def may_skip(self) -> bool:
+        """Whether tests that cannot be true need not be run: nobody looks on, and none fails on its own."""
+        return not self._traced and not self.has("ihave")
 
     def _command(self, command: Command) -> Op | None:
         faults, lacks = len(self.faults), len(self._lacks)

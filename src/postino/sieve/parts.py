@@ -50,7 +50,7 @@ def _divided(local: str, separator: str) -> tuple[str, str | None]:
     return (user, detail) if found and user else (local, None)
 
 
-_PARTS: Final[dict[str, AddressPart]] = {
+PARTS: Final[dict[str, AddressPart]] = {
     "": _all,
     "all": _all,
     "localpart": _local,
@@ -62,4 +62,4 @@ _PARTS: Final[dict[str, AddressPart]] = {
 
 def part_of(bound: "Bound") -> AddressPart:
     """Which part the test asks for."""
-    return _PARTS[bound.one_of(*PART_NAMES)]
+    return PARTS[bound.one_of(*PART_NAMES)]

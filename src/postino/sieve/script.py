@@ -22,9 +22,11 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Its extensions."""
     warnings: Sequence[Fault] = ()
     stored: bytes
-    """The tree, for stored_script()."""
+    """For stored_script()."""
     octets: int
-    """Of the source: what a cache counts."""
+    """Of the source."""
+    footprint: int
+    """About how many octets of memory the script takes: what a cache counts."""
     end: Place
     """Its last line: where an implicit keep comes from."""
     execute: Op

@@ -9,11 +9,12 @@ from postino.core.errors import StoreError
 from postino.core.ids import EVERYBODY, SCRIPTS, AccountId, MailboxId, ModSeq
 from postino.core.ports import MailboxChange
 from postino.delivery.filters import scripts as scripts_module
-from postino.delivery.filters.scripts import ENTRY_OCTETS, REMEMBER_SECONDS, TREE_FACTOR, Scripts
+from postino.delivery.filters.scripts import ENTRY_OCTETS, REMEMBER_SECONDS, Scripts
 from postino.delivery.settings import SieveSettings
 from postino.net.bus import LocalBus
 from postino.servers.metrics import Metrics
-from postino.sieve import compile_script, stored_script
+from postino.sieve import compile_script, run, stored_script
+from postino.sieve.message import SieveMessage
 from postino.store.scripts import (
     SERVER,
     ScriptLimits,
@@ -245,8 +246,8 @@ def test_what_this_version_refuses_does_not_run_and_is_logged(worker, ann):
 def test_memory_is_bounded_and_what_was_used_last_stays(tmp_path):
     source = b'if header :contains "subject" "x" { fileinto "X"; }'
     source = b'require "fileinto";' + source
-    stored = compile_script(source).stored
-    one = ENTRY_OCTETS + TREE_FACTOR * len(stored)
+    script = compile_script(source)
+    stored, one = script.stored, ENTRY_OCTETS + script.footprint
     worker = Worker(tmp_path, first=True, cache_octets=10 * one)
     try:
         accounts = make_accounts(worker.store, *(f"u{n}" for n in range(30)))
@@ -286,23 +287,34 @@ def test_one_that_is_larger_than_the_cache_still_runs(tmp_path):
         worker.store.close_now()
 
 
+_RULE = (
+    'if header :contains "subject" "word {n}." {{ fileinto "Folder {n}"; }}'
+    ' elsif address :is "from" ["a{n}@x.example", "b{n}@y.example"] {{ fileinto "Lists/{n}"; stop; }}'
+)
+_UNSAID = 'if not header :contains "subject" "word {n}." {{ fileinto "Folder {n}"; }}'
+
+
 @pytest.mark.parametrize("rules", [1, 30])
-def test_what_is_counted_is_about_what_is_taken(rules):
-    lines = [
-        f'if header :contains "subject" "word {n}" {{ fileinto "Folder {n}"; }}'
-        f' elsif address :is "from" ["a{n}@x.example", "b{n}@y.example"] {{ fileinto "Lists/{n}"; stop; }}'
-        for n in range(rules)
-    ]
-    stored = compile_script(('require "fileinto";' + "\r\n".join(lines)).encode()).stored
+@pytest.mark.parametrize("rule", [_RULE, _RULE.replace("elsif", "if"), _UNSAID])
+def test_what_is_counted_is_about_what_is_taken(rules, rule):
+    lines = "\r\n".join(rule.format(n=n) for n in range(rules))
+    compiled = compile_script(f'require "fileinto";{lines}'.encode())
+    messages = [SieveMessage(b"Subject: word %d.\r\n\r\n" % n, b"") for n in range(rules)]
+    for message in messages:
+        run(compiled, message)  # what is remembered of a message is none of the script's
     kept = []
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        kept += [stored_script(bytes(stored), name="main", octets=1) for _ in range(5)]
+        kept += [stored_script(bytes(bytearray(compiled.stored)), name="main", octets=1) for _ in range(5)]
+        for script in kept:
+            # Every rule applies once.
+            for message in messages:
+                run(script, message)
         taken = (tracemalloc.get_traced_memory()[0] - before) / len(kept)
     finally:
         tracemalloc.stop()
-    assert taken < 1.5 * (ENTRY_OCTETS + TREE_FACTOR * len(stored))
+    assert taken < 1.5 * (ENTRY_OCTETS + kept[0].footprint)
 
 
 def test_a_store_that_fails_leaves_nothing_counted(tmp_path):

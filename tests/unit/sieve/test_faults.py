@@ -135,9 +135,9 @@ def _keys(text: str, many: int) -> str:
         (f'if header :matches "x-f" {_keys("*some*%d*q*", 200)} {{ stop; }}', _MANY_FIELDS),
         (f'if header :matches "x-f" {_keys("*q%d*", 800)} {{ stop; }}', _MANY_FIELDS),
         (f'if header :contains "x-f" {_keys("q%d", 2000)} {{ stop; }}', _MANY_FIELDS),
-        ('if header :contains "x-f" "q" { stop; }' * 800, _MANY_FIELDS),
-        ('if header :is "x-f" "q" { stop; }' * 800, _MANY_FIELDS),
-        ('if header :comparator "i;octet" :is "x-f" "q" { stop; }' * 800, _MANY_FIELDS),
+        ('if header :contains "x-f" "q" { stop; } elsif false {}' * 800, _MANY_FIELDS),
+        ('if header :is "x-f" "q" { stop; } elsif false {}' * 800, _MANY_FIELDS),
+        ('if header :comparator "i;octet" :is "x-f" "q" { stop; } elsif false {}' * 800, _MANY_FIELDS),
         ('require "mime";' + 'if header :mime "to" "q" { stop; }' * 30, _LONG_FIELD),
         ('require "index";' + 'if address :index 1 "to" "q" { stop; }' * 30, _LONG_FIELD),
         (

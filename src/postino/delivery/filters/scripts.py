@@ -1,7 +1,7 @@
 """One worker's compiled scripts: which ones run on a message, without reading the store for each.
 
-A script is a tree of functions, some thirty times as large as its stored form, and takes as long to make as
-hundreds of messages take to be filtered: so those used last are kept, up to a number of octets.
+A script in use is several times as large as its stored form, and takes as long to make ready as some messages
+take to be filtered: so those used last are kept, up to a number of octets.
 Invariants: what is given was so within the last REMEMBER_SECONDS; a change made in this worker, or heard of
     on the bus, is seen with the next message. An account without scripts costs no read while remembered.
 Not here: the table (store/scripts.py), running them (sieve/), what they may look up (surroundings.py).
@@ -37,8 +37,6 @@ from postino.store.store import Store
 from postino.store.tx import Tx
 
 REMEMBER_SECONDS: Final = 1.0
-TREE_FACTOR: Final = 36
-"""How much larger a compiled script is than its stored form (tests/unit/delivery/test_scripts.py)."""
 ENTRY_OCTETS: Final = 600
 """What is kept of an account that has no script."""
 
@@ -213,11 +211,10 @@ class Scripts:
 
     def _keep(self, key: _Key, old: _Entry | None, version: int, found: Sequence[StoredScript]) -> _Entry:
         """Compile what was found, remember it instead of `old`, and forget what was not used for longest."""
-        scripts = [self._compiled(key, each) for each in found]
-        octets = ENTRY_OCTETS + TREE_FACTOR * sum([len(each.compiled) for each in found])
-        entry = _Entry(
-            tuple([script for script in scripts if script is not None]), version, octets, self._generation
-        )
+        compiled = [self._compiled(key, each) for each in found]
+        scripts = tuple([script for script in compiled if script is not None])
+        octets = ENTRY_OCTETS + sum([script.footprint for script in scripts])
+        entry = _Entry(scripts, version, octets, self._generation)
         if old is not None:
             # Not before: a store that fails in between would leave its octets counted for ever.
             del self._entries[key]

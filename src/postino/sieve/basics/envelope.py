@@ -95,23 +95,26 @@ def _only_address(texts: Sequence[TextValue]) -> str | None:
 
 
 def _plain_envelope(name: str, part: AddressPart, matching: Matching, place: Place) -> Check:
-    """PERF: the usual form, of one part: 0.5 us instead of 2."""
-    address_of, compare = ENVELOPE_PARTS[name], matching.values
+    """The usual form, of one part."""
+    compare = matching.values
 
     def envelope(run: "Run") -> bool:
         if run.during_imap():
             run.place = place
             raise run.fault("envelope tests what was said at delivery; it cannot be used on what IMAP does")
-        address = address_of(run)
-        if not address:
-            return compare(run, ("",) if name == "from" else ())
-        local, _, domain = address.rpartition("@")
-        value = part(
-            local if domain and local else address, domain if local else "", run.circumstances.separator
-        )
-        return compare(run, () if value is None else (value,))
+        return compare(run, envelope_values(run, name, part))
 
     return envelope
+
+
+def envelope_values(run: "Run", name: str, part: AddressPart) -> Sequence[str]:
+    """What :is and its like compare with of one of ENVELOPE_PARTS."""
+    address = ENVELOPE_PARTS[name](run)
+    if not address:
+        return ("",) if name == "from" else ()
+    local, _, domain = address.rpartition("@")
+    value = part(local if domain and local else address, domain if local else "", run.circumstances.separator)
+    return () if value is None else (value,)
 
 
 ENVELOPE: Final = Extension(
