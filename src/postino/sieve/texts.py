@@ -34,6 +34,17 @@ def values_of(texts: Sequence[TextValue], run: "Run") -> list[str]:
     return [text if isinstance(text, str) else text(run) for text in texts]
 
 
+def told_of(text: TextValue, run: "Run") -> str:
+    """The string as it may leave the script: octets that are no UTF-8, which ${hex:} can name, are no text."""
+    value = value_of(text, run)
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def all_told_of(texts: Sequence[TextValue], run: "Run") -> list[str]:
+    """The strings as they may leave the script."""
+    return [told_of(text, run) for text in texts]
+
+
 def constants(texts: Sequence[TextValue]) -> list[str] | None:
     """The strings when none of them depends on the run."""
     found = [text for text in texts if isinstance(text, str)]
@@ -59,7 +70,11 @@ def decode_characters(text: str) -> str:
                 raise BadCharacter(found[0])
         return "".join(map(chr, numbers))
 
-    return _ENCODED.sub(decoded, text)
+    made = _ENCODED.sub(decoded, text)
+    # Octets of one character may stand in two ${hex:}.
+    return (
+        made if made.isascii() else made.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    )
 
 
 def variables_in(text: str) -> list[str]:

@@ -112,6 +112,41 @@ async def test_a_bad_name_to_create_is_kept_in_the_inbox(tmp_path: Path) -> None
         assert len(place.mail("INBOX")) == 1
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        'fileinto "a${z}";',
+        'fileinto :create :specialuse "\\\\${z}" "a";',
+        'fileinto :mailboxid "${z}" "INBOX";',
+        'vacation :fcc "a${z}" "x";',
+        'vacation :addresses "a${z}@example.org" "x";',
+        'redirect "a${z}@far.example";',
+        'redirect "\\"a${crlf}RCPT TO:<x@y.example>\\"@far.example";',
+        'if mailboxexists "${z}" { discard; }',
+        'if mailboxidexists "${z}" { discard; }',
+        'if specialuse_exists "a${z}" "\\\\${z}" { discard; }',
+        'if metadata "INBOX${z}" "/private/${z}" "x" { discard; }',
+        'if servermetadataexists "/shared/${z}" { discard; }',
+        'if string :list "${z}@x" ":addrbook:default" { discard; }',
+        'if duplicate :handle "${z}" :uniqueid "${z}" { discard; }',
+    ],
+)
+async def test_octets_that_are_no_text_go_nowhere(tmp_path: Path, action: str) -> None:
+    required = (
+        "encoded-character variables fileinto mailbox special-use mailboxid fcc vacation mboxmetadata"
+        " servermetadata extlists duplicate"
+    )
+    top = f'require ["{required.replace(" ", chr(34) + "," + chr(34))}"];\n'
+    sets = 'set "z" "${hex:ff}"; set "crlf" "${hex:0d 0a}";\n'
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await place.script(top + sets + action)
+        assert (await send(client, MESSAGE)).startswith("250")
+        mail = [octets for name in ("INBOX", "a", "Sent") for octets, _, _ in place.mail(name)]
+        assert sum(octets.endswith(MESSAGE) for octets in mail) == 1
+        assert [one for _, one in place.queued() if b"RCPT TO" in one] == []
+        assert not [one for one in place.world.log.events if one.event == "script.failed"]
+
+
 async def test_a_full_account_is_refused_for_now_with_a_script_too(tmp_path: Path) -> None:
     async with scripted(tmp_path) as place:
         account_id = place.account("ann@example.org")

@@ -95,6 +95,7 @@ def test_encoded_characters_are_decoded_where_required() -> None:
     # §2.4.2.4, its table
     for written, text in [
         ("$${hex:40}", "$@"),
+        ("${hex:c3}${hex:a9}", "é"),
         ("${hex: 40 }", "@"),
         ("${HEX: 40}", "@"),
         ("${hex:40", "${hex:40"),

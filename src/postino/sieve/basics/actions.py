@@ -15,7 +15,7 @@ from postino.sieve.actions import Discard, FileInto, Keep, Redirect, Target
 from postino.sieve.flags import flags_in
 from postino.sieve.list_names import check_list_names, known_list
 from postino.sieve.redirect_options import redirect_options
-from postino.sieve.texts import TextValue, value_of, values_of
+from postino.sieve.texts import TextValue, told_of, value_of, values_of
 from postino.sieve.vocabulary import CommandSpec, Extension, Op, Takes
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from postino.sieve.compiler import Compiling
     from postino.sieve.run import Run
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 MAX_MAILBOX: Final = 1000
 
 
@@ -84,8 +84,8 @@ def _fileinto(compiling: "Compiling", bound: "Bound") -> Op:
         target = Target(
             mailbox=name,
             create=create,
-            mailbox_id=value_of(mailbox_id, run),
-            special_use=value_of(special_use, run),
+            mailbox_id=told_of(mailbox_id, run),
+            special_use=told_of(special_use, run),
             flags=flags_of(flags, run),
         )
         run.add(FileInto(place=place, target=target, edited=run.edited), ends_keep=ends_keep)

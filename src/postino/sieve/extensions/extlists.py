@@ -33,6 +33,7 @@ _TESTS: Final = ("address", "envelope", "header", "string", "currentdate", "date
 
 def _candidates(value: str) -> list[str]:
     """What to look up: the value, and the addresses in it, as of a whole From field (RFC 6134 §2.9.3)."""
+    value = value.encode("utf-8", "replace").decode()
     found = [value.strip()]
     if "@" in value and ("<" in value or "," in value):
         for one in parse_address_list(value)[:_MOST_ADDRESSES]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from postino.sieve.actions import Target
 from postino.sieve.basics.actions import bad_mailbox
-from postino.sieve.texts import value_of, values_of
+from postino.sieve.texts import told_of, value_of, values_of
 from postino.sieve.vocabulary import Extension, MoreTags, TagSpec, Takes
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def copy_target(compiling: "Compiling", bound: "Bound") -> "Callable[[Run], Targ
         return Target(
             mailbox=name,
             create="create" in bound.tags,
-            mailbox_id=value_of(bound.text("mailboxid"), run) if "mailboxid" in bound.tags else "",
-            special_use=value_of(bound.text("specialuse"), run) if "specialuse" in bound.tags else "",
+            mailbox_id=told_of(bound.text("mailboxid"), run) if "mailboxid" in bound.tags else "",
+            special_use=told_of(bound.text("specialuse"), run) if "specialuse" in bound.tags else "",
             flags=tuple(dict.fromkeys(flag for text in values_of(flags, run) for flag in text.split())),
         )
 

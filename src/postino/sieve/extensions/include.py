@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from postino.sieve.run import Run
     from postino.sieve.script import Script
 
-_BAD_NAME: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BAD_NAME: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MOST_NAME: Final = 512
 _SHARED: Final = "global."
 

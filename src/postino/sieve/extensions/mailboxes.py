@@ -7,7 +7,7 @@ Not here: filing (basics/actions.py), making mailboxes (delivery/).
 
 from typing import TYPE_CHECKING, Final
 
-from postino.sieve.texts import value_of, values_of
+from postino.sieve.texts import all_told_of, told_of
 from postino.sieve.vocabulary import Check, Extension, MoreTags, TagSpec, Takes, TestSpec
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def _mailboxexists(compiling: "Compiling", bound: "Bound") -> Check:
     texts = bound.texts["mailbox_names"]
 
     def mailboxexists(run: "Run") -> bool:
-        return all(run.surroundings.mailbox_exists(name) for name in values_of(texts, run))
+        return all(run.surroundings.mailbox_exists(name) for name in all_told_of(texts, run))
 
     return mailboxexists
 
@@ -29,7 +29,7 @@ def _mailboxidexists(compiling: "Compiling", bound: "Bound") -> Check:
     texts = bound.texts["mailbox_ids"]
 
     def mailboxidexists(run: "Run") -> bool:
-        return all(run.surroundings.mailbox_of_id(name) is not None for name in values_of(texts, run))
+        return all(run.surroundings.mailbox_of_id(name) is not None for name in all_told_of(texts, run))
 
     return mailboxidexists
 
@@ -39,10 +39,10 @@ def _specialuse_exists(compiling: "Compiling", bound: "Bound") -> Check:
     mailbox = bound.text("mailbox") if "mailbox" in bound.texts else None
 
     def specialuse_exists(run: "Run") -> bool:
-        wanted = [use.lower() for use in values_of(uses, run)]
+        wanted = [use.lower() for use in all_told_of(uses, run)]
         if mailbox is None:
             return all(run.surroundings.special_use_mailbox(use) is not None for use in wanted)
-        name = value_of(mailbox, run)
+        name = told_of(mailbox, run)
         if not run.surroundings.mailbox_exists(name):
             return False
         return {use.lower() for use in run.surroundings.special_uses(name)}.issuperset(wanted)

@@ -6,7 +6,7 @@ Not here: whose annotations may be read (Surroundings).
 
 from typing import TYPE_CHECKING, Final
 
-from postino.sieve.texts import value_of, values_of
+from postino.sieve.texts import all_told_of, told_of
 from postino.sieve.vocabulary import Check, Extension, Takes, TestSpec
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def _metadata(compiling: "Compiling", bound: "Bound") -> Check:
     _check_names(compiling, bound, "annotation")
 
     def metadata(run: "Run") -> bool:
-        of = value_of(mailbox, run) if mailbox is not None else None
-        value = run.surroundings.metadata(of, value_of(annotation, run))
+        of = told_of(mailbox, run) if mailbox is not None else None
+        value = run.surroundings.metadata(of, told_of(annotation, run))
         return value is not None and compare(run, (value,))
 
     return metadata
@@ -35,8 +35,8 @@ def _metadataexists(compiling: "Compiling", bound: "Bound") -> Check:
     _check_names(compiling, bound, "annotations")
 
     def metadataexists(run: "Run") -> bool:
-        of = value_of(mailbox, run) if mailbox is not None else None
-        return all(run.surroundings.metadata(of, name) is not None for name in values_of(annotations, run))
+        of = told_of(mailbox, run) if mailbox is not None else None
+        return all(run.surroundings.metadata(of, name) is not None for name in all_told_of(annotations, run))
 
     return metadataexists
 
