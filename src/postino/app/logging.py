@@ -6,6 +6,7 @@ Not here: which events there are (servers/, delivery/ name them where they happe
 """
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -132,8 +133,31 @@ def _second_text(seconds: int) -> str:
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 
+# C1 controls, and what turns text around: of what JSON may have as it is, what no terminal should be given.
+_UNSHOWN: Final = re.compile(
+    rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\x7f"
+)
+
+
 def _render_json(event: "EventDict") -> bytes:
-    return _ENCODER.encode(event) + b"\n"
+    try:
+        line = _ENCODER.encode(event)
+    except UnicodeEncodeError:
+        # A surrogate, which stands for an octet that is no text, must not cost the line.
+        line = _ENCODER.encode({name: _without_surrogates(value) for name, value in event.items()})
+    if not line.isascii() or b"\x7f" in line:
+        # SECURITY: what a client sent writes no line of its own on the screen of who reads the log.
+        line = _UNSHOWN.sub(_escaped, line)
+    return line + b"\n"
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
+
+
+def _without_surrogates(value: object) -> object:
+    shown = value if isinstance(value, str | int | float | None) else str(value)
+    return shown.encode("utf-8", "replace").decode() if isinstance(shown, str) else shown
 
 
 def _render_text(event: "EventDict") -> bytes:

@@ -14,6 +14,7 @@ import click
 
 from postino import __version__
 from postino.core.errors import PostinoError
+from postino.core.harmless import harmless_lines
 
 # PERF: each command's module is imported when it runs, so that `postino serve` imports no table
 # printing and `postino account add` no servers.
@@ -78,7 +79,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PostinoError as error:
-            raise click.ClickException(str(error)) from error
+            # SECURITY: errors name what others chose, such as mailboxes and scripts.
+            raise click.ClickException(harmless_lines(str(error))) from error
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from postino.core.errors import SettingsError
+from postino.core.harmless import harmless
 
 if TYPE_CHECKING:
     from postino.app.settings_file import Configuration
@@ -171,7 +172,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: 
     """A table on a terminal; lines with tabs, without a header, for programs."""
     if not sys.stdout.isatty():
         for row in rows:
-            click.echo("\t".join(row))
+            # SECURITY: what others wrote adds no row and no column, and does nothing to a pager's terminal.
+            click.echo("\t".join(map(harmless, row)))
         return
     if not rows:
         click.echo(empty)

@@ -114,13 +114,14 @@ def compile_source(
         script = compile_script(source, name=name or shown, budget=budget or DEFAULT_BUDGET)
     except BadScript as error:
         for fault in error.faults:
-            click.echo(f"{shown}:{fault.place.line}:{fault.place.column}: {fault.words}", err=True)
+            click.echo(f"{shown}:{fault.place.line}:{fault.place.column}: {_one_line(fault.words)}", err=True)
         count = len(error.faults)
         raise click.ClickException(
             f"{shown} has {'a fault' if count == 1 else f'{count} faults'}; correct what is named above"
         ) from error
     for warning in script.warnings:
-        click.echo(f"{shown}:{warning.place.line}:{warning.place.column}: warning: {warning.words}", err=True)
+        words = _one_line(warning.words)
+        click.echo(f"{shown}:{warning.place.line}:{warning.place.column}: warning: {words}", err=True)
     return script
 
 
@@ -163,7 +164,8 @@ def _show_actions(evaluation: "Evaluation") -> None:
 
     if evaluation.fault is not None:
         fault = evaluation.fault
-        click.echo(f"{fault.place}: the script ends with an error, and the message is kept: {fault.words}")
+        words = _one_line(fault.words)
+        click.echo(f"{fault.place}: the script ends with an error, and the message is kept: {words}")
     for action in evaluation.actions:
         why = " (nothing said otherwise)" if isinstance(action, Keep) and action.is_implicit else ""
         click.echo(f"{action.place}: {_one_line(action_words(action))}{why}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from postino.cli.options import data_options, find_configuration, now, open_data, require_account, show_table
+from postino.core.harmless import harmless
 
 if TYPE_CHECKING:
     from postino.core.ids import MailboxId
@@ -260,9 +261,9 @@ def _not_done(judged: "Judged") -> list[str]:
 
 def _show_counts(counts: "Counter[str]", verb: str, *, err: bool) -> None:
     for words, count in counts.most_common():
-        click.echo(f"{verb} {words}: {count} messages", err=err)
+        click.echo(f"{verb} {harmless(words)}: {count} messages", err=err)
 
 
 def _show_faults(faults: "Counter[str]") -> None:
     for words, count in faults.most_common(10):
-        click.echo(f"the script ended with an error for {count} messages: {words}", err=True)
+        click.echo(f"the script ended with an error for {count} messages: {harmless(words)}", err=True)

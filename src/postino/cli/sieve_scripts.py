@@ -3,6 +3,7 @@
 Not here: checking and trying them (sieve.py), the table (store/scripts.py), users' own way (managesieve/).
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import click
 
 from postino.cli.options import data_options, find_configuration, now, open_data, require_account, show_table
+from postino.core.harmless import harmless_lines
 
 if TYPE_CHECKING:
     from postino.core.ids import AccountId
@@ -171,6 +173,11 @@ def get(
 
     with open_data(data, config) as store:
         source = store.read_now(look)
+    if sys.stdout.isatty():
+        # SECURITY: a script is its owner's text, and the terminal another's.
+        text = source.decode("utf-8", "replace").replace("\r\n", "\n").expandtabs()
+        click.echo(harmless_lines(text), nl=False)
+        return
     click.echo(source, nl=False)
 
 

@@ -35,7 +35,7 @@ def values_of(texts: Sequence[TextValue], run: "Run") -> list[str]:
 
 
 def told_of(text: TextValue, run: "Run") -> str:
-    """The string as it may leave the script: octets that are no UTF-8, which ${hex:} can name, are no text."""
+    """The string as it may leave the script: octets that are no UTF-8, as of ${hex:}, are no text."""
     value = value_of(text, run)
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 

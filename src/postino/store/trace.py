@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from postino.core.harmless import harmless
 from postino.core.ids import AccountId, Instant
 from postino.store.tx import Row, Tx
 
@@ -50,7 +51,15 @@ def note_trace(
         "INSERT INTO trace_event (account_id, message_id, number, at, script, line, words)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            (account_id, message_id, number, now, event.script, event.line, event.words[:MOST_CHARACTERS])
+            (
+                account_id,
+                message_id,
+                number,
+                now,
+                event.script,
+                event.line,
+                harmless(event.words[:MOST_CHARACTERS]),
+            )
             for number, event in enumerate(events[: max(0, MOST_OF_MESSAGE - first)], first)
         ],
     )

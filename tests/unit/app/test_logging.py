@@ -108,3 +108,14 @@ async def test_an_error_is_written_at_once_behind_what_came_before_it() -> None:
     assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["first", "second"]
     await asyncio.sleep(0)
     assert out.writes == 1
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_what_a_client_sent_acts_on_no_terminal(out: Lines, log_format: str) -> None:
+    sent = "a\x1b[2J \x9b31m \u202eb \u2066 \u2028 \x7f \x85 \u200f \u061c \udcff é"
+    make_logger(LogLevel("info"), log_format, out).info("login.failed", account=sent, mailboxes=[sent, 1])
+    (line,) = out.getvalue().decode().split("\n")[:-1]
+    assert line.isprintable()
+    assert "é" in line
+    if log_format == "json":
+        assert json.loads(line)["account"] == sent.replace("\udcff", "?")

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from postino.cli.main import main
+from postino.cli.options import show_table
 
 MESSAGE = (
     b"From me@example.net Thu Jan  1 00:00:00 2026\n"
@@ -104,3 +105,17 @@ def test_an_envelope_is_made_of_addresses(tmp_path: Path, message: Path, option:
     said = run("test", file, str(message), option, "no address", status=2)
     assert f"{option}: 'no address' is not an address; write one such as ann@example.org" in said
     assert "keep" in run("test", file, str(message), option, "")
+
+
+def test_what_others_wrote_acts_on_no_terminal(tmp_path: Path, message: Path) -> None:
+    output = run("check", script(tmp_path, "\x1b[2J\x9b\u202e;\n"), status=1)
+    assert output.replace("\n", "").isprintable()
+    assert "does not belong here" in output
+    faulty = 'require ["regex", "variables"]; set "x" "(\u202e\x9b"; if header :regex "subject" "${x}" {}'
+    output = run("test", script(tmp_path, faulty), str(message), "--trace")
+    assert output.replace("\n", "").isprintable()
+
+
+def test_a_cell_for_programs_is_one_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(["a", "b"], [["x\ty\nz", "\x1b]0;\u202e"]], empty="")
+    assert capsys.readouterr().out == "x?y?z\t?]0;?\n"

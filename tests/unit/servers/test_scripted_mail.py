@@ -147,6 +147,15 @@ async def test_octets_that_are_no_text_go_nowhere(tmp_path: Path, action: str) -
         assert not [one for one in place.world.log.events if one.event == "script.failed"]
 
 
+async def test_the_trace_shows_no_marks_that_turn_text(tmp_path: Path) -> None:
+    async with scripted(tmp_path) as place, place.client("smtp") as client:
+        await place.script('require ["fileinto","encoded-character"]; fileinto "a${unicode:202e}b";')
+        answer = await send(client, MESSAGE)
+        words = [words for _, _, words in place.trace(answer.split()[-1])]
+        assert words[0] == "filed in a?b"
+        assert words[1].startswith("kept in INBOX instead of a?b: There is no mailbox")
+
+
 async def test_a_full_account_is_refused_for_now_with_a_script_too(tmp_path: Path) -> None:
     async with scripted(tmp_path) as place:
         account_id = place.account("ann@example.org")
