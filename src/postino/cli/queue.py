@@ -173,7 +173,7 @@ def _pieces(octets: "Octets", blobs: "BlobStore") -> "Iterator[bytes]":
     if isinstance(body, InlineBody):
         yield body.octets
         return
-    at, left = body.offset, octets.size - len(octets.header)
+    at, left = body.offset, octets.body_size
     while left:
         piece = blobs.read(body.blob_id, at, min(left, 1 << 20))
         yield piece

@@ -453,10 +453,11 @@ class _Acceptance:
         filed = []
         reports = list(self.inbound.reports)
         for one, emails in self.filings:
-            copies, lines = place_copies(tx, one, emails, self.limits, self.now)
+            copies, instead = place_copies(tx, one, emails, self.limits, self.now)
             written = answer_due(tx, one, self.limits, self.now)
             reports += written.told
-            filed.append((one, copies, [*written.lines, *lines]))
+            lines = [instead.get(line, line) for line in written.lines] if instead else written.lines
+            filed.append((one, copies, lines))
         return filed, reports
 
     def _shown(

@@ -15,7 +15,7 @@ from postino.delivery.facts import derive_facts
 from postino.mime.address import Mailbox, parse_address_list
 from postino.mime.header import raw_fields
 from postino.store.blobs import BlobStore
-from postino.store.content import NewEmail, SealedBlob
+from postino.store.content import NewEmail
 from postino.store.queue.suppression import suppression_key
 from postino.store.queue.values import Octets
 
@@ -31,11 +31,8 @@ def draft_of(
     if found and found[0][1].lower() == b"received":
         header = header[len(found[0][0]) :]
     header = _blind_field(found, recipients) + header
-    body = octets.body
-    body_octets = octets.size - len(octets.header)
-    text = blobs.read(body.blob_id, body.offset, body_octets) if isinstance(body, SealedBlob) else body.octets
-    facts = derive_facts(header, text, limits)
-    return NewEmail(header, body, facts, now, flag_set(["\\Draft", "\\Seen"]))
+    facts = derive_facts(header, blobs.read_body(octets.body, octets.body_size), limits)
+    return NewEmail(header, octets.body, facts, now, flag_set(["\\Draft", "\\Seen"]))
 
 
 def _blind_field(fields: Sequence[tuple[bytes, bytes, bytes]], recipients: Sequence[str]) -> bytes:

@@ -39,6 +39,11 @@ class Content:
     body: Body
     facts: ContentFacts
 
+    @property
+    def body_size(self) -> int:
+        """How many octets the body has."""
+        return self.facts.size - len(self.header)
+
 
 @dataclass(frozen=True, slots=True)
 class UnreadContent:

@@ -21,7 +21,7 @@ from postino.core.errors import PostinoError
 from postino.net.connection import ConnectionLost
 from postino.outbound.client.body_writer import BadBody
 from postino.outbound.client.held_session import HeldSession
-from postino.outbound.client.outgoing import BlobBody, BodyReader, RecipientReply
+from postino.outbound.client.outgoing import BodyReader, RecipientReply, sendable
 from postino.outbound.settings import OutboundSettings
 from postino.outbound.targeting.routes import Destination
 from postino.outbound.targeting.target import Host, NotNow, Target, Undeliverable
@@ -166,12 +166,7 @@ class CutThrough:
             return Refused(552, "5.3.4", f"{session.remote} takes no message over {offered.size} octets")
         if not _fits(new, session):
             return None
-        body: bytes | BodyReader
-        if isinstance(new.body, SealedBlob):
-            size = new.size - len(new.header)
-            body = BlobBody(self._store.blobs, new.body.blob_id, new.body.offset, size)
-        else:
-            body = new.body.octets
+        body = sendable(new.body, new.size - len(new.header), self._store.blobs)
         try:
             async with asyncio.timeout(MESSAGE_SECONDS):
                 sealed = await self._seal(new.header, body, new.reverse_path, new.message_id)

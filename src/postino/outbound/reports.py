@@ -80,7 +80,7 @@ class Reporter:
         if not telling:
             return ()
         if isinstance(octets.body, SealedBlob) and octets.size <= self._writer.rules().returned_octets:
-            body = await asyncio.to_thread(self._body, octets)
+            body = await asyncio.to_thread(self._blobs.read_body, octets.body, octets.body_size)
             octets = Octets(octets.header, InlineBody(body), octets.size)
         reports = self.settled(message, outcomes, octets, now=self._clock.now())
         if not reports:
@@ -142,17 +142,11 @@ class Reporter:
             header=octets.header,
             size=message.size,
             arrived_at=message.created_at,
-            body=self._body(octets) if whole else b"",
+            body=self._blobs.read_body(octets.body, octets.body_size) if whole else b"",
             domain=path.domain if is_ours and path.domain.isascii() else "",
             is_strangers=is_strangers,
         )
         return self._writer.write(original, told, now=now)
-
-    def _body(self, octets: Octets) -> bytes:
-        body = octets.body
-        if not isinstance(body, SealedBlob):
-            return body.octets
-        return self._blobs.read(body.blob_id, body.offset, octets.size - len(octets.header))
 
 
 def _told_of(message: QueuedMessage, outcome: Outcome, recipient: QueuedRecipient, *, now: Instant) -> Told:

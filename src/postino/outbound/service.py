@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from postino.core.ports import Bus, Clock
 from postino.delivery.forwarding import Forwarding
 from postino.outbound.client.held_session import HeldSession
-from postino.outbound.client.outgoing import BlobBody
+from postino.outbound.client.outgoing import sendable
 from postino.outbound.client.session import SYSTEM_NETWORK, ClientSession
 from postino.outbound.client.tls_outcome import TlsNote
 from postino.outbound.cut_through import CutThrough
@@ -29,7 +29,7 @@ from postino.outbound.signing.signer import Signer, Signers
 from postino.outbound.targeting.routes import Routes
 from postino.outbound.targeting.target import Host, Target
 from postino.outbound.targeting.targets import Targets
-from postino.store.content import Body, SealedBlob
+from postino.store.content import Body
 from postino.store.queue.lease import lease_token
 from postino.store.store import Store
 
@@ -159,11 +159,7 @@ class Outbound:
 
     async def signers_of(self, header: bytes, body: Body, size: int) -> Signers:
         """Whose DKIM signatures a received message bears; `size` is the body's."""
-        if isinstance(body, SealedBlob):
-            octets: bytes | BlobBody = BlobBody(self._blobs, body.blob_id, body.offset, size)
-        else:
-            octets = body.octets
-        return await self._signer.signers_of(header, octets)
+        return await self._signer.signers_of(header, sendable(body, size, self._blobs))
 
     def start(self) -> None:
         """Begin to send; in the event loop."""

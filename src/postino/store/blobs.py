@@ -14,6 +14,7 @@ from typing import Protocol
 
 from postino.core.errors import DatabaseDamaged, DiskFull, TemporarilyUnavailable
 from postino.core.ids import BlobId
+from postino.store.content import Body, InlineBody
 
 
 class BlobFiles(Protocol):
@@ -232,6 +233,10 @@ class BlobStore:
         if len(octets) != length:
             raise DatabaseDamaged("The file of a stored message is too short; run `postino verify`")
         return octets
+
+    def read_body(self, body: Body, size: int) -> bytes:
+        """All of a body of that size, wherever it lies. Blocks for one in a blob; raises as read() does."""
+        return body.octets if isinstance(body, InlineBody) else self.read(body.blob_id, body.offset, size)
 
     def size(self, blob_id: BlobId) -> int | None:
         """The file's length, None when there is none."""

@@ -20,6 +20,7 @@ from postino.core.mailbox_name import INBOX
 from postino.core.rights import Rights, permitted_flags
 from postino.delivery.incoming import Content
 from postino.imap.object_id import ObjectKind, parse_object_id
+from postino.mime.encode_header import one_line
 from postino.sieve.actions import Place, Remembered, Target
 from postino.store.access import reach_mailbox
 from postino.store.accounts import ResolvedRecipient
@@ -37,6 +38,13 @@ from postino.store.vacation import may_answer
 _JUNK: Final = "Junk"
 
 
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """What the trace says of one action."""
+
+    place: Place
+    words: str
+
+
 class Filing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One copy for a mailbox."""
 
@@ -50,13 +58,8 @@ class Filing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What in a script says so; None when no script had its way."""
     is_own: bool = False
     """Its author's: it has no trace fields."""
-
-
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """What the trace says of one action."""
-
-    place: Place
-    words: str
+    line: Line | None = None
+    """What the trace says when it lies in that mailbox."""
 
 
 class Copy(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -110,14 +113,14 @@ class Filed(msgspec.Struct, frozen=True, gc=False):
 
 def place_copies(
     tx: Tx, one: Filtered, emails: Sequence[NewEmail], limits: Limits, now: Instant
-) -> tuple[list[Filed], list[Line]]:
-    """Where the copies go, each mailbox once; and what the trace has to say of those that go elsewhere.
+) -> tuple[list[Filed], dict[Line, Line]]:
+    """Where the copies go, each mailbox once; and what is true instead of lines of those that go elsewhere.
 
     `emails` are the filings' messages. Mailboxes that are wanted are made.
     """
     account_id = one.recipient.account_id
     found: dict[tuple[AccountId, MailboxId | None, int], Filed] = {}
-    lines: list[Line] = []
+    instead: dict[Line, Line] = {}
     for filing, email in zip(one.filings, emails, strict=True):
         owner, mailbox_id, name = account_id, None, INBOX
         if filing.target is not None:
@@ -126,9 +129,10 @@ def place_copies(
                     tx, account_id, filing.target, email.facts.size, limits, now
                 )
             except StoreError as error:
-                if filing.place is not None:
-                    wanted = filing.target.mailbox
-                    lines.append(Line(filing.place, f"kept in INBOX instead of {wanted}: {error}"))
+                if filing.line is not None:
+                    wanted = filing.target.mailbox or filing.target.special_use
+                    words = one_line(f"kept in INBOX instead of {wanted}: {error}", 500)
+                    instead[filing.line] = Line(filing.line.place, words)
         elif filing.to_junk:
             mailbox_id = junk_mailbox(tx, account_id)
             name = INBOX if mailbox_id is None else _JUNK
@@ -145,7 +149,7 @@ def place_copies(
             flags = before.delivery[2].flags.union(email.flags)
             email = msgspec.structs.replace(email, flags=flags)
         found[key] = Filed((owner, mailbox_id, email), name, filing.place)
-    return list(found.values()), lines
+    return list(found.values()), instead
 
 
 def find_target(
@@ -241,5 +245,10 @@ def note_decisions(
     account_id = one.recipient.account_id
     if one.remembered:
         remember(tx, account_id, one.remembered, now=now, most_seconds=seen_seconds)
+    note_lines(tx, account_id, message_id, lines, now)
+
+
+def note_lines(tx: Tx, account_id: AccountId, message_id: str, lines: Sequence[Line], now: Instant) -> None:
+    """Write down what was decided about a message."""
     events = [TraceEvent(line.place.script, line.place.line, line.words) for line in lines]
     note_trace(tx, account_id, message_id, events, now)

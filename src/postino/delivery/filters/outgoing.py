@@ -138,8 +138,10 @@ class _Plan:
             now=now,
         )
 
-    def say(self, place: Place, words: str) -> None:
-        self.lines.append(Line(place, one_line(words, 500)))
+    def say(self, place: Place, words: str) -> Line:
+        line = Line(place, one_line(words, 500))
+        self.lines.append(line)
+        return line
 
     async def content(self, edited: Edited | None) -> Content:
         """The author's copy as the script left it."""
@@ -158,10 +160,10 @@ class _Plan:
                 target = action.target
                 flags = _FLAGS.union(usable_flags(target.flags))
                 content = await self.content(action.edited)
+                line = self.say(place, f"own copy filed in {target.mailbox or target.special_use}")
                 self.filings.append(
-                    Filing(content=content, target=target, flags=flags, place=place, is_own=True)
+                    Filing(content=content, target=target, flags=flags, place=place, is_own=True, line=line)
                 )
-                self.say(place, f"own copy filed in {target.mailbox or target.special_use}")
             case Discard():
                 self.is_discarded = True
                 self.say(place, "no own copy")
@@ -169,6 +171,7 @@ class _Plan:
                 self._redirect(action)
             case Reject():
                 self.refused = action
+                self.say(place, f"refused: {action.reason}")
             case Hold():
                 self._hold(action)
             case SendNotification():

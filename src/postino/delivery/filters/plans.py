@@ -169,21 +169,18 @@ class Planner:
                 self._say(place, "kept, for no rule said otherwise" if action.is_implicit else "kept")
             case FileInto():
                 target = action.target
+                content = await self._content(action.edited)
+                line = self._say(place, f"filed in {target.mailbox or target.special_use}")
+                flags = usable_flags(target.flags)
                 self._filings.append(
-                    Filing(
-                        content=await self._content(action.edited),
-                        target=target,
-                        flags=usable_flags(target.flags),
-                        place=place,
-                    )
+                    Filing(content=content, target=target, flags=flags, place=place, line=line)
                 )
-                self._say(place, f"filed in {target.mailbox or target.special_use}")
             case Discard():
                 self._say(place, "thrown away")
             case Redirect():
                 await self._redirect(action)
             case Reject():
-                self._refuse(action)
+                await self._refuse(action)
             case Vacation():
                 self._vacation(action)
             case SendNotification():
@@ -195,8 +192,10 @@ class Planner:
             case _:
                 raise AssertionError(f"no delivery of {action!r}")
 
-    def _say(self, place: Place, words: str) -> None:
-        self._lines.append(Line(place, one_line(words, 500)))
+    def _say(self, place: Place, words: str) -> Line:
+        line = Line(place, one_line(words, 500))
+        self._lines.append(line)
+        return line
 
     def _keep(self, place: Place, content: Content, flags: FlagSet = NO_FLAGS) -> None:
         self._filings.append(
@@ -304,13 +303,18 @@ class Planner:
 
     # Mail of the server's own
 
-    def _refuse(self, action: Reject) -> None:
+    async def _refuse(self, action: Reject) -> None:
         """Tell the sender by a report, for the reply is for all recipients."""
         arriving, forwarding = self._arriving, self._forwarding
         sender = arriving.reverse_path
         if sender is None or arriving.is_junk or forwarding is None:
             why = "it has no sender" if sender is None else "its sender may be forged"
             self._say(action.place, f"refused, and nobody was told, for {why}: {action.reason}")
+            return
+        if not self._may_send(1):
+            # SECURITY: whoever forges senders must not have us write to them without end.
+            self._say(action.place, f"kept instead of refused: {_ENOUGH}")
+            self._keep(action.place, await self._content(None))
             return
         self._say(action.place, f"refused: {action.reason}")
         if not action.is_ereject:
@@ -451,8 +455,6 @@ async def edited_content(delivery: Delivery, content: Content, edited: Edited) -
 
 
 async def _octets(delivery: Delivery, content: Content) -> bytes:
-    body = content.body
-    if isinstance(body, InlineBody):
-        return body.octets
-    size = content.facts.size - len(content.header)
-    return await asyncio.to_thread(delivery.store.blobs.read, body.blob_id, body.offset, size)
+    if isinstance(content.body, InlineBody):
+        return content.body.octets
+    return await asyncio.to_thread(delivery.store.blobs.read_body, content.body, content.body_size)

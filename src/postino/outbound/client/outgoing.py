@@ -13,6 +13,7 @@ from postino.core.ids import BlobId
 from postino.smtp.client.transaction import Phase
 from postino.smtp.envelope import NO_MAIL_OPTIONS, MailOptions, RcptOptions
 from postino.store.blobs import BlobStore
+from postino.store.content import Body, InlineBody
 
 
 class BodyReader(Protocol):
@@ -29,7 +30,7 @@ class BodyReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BlobBody:
+class _BlobBody:
     """A body in a blob of the store."""
 
     blobs: BlobStore
@@ -40,6 +41,13 @@ class BlobBody:
     def read(self, start: int, length: int) -> bytes:
         """Read from the blob's file. Raises DatabaseDamaged, TemporarilyUnavailable."""
         return self.blobs.read(self.blob_id, self.offset + start, length)
+
+
+def sendable(body: Body, size: int, blobs: BlobStore) -> bytes | BodyReader:
+    """A body of that size as a session takes it: one in a blob is read in pieces."""
+    if isinstance(body, InlineBody):
+        return body.octets
+    return _BlobBody(blobs, body.blob_id, body.offset, size)
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -17,7 +17,7 @@ from postino.net.connection import ConnectionLost
 from postino.net.outgoing import Network, SystemNetwork
 from postino.outbound.client.body_writer import BadBody, body_type, write_body
 from postino.outbound.client.opening import Opening
-from postino.outbound.client.outgoing import BlobBody, BodyReader, Outgoing, RecipientReply
+from postino.outbound.client.outgoing import BodyReader, Outgoing, RecipientReply
 from postino.outbound.client.secure import TlsFailed, TlsReached
 from postino.outbound.client.tls_outcome import TlsNote
 from postino.outbound.settings import OutboundSettings
@@ -28,7 +28,6 @@ from postino.smtp.client.transaction import EARLY, Need, Phase, Transaction
 from postino.smtp.envelope import BodyType
 
 __all__ = [
-    "BlobBody",
     "BodyReader",
     "ClientSession",
     "Outgoing",

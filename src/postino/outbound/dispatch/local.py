@@ -30,7 +30,6 @@ from postino.smtp.paths import parse_path
 from postino.smtp.received import Arrival
 from postino.store.accounts import ResolvedRecipient
 from postino.store.blobs import BlobStore
-from postino.store.content import InlineBody
 from postino.store.queue.rows import NotInQueue
 from postino.store.queue.settle import settle
 from postino.store.queue.values import (
@@ -129,12 +128,8 @@ class LocalDelivery:
         return self._derive(octets)
 
     def _derive(self, octets: Octets) -> Content:
-        body = octets.body
-        if isinstance(body, InlineBody):
-            found = body.octets
-        else:
-            found = self._blobs.read(body.blob_id, body.offset, octets.size - len(octets.header))
-        return Content(octets.header, body, derive_facts(octets.header, found, self._limits()))
+        found = self._blobs.read_body(octets.body, octets.body_size)
+        return Content(octets.header, octets.body, derive_facts(octets.header, found, self._limits()))
 
     async def _deliver_one(
         self,

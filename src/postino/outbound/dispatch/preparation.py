@@ -16,7 +16,7 @@ from typing import Final
 
 from postino.core.limits import Limits
 from postino.mime.downgrade import CannotDowngrade, has_long_line, to_seven_bit
-from postino.outbound.client.outgoing import BlobBody, BodyReader
+from postino.outbound.client.outgoing import BodyReader, sendable
 from postino.outbound.dispatch.work import Held, Ready
 from postino.outbound.signing.signer import Signer
 from postino.smtp.client.extensions import Extensions
@@ -81,25 +81,16 @@ class Preparation:
             # The server has said that it takes any.
             return False
         if held.has_long_line is None:
-            body = octets.body
-            if isinstance(body, SealedBlob):
-                reader = BlobBody(
-                    self._store.blobs, body.blob_id, body.offset, octets.size - len(octets.header)
-                )
-                held.has_long_line = await asyncio.to_thread(_any_long_line, reader)
+            body = sendable(octets.body, octets.body_size, self._store.blobs)
+            if isinstance(body, bytes):
+                held.has_long_line = has_long_line(body)
             else:
-                held.has_long_line = has_long_line(body.octets)
+                held.has_long_line = await asyncio.to_thread(_any_long_line, body)
         return held.has_long_line
 
     async def _make(self, held: Held, octets: Octets, *, converts: bool) -> Ready:
         header, body_type = octets.header, held.message.options.body
-        body: bytes | BodyReader
-        if isinstance(octets.body, SealedBlob):
-            blob = octets.body
-            size = octets.size - len(header)
-            body = BlobBody(self._store.blobs, blob.blob_id, blob.offset, size)
-        else:
-            body = octets.body.octets
+        body = sendable(octets.body, octets.body_size, self._store.blobs)
         if converts:
             header, body = await self._converted(header, body)
             body_type = BodyType.SEVEN_BIT

@@ -134,6 +134,11 @@ class Octets(msgspec.Struct, frozen=True, gc=False):
     """InlineBody, unpacked; or a SealedBlob, to be read in pieces."""
     size: int
 
+    @property
+    def body_size(self) -> int:
+        """How many octets the body has."""
+        return self.size - len(self.header)
+
 
 class Result(IntEnum):
     """What came of an attempt for one recipient."""
