@@ -18,7 +18,6 @@ from structlog.typing import FilteringBoundLogger
 from postino.core.address import Address, BadAddress, parse_address
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery
-from postino.delivery.filters.auto_mail import hear
 from postino.delivery.filters.events import Decided
 from postino.delivery.filters.mail import ScriptMail, options_for
 from postino.delivery.filters.plans import is_automatic
@@ -132,7 +131,7 @@ class EventMail:
             ResolvedRecipient(AccountId(decided.event.account_id), decided.login, 0, 0),
             owner,
             owner,
-            hear(message.header),
+            message.header,
             separator=self._separator(),
             lifetime_seconds=seconds,
             now=now,

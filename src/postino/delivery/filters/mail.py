@@ -10,6 +10,7 @@ Not here: the messages' form (auto_mail.py), whether they are due (filing.py), w
 
 import secrets
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from postino.core.address import Address, BadAddress, parse_address
@@ -22,6 +23,7 @@ from postino.delivery.filters.auto_mail import (
     From,
     Heard,
     feedback_report,
+    hear,
     note,
     notification,
     parse_mailto,
@@ -55,21 +57,26 @@ class ScriptMail:
         recipient: ResolvedRecipient,
         address: Address,
         sender: Address | None,
-        heard: Heard,
+        header: bytes,
         *,
         separator: str,
         lifetime_seconds: int,
         now: Instant,
     ) -> None:
-        """`address` is the one it came for; `sender` the reverse-path."""
+        """`address` is the one it came for; `sender` the reverse-path; `header` its own."""
         self._delivery = delivery
         self._recipient = recipient
         self._own = address if address.domain else parse_address(recipient.login)
         self._sender = sender
-        self._heard = heard
+        self._header = header
         self._separator = separator
         self._lifetime_seconds = lifetime_seconds
         self._now = now
+
+    @cached_property
+    def _heard(self) -> Heard:
+        # PERF: most messages are only filed, and nobody is written to.
+        return hear(self._header)
 
     def vacation(self, action: Vacation) -> Answer | None:
         """The answer; None when there is nobody to answer, or only the account itself."""

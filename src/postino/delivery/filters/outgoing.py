@@ -18,7 +18,6 @@ from postino.core.address import Address, BadAddress, parse_address
 from postino.core.flags import NO_FLAGS, FlagSet, flag_set
 from postino.core.ids import Instant
 from postino.delivery.accept import Delivery, OwnCopy
-from postino.delivery.filters.auto_mail import hear
 from postino.delivery.filters.filing import Answer, Copy, Filing, Filtered, Line
 from postino.delivery.filters.mail import ScriptMail
 from postino.delivery.filters.plans import edited_content, usable_flags
@@ -132,7 +131,7 @@ class _Plan:
             account,
             own,
             arriving.reverse_path,
-            hear(arriving.content.header),
+            arriving.content.header,
             separator=separator,
             lifetime_seconds=forwarding.lifetime_seconds if forwarding is not None else 0,
             now=now,

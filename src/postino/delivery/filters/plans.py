@@ -19,7 +19,6 @@ from postino.core.flags import KEYWORD, NO_FLAGS, SYSTEM_FLAG_NAMES, FlagSet, fl
 from postino.core.ids import AccountId, Instant
 from postino.delivery.accept import Delivery, Outgoing
 from postino.delivery.facts import derive_facts
-from postino.delivery.filters.auto_mail import hear
 from postino.delivery.filters.filing import Answer, Copy, Filing, Filtered, Line
 from postino.delivery.filters.mail import ScriptMail
 from postino.delivery.filters.running import Arriving
@@ -131,7 +130,7 @@ class Planner:
             recipient,
             accepted.forward_path,
             arriving.reverse_path,
-            hear(arriving.content.header),
+            arriving.content.header,
             separator=separator,
             lifetime_seconds=forwarding.lifetime_seconds if forwarding is not None else 0,
             now=now,
