@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from postino.app.filters import build_filtering
+from postino.app.mailbox_scripts import build_mailbox_events
+from postino.delivery.settings import SieveSettings
 from postino.servers.login_guard import GuardRules
 from tests.support.world import open_world, serve_function
 from tests.transcripts.runner import (
     HERE,
+    PATIENCE_SECONDS,
     Mode,
     Player,
     TlsMaterial,
@@ -40,8 +44,12 @@ async def play(transcript: Transcript, mode: Mode, directory: Path) -> None:
         tls_context=material.server,
         rules=GuardRules(first_delay_seconds=0.0),
     ) as world:
-        player = Player(transcript, mode, lambda kind: serve_function(world.context, kind), material)
+        context = world.context
+        context.filtering = build_filtering(SieveSettings(), context)
+        context.mailbox_events = build_mailbox_events(context, context.filtering.scripts)
+        player = Player(transcript, mode, lambda kind: serve_function(context, kind), material)
         await player.play()
+        await context.mailbox_events.close(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
