@@ -16,7 +16,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The limits of `[sieve]` that hold while a script is compiled and run."""
 
     script_octets: Annotated[Octets, about("Largest Sieve script (Pigeonhole: 1 MiB).")] = 1024 * 1024
-    depth: Annotated[Count, about("Deepest nesting of blocks and tests in a Sieve script.")] = 32
+    depth: Annotated[Count, about("Deepest nesting of blocks and tests in a Sieve script.")] = 64
     steps: Annotated[
         Count,
         about("Commands, tests and comparisons a script may make for one message; long texts count more."),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from postino.sieve import Circumstances, SieveMessage
+from postino.sieve import BadScript, Circumstances, SieveMessage, compile_script
 from tests.unit.sieve.scripting import MESSAGE, done, holds
 
 
@@ -63,6 +63,39 @@ def test_the_null_reverse_path_has_the_empty_string_for_every_part(part: str) ->
 
 
 @pytest.mark.parametrize(
+    "test", [':all "from" "u@c.example"', ':localpart "from" "u"', '"from" "U@C.EXAMPLE"']
+)
+def test_a_source_route_is_no_part_of_an_envelope_address(test: str) -> None:
+    circumstances = Circumstances(envelope_from="@a.example,@b.example:u@c.example")
+    for form in (f"envelope {test}", f'not envelope :contains {test[: test.rindex(" ")]} "a.example"'):
+        script = f'require "envelope"; if {form} {{ discard; }}'
+        assert done(script, circumstances=circumstances) == ["discard"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "g: a@b.example;",
+        "a@b.example, c@d.example",
+        "<@r.example:a@b.example>",
+        "Bart bart@b.example>",
+        "x <>",
+    ],
+)
+def test_mail_goes_to_one_address_without_a_route(address: str) -> None:
+    with pytest.raises(BadScript, match="is not an address mail can be sent to"):
+        compile_script(f'redirect "{address}";'.encode())
+
+
+def test_only_fields_that_hold_addresses_are_read_as_addresses_also_by_variables() -> None:
+    head = 'require "variables"; set "field" '
+    tail = ' if address :contains "${field}" "ann" { discard; }'
+    message = b"From: ann@example.org\r\nSubject: ann@example.org\r\nAuthor: ann@example.org\r\n\r\n"
+    for field, actions in (("From", ["discard"]), ("Author", ["discard"]), ("Subject", ["keep"])):
+        assert done(f'{head}"{field}";{tail}', message) == actions
+
+
+@pytest.mark.parametrize(
     ("script", "actions"),
     [
         # §2.10.2: nothing said keeps; an action instead ends that.
@@ -75,6 +108,9 @@ def test_the_null_reverse_path_has_the_empty_string_for_every_part(part: str) ->
         ('fileinto "INBOX.harassment";', ["fileinto INBOX.harassment"]),
         ('fileinto :copy "A";', ["fileinto A", "keep"]),
         ('redirect "bart@example.com";', ["redirect bart@example.com"]),
+        # §2.4.2.3: a name may stand before the address.
+        ('redirect "Bart <bart@example.com>";', ["redirect bart@example.com"]),
+        ('redirect "\\"B. S.\\" <bart@example.com>";', ["redirect bart@example.com"]),
         ('redirect :copy "bart@example.com";', ["redirect bart@example.com", "keep"]),
         # §2.10.3: the same twice is done once.
         ('keep; keep; fileinto "A"; fileinto "A"; fileinto "B";', ["keep", "fileinto A", "fileinto B"]),

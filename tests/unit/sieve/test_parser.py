@@ -69,10 +69,16 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["if true {" * 50 + "}" * 50, "if " + "not " * 50 + "true {}", "if " + "allof (" * 50]
+    "script", ["if true {" * 90 + "}" * 90, "if " + "not " * 90 + "true {}", "if " + "allof (" * 50]
 )
 def test_nesting_has_a_limit(script: str) -> None:
-    assert "nested deeper than 32" in faults_of(script)[0]
+    assert "nested deeper than 64" in faults_of(script)[0]
+
+
+def test_fifteen_nested_blocks_and_test_lists_are_taken() -> None:
+    # RFC 5228 §2.10.7 asks for 15 of each.
+    tests = "allof (not anyof (" * 7 + "allof (true)" + "))" * 7
+    parse(("if true {" * 14 + f"if {tests} {{ }}" + "}" * 14).encode())
 
 
 def test_a_script_of_nothing_is_one() -> None:

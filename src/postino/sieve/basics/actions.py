@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from postino.core.address import BadAddress, parse_address
+from postino.mime.address import Mailbox, parse_address_list
 from postino.sieve.actions import Discard, FileInto, Keep, Redirect, Target
 from postino.sieve.flags import flags_in
 from postino.sieve.list_names import check_list_names, known_list
@@ -95,9 +96,16 @@ def _fileinto(compiling: "Compiling", bound: "Bound") -> Op:
 
 
 def good_address(text: str) -> str | None:
-    """The address to send to, or None."""
+    """The address to send to, or None; a name may stand before it (RFC 5228 §2.4.2.3)."""
+    text = text.strip()
+    if "<" in text and text.endswith(">"):
+        found = parse_address_list(text.encode("utf-8", "surrogateescape"))
+        only = found[0] if len(found) == 1 else None
+        if not isinstance(only, Mailbox) or only.route is not None:
+            return None
+        text = only.addr_spec
     try:
-        address = parse_address(text.strip())
+        address = parse_address(text)
     except BadAddress:
         return None
     return str(address) if address.domain else None

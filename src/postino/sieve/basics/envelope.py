@@ -62,26 +62,14 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
             raise run.fault("envelope tests what was said at delivery; it cannot be used on what IMAP does")
         found: list[str] = []
         for name in values_of(texts, run):
-            address_of = ENVELOPE_PARTS.get(name.lower())
-            if address_of is None:
+            if name.lower() not in ENVELOPE_PARTS:
                 other = others.get(name.lower())
                 if other is not None:
                     minutes = zone_minutes(value_of(zone, run)) if zone is not None else None
                     found += other.values(run, minutes)
-                continue
-            address = address_of(run)
-            if not address:
-                # RFC 5228 §5.4: the null reverse-path has the empty string for every part.
-                # RFC 5231 §4.2: it does not count.
-                if name.lower() == "from" and not matching.counts:
-                    found.append("")
-                continue
-            local, _, domain = address.rpartition("@")
-            value = part(
-                local if domain and local else address, domain if local else "", run.circumstances.separator
-            )
-            if value is not None:
-                found.append(value)
+            elif not matching.counts or ENVELOPE_PARTS[name.lower()](run):
+                # RFC 5231 §4.2: the null reverse-path does not count.
+                found += envelope_values(run, name.lower(), part)
         return compare(run, found)
 
     return envelope
@@ -111,7 +99,11 @@ def envelope_values(run: "Run", name: str, part: AddressPart) -> Sequence[str]:
     """What :is and its like compare with of one of ENVELOPE_PARTS."""
     address = ENVELOPE_PARTS[name](run)
     if not address:
+        # RFC 5228 §5.4: the null reverse-path has the empty string for every part.
         return ("",) if name == "from" else ()
+    if address[0] == "@":
+        # §5.4: a source route is no part of the address.
+        address = address.partition(":")[2] or address
     local, _, domain = address.rpartition("@")
     value = part(local if domain and local else address, domain if local else "", run.circumstances.separator)
     return () if value is None else (value,)

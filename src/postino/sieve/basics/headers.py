@@ -28,7 +28,7 @@ ADDRESS_FIELDS: Final = frozenset(
         "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to",
         "resent-cc", "resent-bcc", "resent-reply-to", "return-path", "delivered-to", "x-original-to",
         "errors-to", "disposition-notification-to", "mail-followup-to", "mail-reply-to",
-        "apparently-to", "envelope-to", "x-envelope-to", "list-post", "return-receipt-to",
+        "apparently-to", "author", "envelope-to", "x-envelope-to", "list-post", "return-receipt-to",
     }
 )  # fmt: skip
 
@@ -114,7 +114,10 @@ def _address(compiling: "Compiling", bound: "Bound") -> Check:
     def address(run: "Run") -> bool:
         separator = run.circumstances.separator
         found: list[str] = []
-        for value in counted(run, source(run, [name.lower() for name in values_of(texts, run)])):
+        # RFC 5228 §5.1: no other fields are read as addresses, whatever variables hold.
+        names = [name.lower() for name in values_of(texts, run)]
+        names = [name for name in names if _may_hold_addresses(name, bound)]
+        for value in counted(run, source(run, names)):
             found += parts_of(addresses_in(value), part, separator)
         return compare(run, found)
 
