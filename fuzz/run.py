@@ -83,6 +83,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1 if os.environ.get("CI") else 0
+
     def run(path: Path) -> tuple[str, int, str]:
         return run_the_same(path, chosen.runs) if chosen.runs else run_for(path, chosen.seconds)
 

@@ -104,7 +104,7 @@ def _contains(spec: MatchSpec) -> Matching:
                 run.spend(len(value) >> 10)
         return False
 
-    return Matching(compare, folded if keys else None, contained=key)
+    return Matching(compare, folded if keys else None)
 
 
 _LONG: Final = 1024

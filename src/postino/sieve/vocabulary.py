@@ -111,8 +111,6 @@ class Matching(msgspec.Struct, frozen=True):
     values: "Callable[[Run, Sequence[str]], bool]"
     folded: "Callable[[Run, Sequence[str]], bool] | None" = None
     """The same for values that are folded (i;ascii-casemap) already; None where they must not be."""
-    contained: str = ""
-    """Where `folded` does nothing but look for this string in values."""
     counts: bool = False
     """It looks at how many values there are, so none must be left out."""
 
