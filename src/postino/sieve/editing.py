@@ -43,6 +43,9 @@ def edit(run: "Run", header: bytes, body: bytes | None = None) -> None:
     if size > 2 * before + _MOST_ADDED:
         raise run.fault("the script made the message much larger than it was")
     run.spend((len(header) >> 6) + (len(body) >> 8 if body is not None else 0))
+    if old.is_indexed:
+        # SECURITY: whoever asks for parts and edits, in turn, has them found anew each time.
+        run.spend((size - len(header)) >> 6)
     kept = run.edited.body if body is None and run.edited is not None else body
     run.edited = Edited(header, kept)
     run.message = SieveMessage(header, old.body if body is None else body, limits=old.limits)

@@ -135,7 +135,7 @@ def _has_any(run: "Run", values: Sequence[str], keys: Sequence[str]) -> bool:
 class Pattern:
     """A :matches pattern: pieces between stars, each found as early as it can be."""
 
-    __slots__ = ("_first", "_is_fixed", "_last", "_pieces", "literal")
+    __slots__ = ("_first", "_is_fixed", "_last", "_pieces", "_signs", "_weight", "literal")
 
     def __init__(self, pattern: str) -> None:
         pieces: list[str] = [""]
@@ -162,11 +162,14 @@ class Pattern:
         self._is_fixed = len(compiled) == 1
         self._first, self._last = compiled[0], compiled[-1]
         self._pieces = compiled[1:-1]
+        self._signs = sum([piece.groups for piece in compiled])
+        # SECURITY: a piece with a ? is tried anew at each place of the value.
+        slow = [len(piece.pattern) for piece in self._pieces if piece.groups]
+        self._weight = len(self._pieces) + 2 + _SLOWER * sum([max(0, length - _SHORT) for length in slow])
 
-    @property
-    def pieces(self) -> int:
-        """What a match costs: how often a value is gone through, at most."""
-        return len(self._pieces) + 2
+    def cost(self, length: int) -> int:
+        """The steps of a match with a value of so many characters."""
+        return 1 + ((length * self._weight) >> 10) + (self._signs >> 2)
 
     def match(self, value: str) -> list[tuple[int, int]] | None:
         """The ranges of what each sign stood for, in their order; None when it does not match."""
@@ -207,6 +210,18 @@ def _length(piece: re.Pattern[str]) -> int:
 
 
 pattern_of = lru_cache(maxsize=1024)(Pattern)
+MOST_PATTERN: Final = 2048
+"""SECURITY: of characters: patterns made while scripts run are kept, here and by `re`, a thousand of them."""
+_SHORT: Final = 64
+_SLOWER: Final = 4
+
+
+def _made_pattern(run: "Run", key: str) -> Pattern:
+    """Of a key that is known only now. Raises RunTimeFault for one that is too long."""
+    if len(key) > MOST_PATTERN:
+        raise run.fault(f"a pattern of :matches has at most {MOST_PATTERN} characters, and this one {len(key)}")
+    run.spend(len(key) >> 3)
+    return pattern_of(key)
 
 
 def _matches(spec: MatchSpec) -> Matching:
@@ -217,20 +232,23 @@ def _matches(spec: MatchSpec) -> Matching:
         )
         return Matching(lambda run, values: False)
     fixed = constants(spec.keys)
+    if any(len(key) > MOST_PATTERN for key in fixed or ()):
+        spec.fault(f"A pattern of :matches has at most {MOST_PATTERN} characters; write a shorter one.")
+        return Matching(lambda run, values: False)
     prepared = [pattern_of(fold(key)) for key in fixed] if fixed is not None else None
     texts, keeps = spec.keys, spec.keeps_matches
 
     def compare(run: "Run", values: Sequence[str]) -> bool:
         patterns = prepared
         if patterns is None:
-            patterns = [pattern_of(fold(key)) for key in values_of(texts, run)]
+            patterns = [_made_pattern(run, fold(key)) for key in values_of(texts, run)]
         for value in values:
             folded = fold(value)
             run.spend((len(patterns) >> 3) + ((len(folded) * len(patterns)) >> 10))
             for pattern in patterns:
                 if pattern.literal not in folded:
                     continue
-                run.spend(1 + ((len(folded) * pattern.pieces) >> 10))
+                run.spend(pattern.cost(len(folded)))
                 found = pattern.match(folded)
                 if found is not None:
                     if keeps:
@@ -242,13 +260,16 @@ def _matches(spec: MatchSpec) -> Matching:
 
     def folded_compare(run: "Run", values: Sequence[str]) -> bool:
         assert prepared is not None
+        if len(values) > _MANY:
+            # SECURITY: a hundred thousand short fields, each looked at, took 5 ms for one step.
+            run.spend(len(values) >> 3)
         for value in values:
             if len(value) > _LONG or len(prepared) > _MANY:
                 run.spend((len(prepared) >> 3) + ((len(value) * len(prepared)) >> 10))
             for pattern in prepared:
                 if pattern.literal not in value:
                     continue
-                run.spend(1 + ((len(value) * pattern.pieces) >> 10))
+                run.spend(pattern.cost(len(value)))
                 if pattern.match(value) is not None:
                     return True
         return False

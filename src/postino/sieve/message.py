@@ -143,6 +143,11 @@ class SieveMessage:
         return self._whole
 
     @property
+    def is_indexed(self) -> bool:
+        """Whether its parts were found."""
+        return self._root is not None
+
+    @property
     def root(self) -> Part:
         """The message's parts; ranges count from the first octet of the header."""
         if self._root is None:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 _VERSION: Final = b"2:"
 """Of the stored form: another version's is not read, but compiled from the source again."""
-_MOST_MADE: Final = 4096
+_MOST_MADE: Final = 2048
 """Stored octets of which functions are kept, for ifs that seldom apply."""
 MADE_FACTOR: Final = 36
-"""How much larger functions are than what they were made of (tests/unit/sieve/test_stored.py)."""
-READ_FACTOR: Final = 5
+"""How much larger functions are than what they were made of (tests/unit/delivery/test_scripts.py)."""
+READ_FACTOR: Final = 3
 """The same for what is only told apart."""
 
 

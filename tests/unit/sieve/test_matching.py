@@ -2,7 +2,7 @@
 
 import pytest
 
-from postino.sieve import Budget, Circumstances, SieveMessage, compile_script, run
+from postino.sieve import BadScript, Budget, Circumstances, SieveMessage, compile_script, run
 from postino.sieve.matching import Pattern, number_of
 from tests.unit.sieve.scripting import holds
 
@@ -101,3 +101,28 @@ def test_many_stars_over_a_long_value_take_linear_time() -> None:
     evaluation = run(script, message, Circumstances(), budget=Budget(steps=200_000))
     assert evaluation.fault is None
     assert evaluation.steps < 100_000
+
+
+_SIXTY_FOUR_K = 'set "v" "aaaaaaaaaaaaaaaa";' + 'set "v" "${v}${v}";' * 12
+
+
+@pytest.mark.parametrize("sign", ["a?", "?", "*", "a"])
+def test_a_pattern_has_a_length(sign: str) -> None:
+    with pytest.raises(BadScript, match="A pattern of :matches has at most 2048 characters"):
+        compile_script(f'if header :matches "subject" "*{sign * 2048}" {{}}'.encode())
+    made = f'require "variables"; set "v" "{sign * 2000}"; if string :matches "a" "*${{v}}${{v}}" {{}}'
+    fault = run(compile_script(made.encode()), b"\r\n", Circumstances()).fault
+    assert fault is not None
+    assert "at most 2048 characters" in fault.words
+
+
+def test_what_is_tried_at_each_place_costs_more() -> None:
+    script = f'require "variables"; {_SIXTY_FOUR_K} if string :matches "${{v}}" "*{"a?" * 1000}b*" {{}}'
+    found = run(compile_script(script.encode()), b"\r\n", Circumstances())
+    assert found.steps > 200_000
+
+
+def test_many_short_fields_are_counted() -> None:
+    script = compile_script(b'if header :matches "x" "*a*b" {}' * 10)
+    message = SieveMessage(b"X: v\r\n" * 10_000 + b"\r\n", b"")
+    assert run(script, message, Circumstances()).steps > 10_000

@@ -278,3 +278,12 @@ def test_a_clock_without_a_date_ends_the_script_and_keeps_the_message(now: float
     made = run(script, MESSAGE, Circumstances(now=now, zone_minutes=60))
     assert [type(action) for action in made.actions] == [Keep]
     assert made.fault is not None
+
+
+def test_finding_the_parts_anew_after_each_edit_is_counted() -> None:
+    script = 'require ["foreverypart","editheader"]; foreverypart { addheader "X" "y"; }'
+    parts = b"--x\r\n\r\n" + b"a" * 90 + b"\r\n"
+    message = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + parts * 100 + b"--x--\r\n"
+    found = run(compile_script(script.encode()), message)
+    assert found.fault is None
+    assert found.steps > 100 * len(message) // 64

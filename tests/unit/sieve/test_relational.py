@@ -2,7 +2,7 @@
 
 import pytest
 
-from postino.sieve import BadScript, Circumstances, compile_script
+from postino.sieve import BadScript, Circumstances, compile_script, run
 from tests.unit.sieve.scripting import MESSAGE, done
 
 NAMES = (
@@ -154,3 +154,9 @@ def test_rfc_5260_section_6_errors(test: str, words: str) -> None:
     """What is found out while compiling."""
     with pytest.raises(BadScript, match=words):
         compile_script(f'require "index"; if {test} {{ keep; }}'.encode())
+
+
+def test_long_values_are_counted() -> None:
+    script = compile_script(b'require ["body", "relational"]; if body :raw :value "gt" "z" {}')
+    found = run(script, b"Subject: x\r\n\r\n" + b"a" * 1_000_000)
+    assert found.steps > 8500

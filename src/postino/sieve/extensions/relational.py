@@ -47,7 +47,7 @@ def _value(spec: MatchSpec) -> Matching:
 
     def values(run: "Run", values: Sequence[str]) -> bool:
         keys = [order_of(key) for key in values_of(texts, run)]
-        run.spend(len(values) * len(keys))
+        run.spend(len(values) * len(keys) + (sum(map(len, values)) >> 10) * len(keys))
         return any(compare(order_of(value), key) for value in values for key in keys)
 
     return Matching(values)
