@@ -219,7 +219,9 @@ _SLOWER: Final = 4
 def _made_pattern(run: "Run", key: str) -> Pattern:
     """Of a key that is known only now. Raises RunTimeFault for one that is too long."""
     if len(key) > MOST_PATTERN:
-        raise run.fault(f"a pattern of :matches has at most {MOST_PATTERN} characters, and this one {len(key)}")
+        raise run.fault(
+            f"a pattern of :matches has at most {MOST_PATTERN} characters, and this one {len(key)}"
+        )
     run.spend(len(key) >> 3)
     return pattern_of(key)
 
