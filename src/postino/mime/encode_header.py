@@ -11,7 +11,8 @@ import base64
 import re
 from typing import Final
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_NO_FIELD: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 _WORD_OCTETS: Final = 45
 """Of UTF-8 in one word: 60 characters of base64 and 12 around them."""
 _LINE: Final = 76
@@ -21,6 +22,11 @@ def one_line(text: str, most: int) -> str:
     """`text` with control characters and line ends as blanks, cut at `most` characters."""
     line = _CONTROL.sub(" ", text[: most + 1]).strip()
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def without_controls(fields: bytes) -> bytes:
+    """Fields that somebody wrote as such, without what no header has beside line ends (RFC 5322 §2.2)."""
+    return _NO_FIELD.sub(b"", fields)
 
 
 def header_text(name: str, text: str, most: int = 500) -> str:

@@ -76,3 +76,9 @@ def test_a_mime_answer_keeps_its_own_fields_alone() -> None:
     assert answer.get_content_type() == "text/html"
     assert "X-Other" not in answer
     assert answer.get_content().strip() == "<p>Away</p>"
+
+
+def test_a_mime_answer_has_no_control_characters_in_its_fields() -> None:
+    entity = "Content-Type: text/html; a=\x1b[31m\0\x7f\r\n\tx\n\nAway\n"
+    composed = vacation_answer(SENDER, SUE, hear(b"\r\n"), entity, is_mime=True)
+    assert b"Content-Type: text/html; a=[31m\r\n\tx\r\n" in composed.header

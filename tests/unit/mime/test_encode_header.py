@@ -38,3 +38,7 @@ def test_any_text_is_one_field_of_ascii_that_is_read_as_it_was(text: str) -> Non
 
 def test_what_is_long_is_cut() -> None:
     assert one_line("x" * 50, 20) == "x" * 17 + "..."
+
+
+def test_c1_controls_are_blanks() -> None:
+    assert one_line("a\x9b31m\x85b", 20) == "a 31m b"

@@ -287,3 +287,8 @@ def test_finding_the_parts_anew_after_each_edit_is_counted() -> None:
     found = run(compile_script(script.encode()), message)
     assert found.fault is None
     assert found.steps > 100 * len(message) // 64
+
+
+def test_what_replaces_has_no_control_characters_in_its_fields() -> None:
+    header, _ = _become('replace :mime "Content-Type: text/plain; a=\x1b[31m\x7f\r\n\r\nx";')
+    assert b"a=[31m\r\n" in header

@@ -18,7 +18,7 @@ from postino.core.address import Address, BadAddress, parse_address
 from postino.core.ids import Instant
 from postino.mime.address import Mailbox, parse_address_list
 from postino.mime.dates import format_date
-from postino.mime.encode_header import header_text, one_line
+from postino.mime.encode_header import header_text, one_line, without_controls
 from postino.mime.encoded_word import decode_header_text
 from postino.mime.header import first_values, header_octets, raw_fields
 from postino.mime.sort_keys import references
@@ -299,7 +299,7 @@ def _with_entity(lines: list[str], entity: str) -> Composed:
     ]
     if not kept:
         kept = [b"Content-Type: text/plain; charset=utf-8\r\n"]
-    own = b"".join(kept)
+    own = without_controls(b"".join(kept))
     if not own.isascii():
         # RFC 5230 §5: no 8-bit text in MIME fields.
         own = own.decode(errors="replace").encode("ascii", "replace")

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from postino.mime.address import Mailbox, parse_address_list
-from postino.mime.encode_header import header_text
+from postino.mime.encode_header import header_text, without_controls
 from postino.mime.header import header_octets, raw_fields
 from postino.sieve.editing import (
     crlf,
@@ -102,7 +102,7 @@ def _entity(text: str, around: list[bytes], *, is_mime: bool) -> tuple[bytes, by
         for field, name, _ in raw_fields(octets[:end])
         if name.lower().startswith(b"content-")
     )
-    return given, octets[end:]
+    return without_controls(given), octets[end:]
 
 
 def _replace_part(run: "Run", path: "Path", text: str, *, is_mime: bool) -> None:
