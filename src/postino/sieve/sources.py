@@ -47,7 +47,9 @@ def source_of(compiling: "Compiling", bound: "Bound") -> Source:
 
 def _all_fields(run: "Run", names: Sequence[str]) -> Sequence[bytes]:
     fields = run.message.fields
-    return [value for name in names for value in fields.get(name, ())]
+    found = [value for name in names for value in fields.get(name, ())]
+    run.spend(len(found) >> 5)
+    return found
 
 
 def _part_fields(run: "Run", names: Sequence[str]) -> Sequence[bytes]:

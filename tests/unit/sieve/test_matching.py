@@ -122,7 +122,8 @@ def test_what_is_tried_at_each_place_costs_more() -> None:
     assert found.steps > 200_000
 
 
-def test_many_short_fields_are_counted() -> None:
-    script = compile_script(b'if not header :matches "x" "*a*b" {}' * 10)
+@pytest.mark.parametrize("test", ['header :matches "x" "*a*b"', 'exists "x"', 'header :index 9 "x" "y"'])
+def test_many_short_fields_are_counted(test: str) -> None:
+    script = compile_script(b'require "index";' + f"if not {test} {{}}".encode() * 40)
     message = SieveMessage(b"X: v\r\n" * 10_000 + b"\r\n", b"")
     assert run(script, message, Circumstances()).steps > 10_000
