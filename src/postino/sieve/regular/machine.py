@@ -209,5 +209,5 @@ class Expression:
         return awaiting, done
 
 
-expression = lru_cache(maxsize=256)(Expression)
-"""(pattern, comparator) -> the expression, shared by scripts. Raises BadPattern."""
+expression = lru_cache(maxsize=64)(Expression)
+"""(pattern, comparator) -> the expression, shared by scripts; one takes up to 0.8 MB. Raises BadPattern."""
