@@ -86,7 +86,7 @@ def else_block(compiling: "Compiling", command: Command) -> Op:
 
 def command_needs(compiling: "Compiling", command: Command) -> Needs:
     """What must be so for an if or elsif to be run."""
-    if not compiling.may_skip or len(command.tests) != 1:
+    if compiling.faults or not compiling.may_skip:
         return None
     return needs_of(command.tests[0], has_variables=compiling.has("variables"))
 

@@ -181,3 +181,11 @@ def test_no_more_faults_are_told_than_anybody_reads(script: str) -> None:
     with pytest.raises(BadScript) as refused:
         compile_script(script.encode())
     assert 30 < len(refused.value.faults) <= 50
+
+
+@pytest.mark.parametrize(
+    "test", ["exists", "header", "address", "anyof (exists)", "allof (true, exists)", "not exists"]
+)
+def test_an_if_whose_test_lacks_its_arguments_is_a_fault(test: str) -> None:
+    with pytest.raises(BadScript, match="takes"):
+        compile_script(f"if {test} {{ stop; }}".encode())
