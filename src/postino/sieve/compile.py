@@ -14,8 +14,8 @@ from postino.sieve.budget import DEFAULT_BUDGET, Budget
 from postino.sieve.compiled import executed
 from postino.sieve.compiler import Compiling, Vocabulary
 from postino.sieve.extensions import ALL
-from postino.sieve.faults import BadScript, Fault
-from postino.sieve.language.parser import MOST_FAULTS, Reading, read
+from postino.sieve.faults import MOST_FAULTS, BadScript, Fault
+from postino.sieve.language.parser import read
 from postino.sieve.script import Script
 from postino.sieve.stored import StoredScript, to_stored
 from postino.sieve.vocabulary import Op
@@ -38,33 +38,21 @@ def compile_script(octets: bytes, *, name: str = "script", budget: Budget = DEFA
     `name` is what places in it are called by. Raises BadScript, which lists every fault with line and column.
     """
     reading = read(octets, name=name, budget=budget)
-    if reading.faults:
-        raise BadScript(_all_faults(reading, name))
-    tree = reading.tree
     compiling = Compiling(vocabulary(), name)
-    execute = executed(compiling.block(tree.commands, at_top=True))
-    if compiling.faults:
-        raise BadScript(sorted(compiling.faults, key=lambda fault: fault.place))
-    stored = to_stored(tree, compiling)
-    return _script(
-        name, StoredScript(stored), stored, execute, octets=len(octets), warnings=tuple(compiling.warnings)
-    )
-
-
-def _all_faults(reading: Reading, name: str) -> list[Fault]:
-    """Of a script's form, and of what is well formed in it."""
-    faults = list(reading.faults)
-    if not reading.lacks_require:
-        compiling = Compiling(vocabulary(), name)
-        compiling.block(reading.tree.commands, at_top=True)
-        faults += compiling.faults
-    return sorted(faults, key=lambda fault: fault.place)[:MOST_FAULTS]
+    execute = executed(compiling.block(reading.tree.commands, at_top=True))
+    # Where a require could not be read, what it would have allowed is no fault.
+    faults = reading.faults if reading.lacks_require else [*reading.faults, *compiling.faults]
+    if faults:
+        raise BadScript(sorted(faults, key=lambda fault: fault.place)[:MOST_FAULTS])
+    stored = to_stored(reading.tree, compiling)
+    warnings = tuple(compiling.warnings)
+    return _script(name, StoredScript(stored), stored, execute, octets=len(octets), warnings=warnings)
 
 
 def stored_script(stored: bytes, *, name: str, octets: int) -> Script:
     """The script of `Script.stored`, much faster. Raises ValueError for what another version stored."""
     told = StoredScript(stored)
-    execute = executed(told.ops(name, lambda enabled: Compiling(vocabulary(), name, enabled=enabled)))
+    execute = executed(told.ops(name, lambda required: Compiling(vocabulary(), name, required=required)))
     return _script(name, told, stored, execute, octets=octets)
 
 

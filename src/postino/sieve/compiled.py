@@ -4,10 +4,10 @@ RFC: 5228 §3.1 (if), §2.6 (arguments).
 Not here: checking (compiler.py), ifs (ifs.py).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Text
+from postino.sieve.language.syntax import Argument, Number, Strings, Tag, Text
 from postino.sieve.vocabulary import Op, Takes
 
 if TYPE_CHECKING:
@@ -29,18 +29,6 @@ def executed(ops: Sequence[Op]) -> Op:
         return False
 
     return execute
-
-
-def chains(commands: Iterable[Command]) -> Iterator[list[Command]]:
-    """Each if with the elsif and else behind it; every other command alone."""
-    chain: list[Command] = []
-    for command in commands:
-        if chain and (chain[0].name != "if" or command.name not in {"elsif", "else"}):
-            yield chain
-            chain = []
-        chain.append(command)
-    if chain:
-        yield chain
 
 
 def kind_of(value: Argument) -> str:

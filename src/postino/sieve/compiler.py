@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from postino.sieve.actions import Place
 from postino.sieve.bound import Bound
-from postino.sieve.compiled import chains, counted, executed, kind_of, listed, short
-from postino.sieve.faults import Fault
+from postino.sieve.compiled import counted, executed, kind_of, listed, short
+from postino.sieve.faults import MOST_FAULTS, Fault
 from postino.sieve.folding import FOLDS
-from postino.sieve.ifs import Ifs, chained
+from postino.sieve.ifs import grouped, joined
 from postino.sieve.language.printer import show_command, show_test
 from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Test, Text
 from postino.sieve.texts import (
@@ -43,7 +43,6 @@ from postino.sieve.vocabulary import (
 if TYPE_CHECKING:
     from postino.sieve.run import Run
 
-_MOST_FAULTS: Final = 50
 _MOST_MATCH_DIGITS: Final = 3
 _COMPARATOR: Final = TagSpec(name="comparator", takes=Takes.STRING)
 _NUMERIC: Final = "i;ascii-numeric"
@@ -100,14 +99,14 @@ class Compiling:
     """One script being compiled."""
 
     def __init__(
-        self, vocabulary: Vocabulary, name: str, *, traced: bool = False, enabled: Iterable[str] = ()
+        self, vocabulary: Vocabulary, name: str, *, traced: bool = False, required: Iterable[str] = ()
     ) -> None:
-        """`enabled`: what was required in front of what is to be compiled."""
+        """`required`: what was required in front of what is to be compiled."""
         self.name = name
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self.required: set[str] = set()
-        self.enabled: set[str] = {"", *_ALWAYS, *enabled}
+        self.enabled: set[str] = {"", *_ALWAYS}
         self.vocabulary = vocabulary
         self.loops: list[str] = []
         """The names of the foreverypart loops we are in; empty for those without."""
@@ -120,6 +119,8 @@ class Compiling:
         self._lacks: list[tuple[Command | Test | Argument, str]] = []
         """What the command being compiled lacks, where that is to be found out when it is run."""
         self._traced = traced
+        for extension in required:
+            self.enable(extension)
 
     # What extensions call.
 
@@ -254,27 +255,27 @@ class Compiling:
     def block(self, commands: Sequence[Command], *, at_top: bool = False) -> list[Op]:
         """The commands of a block, in a row."""
         ops: list[Op] = []
-        alike = Ifs(self)
         may_require = at_top
-        for chain in chains(commands):
-            if len(self.faults) >= _MOST_FAULTS:
+        for group in grouped(commands):
+            if self.has_enough_faults:
                 break
-            command = chain[0]
+            command = group[0]
             if command.name == "require":
                 self._require(command, may_require=may_require)
                 continue
             may_require = False
-            if command.name == "if" and len(chain) == 1:
-                alike.add(command)
-                continue
-            ops += alike.taken()
             if command.name == "if":
-                ops.append(chained(self, chain))
+                ops.append(joined(self, group))
             elif command.name in {"elsif", "else"}:
                 self.fault(command, f"{command.name} stands only right behind the block of an if or elsif.")
             elif (made := self._command(command)) is not None:
                 ops.append(made)
-        return [*ops, *alike.taken()]
+        return ops
+
+    @property
+    def has_enough_faults(self) -> bool:
+        """Whether to look for more would help nobody."""
+        return len(self.faults) >= MOST_FAULTS
 
     def _require(self, command: Command, *, may_require: bool) -> None:
         arguments = command.arguments

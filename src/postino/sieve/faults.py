@@ -5,11 +5,15 @@ Not here: finding faults (lexer.py, parser.py, compiler.py).
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from postino.core.errors import PostinoError
 from postino.sieve.actions import Place
+
+MOST_FAULTS: Final = 50
+"""More are not told: nobody reads them, and replies and pages stay short."""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from postino.sieve.actions import Place
-from postino.sieve.compiled import chains
 from postino.sieve.faults import RunTimeFault
-from postino.sieve.ifs import branch_of, command_needs, else_block
+from postino.sieve.ifs import branch_of, command_needs, else_block, grouped, is_chain
 from postino.sieve.language.syntax import Command, Tree
 from postino.sieve.table import Branch, Index, index_of, table
 from postino.sieve.vocabulary import Op
@@ -26,9 +25,9 @@ _VERSION: Final = b"2:"
 """Of the stored form: another version's is not read, but compiled from the source again."""
 _MOST_MADE: Final = 2048
 """Stored octets of which functions are kept, for ifs that seldom apply."""
-MADE_FACTOR: Final = 36
+_MADE_FACTOR: Final = 36
 """How much larger functions are than what they were made of (tests/unit/delivery/test_scripts.py)."""
-READ_FACTOR: Final = 3
+_READ_FACTOR: Final = 3
 """The same for what is only told apart."""
 
 
@@ -48,10 +47,6 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
     end_line: int
     required: list[str]
-    enabled: list[str]
-    """`required`, and what that implies."""
-    in_order: bool
-    """What stands below depends on what stands above."""
     rows: list[_Row]
 
 
@@ -59,35 +54,23 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Stored)
 _COMMANDS: Final = msgspec.msgpack.Decoder(Command)
 _TOLD_ABOVE: Final = frozenset({"ihave", "include"})
+"""Extensions by which what stands below depends on what stands above."""
 
 
 def to_stored(tree: Tree, compiling: "Compiling") -> bytes:
     """The octets of a script that `compiling` compiled."""
-    rows: list[_Row] = []
-    alike: list[Command] = []
-    for chain in chains(tree.commands):
-        if chain[0].name == "if" and len(chain) == 1:
-            alike.append(chain[0])
-            continue
-        if alike:
-            rows.append(_row_of(alike, compiling))
-            alike = []
-        rows.append(_row_of(chain, compiling, is_chain=chain[0].name == "if"))
-    if alike:
-        rows.append(_row_of(alike, compiling))
-    in_order = bool(compiling.enabled & _TOLD_ABOVE)
-    stored = _Stored(tree.end_line, sorted(compiling.required), sorted(compiling.enabled), in_order, rows)
-    return _VERSION + _ENCODER.encode(stored)
+    rows = [_row_of(group, compiling) for group in grouped(tree.commands)]
+    return _VERSION + _ENCODER.encode(_Stored(tree.end_line, sorted(compiling.required), rows))
 
 
-def _row_of(commands: Sequence[Command], compiling: "Compiling", *, is_chain: bool = False) -> _Row:
+def _row_of(commands: Sequence[Command], compiling: "Compiling") -> _Row:
     first = commands[0]
     raw = [msgspec.Raw(_ENCODER.encode(command)) for command in commands]
     if first.name != "if":
         return _Row(first.line, first.column, raw)
     otherwise = [raw.pop()] if commands[-1].name == "else" else []
     index = index_of([command_needs(compiling, command) for command in commands[: len(raw)]])
-    return _Row(first.line, first.column, raw, index, otherwise, is_chain)
+    return _Row(first.line, first.column, raw, index, otherwise, is_chain(commands))
 
 
 class StoredScript:
@@ -102,17 +85,17 @@ class StoredScript:
         except msgspec.DecodeError as fault:
             raise ValueError(f"the stored script is damaged: {fault}") from None
         self._octets = len(octets)
-
         self.end_line = self._stored.end_line
         self.required = frozenset(self._stored.required)
+        self._is_in_order = bool(self.required & _TOLD_ABOVE)
 
     @property
     def footprint(self) -> int:
         """About how many octets of memory it takes, with all that is kept of what is made of it."""
-        if self._stored.in_order:
-            return self._octets * MADE_FACTOR
+        if self._is_in_order:
+            return self._octets * _MADE_FACTOR
         always = sum([len(raw) for row in self._stored.rows for raw in (*self._kept(row), *row.otherwise)])
-        return READ_FACTOR * self._octets + MADE_FACTOR * (always + min(_MOST_MADE, self._octets))
+        return _READ_FACTOR * self._octets + _MADE_FACTOR * (always + min(_MOST_MADE, self._octets))
 
     def _kept(self, row: _Row) -> Iterable[msgspec.Raw]:
         if row.index is None:
@@ -126,13 +109,13 @@ class StoredScript:
     def ops(self, name: str, compiling: "Callable[[Iterable[str]], Compiling]") -> list[Op]:
         """The script's ops; `compiling` is given what was required in front of what it is to compile."""
         stored = self._stored
-        if stored.in_order:
+        if self._is_in_order:
             return compiling(()).block(self.commands(), at_top=True)
         ops: list[Op] = []
-        making = _Making(name, lambda: compiling(stored.enabled))
+        making = _Making(name, lambda: compiling(stored.required))
         for row in stored.rows:
             if row.index is None:
-                ops += compiling(stored.enabled).block([_COMMANDS.decode(row.commands[0])], at_top=True)
+                ops += compiling(stored.required).block([_COMMANDS.decode(row.commands[0])], at_top=True)
             else:
                 ops.append(making.table(row, row.index))
         return ops
@@ -177,7 +160,8 @@ class _Making:
         if known is not None:
             return known[0]
         made = self._made(raw)
-        # A script whose ifs apply in turn would in the end be kept whole.
+        # A script whose ifs apply in turn would in the end be kept whole. Other threads may run it too: what
+        # they see is replaced, not changed.
         passing = self._passing
         if len(raw) + sum([octets for _, octets in passing.values()]) > _MOST_MADE:
             passing = {}

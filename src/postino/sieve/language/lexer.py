@@ -13,11 +13,10 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from postino.sieve.actions import Place
-from postino.sieve.faults import BadScript, Fault
+from postino.sieve.faults import MOST_FAULTS, BadScript, Fault
 
 MAX_NUMBER: Final = 2**63 - 1
 _FACTORS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_MOST_FAULTS: Final = 50
 
 
 class Kind(Enum):
@@ -86,7 +85,7 @@ def tokens_of(octets: bytes, name: str, most_octets: int) -> tuple[list[Token], 
         column = at - starts[line] + 1
         if found is None:
             at = _skip(source, at, Place(name, line + 1, column), faults)
-            if len(faults) >= _MOST_FAULTS:
+            if len(faults) >= MOST_FAULTS:
                 break
             continue
         at = found.end()

@@ -10,12 +10,10 @@ from typing import Final, NamedTuple
 
 from postino.sieve.actions import Place
 from postino.sieve.budget import DEFAULT_BUDGET, Budget
-from postino.sieve.faults import BadScript, Fault
+from postino.sieve.faults import MOST_FAULTS, BadScript, Fault
 from postino.sieve.language.lexer import Kind, Token, tokens_of
 from postino.sieve.language.syntax import Argument, Command, Number, Strings, Tag, Test, Text, Tree
 
-MOST_FAULTS: Final = 50
-"""More are not told: nobody reads them, and replies and pages stay short."""
 _BRANCHES: Final = frozenset({"if", "elsif", "else"})
 
 
