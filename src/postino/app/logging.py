@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import msgspec
 
+from postino.core.harmless import HARMFUL
+
 # PERF: structlog's development renderer imports rich when it finds it, which would cost every worker
 # 5 MB and the start 100 ms; we do not use that renderer, so it must not find it.
 _had_rich: Final = sys.modules.get("rich")
@@ -133,10 +135,7 @@ def _second_text(seconds: int) -> str:
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 
-# C1 controls, and what turns text around: of what JSON may have as it is, what no terminal should be given.
-_UNSHOWN: Final = re.compile(
-    rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\x7f"
-)
+_UNSHOWN: Final = re.compile(f"[{HARMFUL}]")
 
 
 def _render_json(event: "EventDict") -> bytes:
@@ -147,12 +146,8 @@ def _render_json(event: "EventDict") -> bytes:
         line = _ENCODER.encode({name: _without_surrogates(value) for name, value in event.items()})
     if not line.isascii() or b"\x7f" in line:
         # SECURITY: what a client sent writes no line of its own on the screen of who reads the log.
-        line = _UNSHOWN.sub(_escaped, line)
+        line = _UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
     return line + b"\n"
-
-
-def _escaped(found: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % ord(found[0].decode())
 
 
 def _without_surrogates(value: object) -> object:

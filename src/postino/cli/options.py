@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from postino.core.errors import SettingsError
-from postino.core.harmless import harmless
+from postino.core.harmless import harmless, printable
 
 if TYPE_CHECKING:
     from postino.app.settings_file import Configuration
@@ -185,5 +185,5 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: 
     table = Table(*columns, box=box.SIMPLE_HEAD, highlight=False)
     for row in rows:
         # SECURITY: what others wrote is no markup, and turns no text around.
-        table.add_row(*("".join(c if c.isprintable() else "?" for c in cell) for cell in row))
+        table.add_row(*map(printable, row))
     Console(markup=False, emoji=False).print(table)

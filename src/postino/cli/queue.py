@@ -13,13 +13,13 @@ from postino.cli.options import data_options, now, open_data, show_table
 from postino.cli.queue_changes import drop, hold, recall, release, retry
 from postino.cli.queue_choice import (
     choice_options,
-    one_line,
     read_choice,
     shown_span,
     shown_state,
     shown_time,
 )
 from postino.cli.queue_destinations import pause, reroute, resume, suppress
+from postino.core.harmless import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def list_(
             one.message.reverse_path or "<>",
             each.address,
             shown_state(each, is_sending=each.number in one.sending, now=moment),
-            one_line(each.last_reply),
+            printable(each.last_reply),
         ]
         for one in listed
         for each in one.message.recipients
@@ -131,7 +131,7 @@ def show(message_id: str, content: bool, as_json: bool, data: Path | None, confi
     left = len(message.recipients)
     lines = {
         "message": f"{message.queue_id} ({message.kind.name.lower()}), {message.message_id} in the log",
-        "from": one_line(message.reverse_path) or "<>",
+        "from": printable(message.reverse_path) or "<>",
         "accepted": f"{shown_time(message.created_at)}, {shown_span(moment - message.created_at)} ago",
         "given up": f"{shown_time(message.expires_at)}, in {shown_span(message.expires_at - moment)}",
         "size": show_size(message.size),
@@ -153,16 +153,16 @@ def _recipient_lines(
     lines = [
         (
             str(each.number),
-            f"{one_line(each.address)}: {shown_state(each, is_sending=is_sending, now=moment)}",
+            f"{printable(each.address)}: {shown_state(each, is_sending=is_sending, now=moment)}",
         ),
         ("attempts", str(each.attempts)),
     ]
     if each.attempts:
-        where = f" by {one_line(each.last_remote)}" if each.last_remote else ""
+        where = f" by {printable(each.last_remote)}" if each.last_remote else ""
         lines.append(("last", f"{shown_time(each.last_at)}{where}"))
     if each.last_reply:
         # Of the last attempt, or of other mail's since, for which this waits too.
-        lines.append(("answer", f"{each.last_status} {one_line(each.last_reply)}"))
+        lines.append(("answer", f"{each.last_status} {printable(each.last_reply)}"))
     return lines
 
 
@@ -258,7 +258,7 @@ def stats(most: int, as_json: bool, data: Path | None, config: Path | None) -> N
     show_table(["domain", "waiting", "held", "paused", "oldest"], rows, empty="No mail waits.")
     for place in decided:
         if place.paused_at:
-            why = f": {one_line(place.reason)}" if place.reason else ""
+            why = f": {printable(place.reason)}" if place.reason else ""
             since = shown_span(moment - place.paused_at)
             click.echo(f"{place.domain} is paused since {since}{why}")
         if place.route:

@@ -103,8 +103,3 @@ def shown_time(instant: int) -> str:
     from datetime import UTC, datetime
 
     return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def one_line(text: str) -> str:
-    """What another server said, without anything a terminal would act on."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

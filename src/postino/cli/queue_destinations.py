@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from postino.cli.options import data_options, now, open_data, show_table
-from postino.cli.queue_choice import one_line, shown_span
+from postino.cli.queue_choice import shown_span
+from postino.core.harmless import printable
 
 
 def _recipients(count: int) -> str:
@@ -110,7 +111,7 @@ def list_(as_json: bool, data: Path | None, config: Path | None) -> None:
             "yes" if each.by_operator or 0 < after <= each.failures else "no",
             "named" if each.by_operator else f"{each.failures} failures",
             shown_span(moment - each.changed_at),
-            one_line(each.reason),
+            printable(each.reason),
         ]
         for each in found
     ]

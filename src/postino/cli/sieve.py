@@ -13,6 +13,7 @@ import click
 
 from postino.cli.sieve_replay import apply, replay, undo
 from postino.cli.sieve_scripts import activate, deactivate, delete, get, list_, put
+from postino.core.harmless import printable
 
 if TYPE_CHECKING:
     from postino.sieve import Budget, Evaluation, Script, SieveMessage
@@ -114,13 +115,13 @@ def compile_source(
         script = compile_script(source, name=name or shown, budget=budget or DEFAULT_BUDGET)
     except BadScript as error:
         for fault in error.faults:
-            click.echo(f"{shown}:{fault.place.line}:{fault.place.column}: {_one_line(fault.words)}", err=True)
+            click.echo(f"{shown}:{fault.place.line}:{fault.place.column}: {printable(fault.words)}", err=True)
         count = len(error.faults)
         raise click.ClickException(
             f"{shown} has {'a fault' if count == 1 else f'{count} faults'}; correct what is named above"
         ) from error
     for warning in script.warnings:
-        words = _one_line(warning.words)
+        words = printable(warning.words)
         click.echo(f"{shown}:{warning.place.line}:{warning.place.column}: warning: {words}", err=True)
     return script
 
@@ -154,7 +155,7 @@ def _message_octets(octets: bytes) -> bytes:
 
 def _show_trace(evaluation: "Evaluation") -> None:
     for line in evaluation.trace:
-        click.echo(f"{line.place.script}:{line.place.line}: {_one_line(line.words)}")
+        click.echo(f"{line.place.script}:{line.place.line}: {printable(line.words)}")
     click.echo(f"({evaluation.steps} {'step' if evaluation.steps == 1 else 'steps'})\n")
 
 
@@ -164,16 +165,11 @@ def _show_actions(evaluation: "Evaluation") -> None:
 
     if evaluation.fault is not None:
         fault = evaluation.fault
-        words = _one_line(fault.words)
+        words = printable(fault.words)
         click.echo(f"{fault.place}: the script ends with an error, and the message is kept: {words}")
     for action in evaluation.actions:
         why = " (nothing said otherwise)" if isinstance(action, Keep) and action.is_implicit else ""
-        click.echo(f"{action.place}: {_one_line(action_words(action))}{why}")
-
-
-def _one_line(text: str) -> str:
-    # SECURITY: what others wrote moves no cursor and turns no text around.
-    return "".join(c if c.isprintable() else "?" for c in text)
+        click.echo(f"{action.place}: {printable(action_words(action))}{why}")
 
 
 for _command in (put, get, list_, activate, deactivate, delete, replay, apply, undo):

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from postino.core.errors import PostinoError
+from postino.core.harmless import HARMFUL
 
 MAX_LOCAL_OCTETS: Final = 64
 MAX_DOMAIN_OCTETS: Final = 255
 _DOT_ATOM: Final = re.compile(r"[^\x00-\x20\"(),:;<>@\[\\\]\x7f]+")
 _LABEL: Final = re.compile(r"[^\x00-/:-^`{-\x7f](?:[^\x00-,./:-^`{-\x7f]*[^\x00-/:-^`{-\x7f])?")
-_UNSENDABLE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-"""Ends lines, moves cursors or turns text around; surrogates stand for octets that are no UTF-8."""
+_UNSENDABLE: Final = re.compile(f"[{HARMFUL}]")
 
 
 class BadAddress(PostinoError):

@@ -8,11 +8,11 @@ Invariants: a need says too little rather than too much: a test whose needs are 
 Not here: whether the script is right (compiler.py), running tests (basics/).
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
+from postino.sieve.basics.envelope import ENVELOPE_PARTS
 from postino.sieve.folding import fold_ascii
 from postino.sieve.language.syntax import Strings, Tag, Test, Text
 from postino.sieve.matching import pattern_of
@@ -20,7 +20,6 @@ from postino.sieve.parts import PART_NAMES
 
 _MATCHES: Final = frozenset({"is", "contains", "matches"})
 _COMPARATORS: Final = frozenset({"i;octet", "i;ascii-casemap"})
-_ENVELOPE: Final = frozenset({"from", "to", "auth"})
 _PURE: Final = frozenset({"size", "true", "exists"})
 _COMPARING: Final = frozenset({"header", "address", "envelope"})
 
@@ -45,7 +44,7 @@ Needs = tuple[Need, ...] | None
 
 
 def needs_of(test: Test, *, has_variables: bool) -> Needs:
-    """The test's needs; with `has_variables`, a test that is true leaves matched pieces behind."""
+    """The needs of a test without faults; with `has_variables`, one that is true leaves pieces behind."""
     match test.name:
         case "header" | "address" | "envelope" | "exists":
             return _of_values(test)
@@ -81,40 +80,32 @@ def _of_all(test: Test, *, has_variables: bool) -> Needs:
 
 
 def _of_values(test: Test) -> Needs:
-    tags, texts = _arguments(test)
-    if tags is None:
+    said = _arguments(test)
+    if said is None:
         return None
+    tags, texts = said
+    names = [name.lower() for name in texts[0]]
     if test.name == "exists":
         # All fields have to be there; the first one will do.
-        first = Need(test="header", name=texts[0][0].lower(), part="", is_whole=False, key="")
-        return (first,) if len(texts) == 1 else None
-    if len(texts) != 2:
+        return (Need(test="header", name=names[0], part="", is_whole=False, key=""),)
+    if test.name == "envelope" and not ENVELOPE_PARTS.keys() >= set(names):
         return None
-    names, keys = texts
     kind = next((tag for tag in tags if tag in _MATCHES), "is")
-    part = next((tag for tag in tags if tag in PART_NAMES), "all")
-    if test.name == "envelope" and not {name.lower() for name in names} <= _ENVELOPE:
-        return None
-    if test.name == "header":
-        part = ""
+    part = "" if test.name == "header" else next((tag for tag in tags if tag in PART_NAMES), "all")
+    keys = [_literal(kind, fold_ascii(key)) for key in texts[1]]
+    is_whole = kind == "is"
     return tuple(
         [
-            Need(
-                test=test.name,
-                name=name.lower(),
-                part=part,
-                is_whole=kind == "is",
-                key=_literal(kind, fold_ascii(key)),
-            )
+            Need(test=test.name, name=name, part=part, is_whole=is_whole, key=key)
             for name in names
             for key in keys
         ]
     )
 
 
-def _arguments(test: Test) -> tuple[Mapping[str, None] | None, list[list[str]]]:
-    """Tags and lists of strings; no tags where something is there that asks in another way."""
-    tags: dict[str, None] = {}
+def _arguments(test: Test) -> tuple[set[str], list[list[str]]] | None:
+    """Tags and lists of strings; None where something is there that asks in another way."""
+    tags: set[str] = set()
     texts: list[list[str]] = []
     arguments = iter(test.arguments)
     for argument in arguments:
@@ -122,17 +113,17 @@ def _arguments(test: Test) -> tuple[Mapping[str, None] | None, list[list[str]]]:
             case Tag(name="comparator"):
                 comparator = next(arguments, None)
                 if not isinstance(comparator, Text) or comparator.value not in _COMPARATORS:
-                    return None, []
+                    return None
             case Tag(name=name) if name in _MATCHES or (name in PART_NAMES and test.name != "header"):
-                tags[name] = None
+                tags.add(name)
             case Text(value=value):
                 texts.append([value])
             case Strings(items=items):
                 texts.append([item.value for item in items])
             case _:
-                return None, []
+                return None
     if any("${" in text for some in texts for text in some) or not all(texts):
-        return None, []
+        return None
     return tags, texts
 
 

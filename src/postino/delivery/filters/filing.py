@@ -245,10 +245,5 @@ def note_decisions(
     account_id = one.recipient.account_id
     if one.remembered:
         remember(tx, account_id, one.remembered, now=now, most_seconds=seen_seconds)
-    note_lines(tx, account_id, message_id, lines, now)
-
-
-def note_lines(tx: Tx, account_id: AccountId, message_id: str, lines: Sequence[Line], now: Instant) -> None:
-    """Write down what was decided about a message."""
     events = [TraceEvent(line.place.script, line.place.line, line.words) for line in lines]
     note_trace(tx, account_id, message_id, events, now)

@@ -170,7 +170,6 @@ class _Plan:
                 self._redirect(action)
             case Reject():
                 self.refused = action
-                self.say(place, f"refused: {action.reason}")
             case Hold():
                 self._hold(action)
             case SendNotification():

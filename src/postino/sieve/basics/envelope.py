@@ -7,10 +7,9 @@ Not here: those other parts (extensions/envelope_parts.py).
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from postino.sieve.actions import Place
 from postino.sieve.parts import PART_NAMES, PART_TAGS, AddressPart, part_of
-from postino.sieve.texts import TextValue, value_of, values_of
-from postino.sieve.vocabulary import Check, Extension, Matching, Takes, TestSpec
+from postino.sieve.texts import value_of, values_of
+from postino.sieve.vocabulary import Check, Extension, Takes, TestSpec
 from postino.sieve.zones import check_zone, zone_minutes
 
 if TYPE_CHECKING:
@@ -53,8 +52,6 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
     check_zone(compiling, bound)
     part = part_of(bound)
     compare, place = matching.values, bound.place
-    if (only := _only_address(texts)) is not None and not matching.counts:
-        return _plain_envelope(only, part, matching, place)
 
     def envelope(run: "Run") -> bool:
         if run.during_imap():
@@ -71,26 +68,6 @@ def _envelope(compiling: "Compiling", bound: "Bound") -> Check:
                 # RFC 5231 §4.2: the null reverse-path does not count.
                 found += envelope_values(run, name.lower(), part)
         return compare(run, found)
-
-    return envelope
-
-
-def _only_address(texts: Sequence[TextValue]) -> str | None:
-    """The one part the test is about, when that is known beforehand and an address."""
-    if len(texts) != 1 or not isinstance(texts[0], str) or texts[0].lower() not in ENVELOPE_PARTS:
-        return None
-    return texts[0].lower()
-
-
-def _plain_envelope(name: str, part: AddressPart, matching: Matching, place: Place) -> Check:
-    """The usual form, of one part."""
-    compare = matching.values
-
-    def envelope(run: "Run") -> bool:
-        if run.during_imap():
-            run.place = place
-            raise run.fault("envelope tests what was said at delivery; it cannot be used on what IMAP does")
-        return compare(run, envelope_values(run, name, part))
 
     return envelope
 
